@@ -1,0 +1,44 @@
+# observ: one Makefile, PGXS. Object lists are explicit: a file that is not named here is not built.
+#   make            extension, agent            make unit     cmocka tests of src/core
+#   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
+#   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
+#   make lint  make fmt  make check-asan  make bench
+EXTENSION = observ
+MODULE_big = observ
+DATA = sql/observ--1.0.sql
+PGFILEDESC = "observ - monitoring inside PostgreSQL"
+
+# NEUTRAL: linked into both the extension and the agent.
+CORE_OBJS =
+COMMON_OBJS =
+# BACKEND
+EXT_OBJS =
+BGWORKER_OBJS =
+# USERLAND
+COLLECTOR_OBJS =
+
+OBJS = $(EXT_OBJS) $(BGWORKER_OBJS)
+SCRIPTS_built = obs-agent
+
+PG_CONFIG ?= pg_config
+WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-declaration-after-statement -Wno-missing-field-initializers
+PG_CPPFLAGS = -I$(CURDIR)/src
+PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
+SHLIB_LINK = -Wl,--as-needed
+
+REGRESS = 
+REGRESS_OPTS = --inputdir=test/regress --outputdir=test/regress
+ISOLATION =
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation
+
+EXTRA_CLEAN = build obs-agent $(CORE_OBJS) $(COMMON_OBJS) $(COLLECTOR_OBJS) \
+	$(wildcard src/*/*.d) $(wildcard src/*/*.bc)
+
+# PGXS says "check is not supported"; ours is, so PGXS is left out when it is asked for.
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+include mk/check.mk
+else
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+include mk/house.mk
+endif
