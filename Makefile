@@ -12,8 +12,8 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 CORE_OBJS =
 COMMON_OBJS =
 # BACKEND
-EXT_OBJS =
-BGWORKER_OBJS =
+EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o
+BGWORKER_OBJS = src/bgworker/module.o
 # USERLAND
 COLLECTOR_OBJS =
 
