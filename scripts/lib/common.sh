@@ -45,13 +45,18 @@ logged() {
 	return "$rc"
 }
 
-# as_postgres COMMAND...: runs as the operating system user postgres, in a directory it can read, without our PG* variables.
+# forget_pg_variables: PGHOST and its like would lead clients and servers of ours to somebody else's.
+forget_pg_variables() {
+	local variable
+	for variable in $(compgen -e | grep '^PG' || true); do
+		unset "$variable"
+	done
+}
+
+# as_postgres COMMAND...: runs as the operating system user postgres, in a directory it can read.
 as_postgres() {
 	(
 		cd /
-		for variable in $(compgen -e | grep '^PG' || true); do
-			unset "$variable"
-		done
 		exec runuser -u postgres -- "$@"
 	)
 }
