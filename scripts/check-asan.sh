@@ -11,28 +11,29 @@ log=$work/log
 . "$here/scripts/lib/common.sh"
 
 flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
-# Bitcode is left out: sanitized code is not for inlining into queries.
-run_make() {
-	make -C "$work/src" with_llvm=no COPT="$flags" PG_CONFIG="$pg_config" "$@"
-}
-
 rm -rf "$work/src" "$log"
 mkdir -p "$work/src" "$log"
 tar -C "$here" --exclude=./build --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.d' --exclude='*.so' \
 	--exclude=./obs-agent --exclude=__pycache__ -cf - . | tar -C "$work/src" -xf -
 pg_config=$("$here/scripts/pg-prefix.sh" "$work/pg")
 
+# Bitcode is left out: sanitized code is not for inlining into queries.
+run_make=(make -C "$work/src" with_llvm=no COPT="$flags" PG_CONFIG="$pg_config")
+
 step "building with sanitizers"
-logged "$log/build" building run_make -j2 all && logged "$log/build" installing run_make install ||
-	fail "the sanitized build failed" "read $log/build"
+for target in all install; do
+	logged "$log/build" "making $target" "${run_make[@]}" -j2 "$target" ||
+		fail "the sanitized build failed" "read $log/build"
+done
 
 rc=0
 step "unit tests"
-logged "$log/unit" "running unit tests" run_make unit || rc=1
+logged "$log/unit" "running unit tests" "${run_make[@]}" unit || rc=1
 
 # PostgreSQL itself is not instrumented, so the run-time library must be there before it starts. Its exit-time leaks are by
 # design. A finding aborts the process: exit code 1 would look like an ordinary FATAL.
-export OBSERV_SERVER_ENV="LD_PRELOAD=$(gcc -print-file-name=libasan.so) \
+libasan=$(gcc -print-file-name=libasan.so)
+export OBSERV_SERVER_ENV="LD_PRELOAD=$libasan \
 ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:disable_coredump=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
 step "regress and isolation"
 rm -f "$here/build/server.log" "$work/src/build/server.log"
