@@ -2,20 +2,23 @@
 
 import re
 
+import pytest
+
 from harness import ROOT
 
 SERVER = {"preload": True}
 
 
-def documented_parameters():
-    """Name and default of each server parameter in docs/configuration.md."""
-    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+def documented_parameters(page):
+    """Name and default of each server parameter in a page's table."""
+    text = (ROOT / page).read_text(encoding="utf-8")
     return dict(re.findall(r"^\| `(observ\.\w+)` \| (?:`([^`]*)`|\(empty\)) \|", text, re.M))
 
 
-def test_every_server_parameter_is_documented_with_its_default(server):
+@pytest.mark.parametrize("page", ["docs/configuration.md", "README.md"])
+def test_every_server_parameter_is_documented_with_its_default(server, page):
     real = {name for name, in server.sql("postgres", "SELECT name FROM pg_settings WHERE name LIKE 'observ.%'")}
-    documented = documented_parameters()
+    documented = documented_parameters(page)
     assert set(documented) == real
     for name, default in documented.items():
         shown, boot = server.sql("postgres", "SELECT current_setting(name), boot_val FROM pg_settings WHERE name = %s",
