@@ -1,7 +1,7 @@
 /*
  * Verifying partitions after a restore, and observ.resume().
  *
- * A partition that was made between two phases of a restore ends up without indexes, and the parent's primary key stays invalid: duplicate
+ * A partition that was made between two phases of a restore ends up without indexes, and the parent's unique index stays invalid: duplicate
  * rows are accepted in silence (storage.md 2.1). So before observ works in a database again, every partition must have every index of
  * its table, and every index of the table must be valid.
  */
@@ -110,8 +110,8 @@ check_table(const char *table, Check *check)
 	foreach (cell, leaves)
 		check_leaf(parent, lfirst_oid(cell), indexes, check);
 	CommandCounterIncrement();
-	if (!OidIsValid(RelationGetPrimaryKeyIndex(parent)) && indexes == NIL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.%s has no primary key", table),
+	if (indexes == NIL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.%s has no index", table),
 						errdetail("The restore did not reach its post-data section."), errhint("Finish the restore first.")));
 	require_valid_indexes(table, indexes);
 	table_close(parent, NoLock);
