@@ -31,18 +31,61 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 REGRESS = 
-REGRESS_OPTS = --inputdir=test/regress --outputdir=test/regress
+REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION =
-ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
+REGRESS_PREP = result-directories
 
 EXTRA_CLEAN = build obs-agent $(CORE_OBJS) $(COMMON_OBJS) $(COLLECTOR_OBJS) \
 	$(wildcard src/*/*.d) $(wildcard src/*/*.bc)
 
-# PGXS says "check is not supported"; ours is, so PGXS is left out when it is asked for.
+PYTHON ?= /usr/bin/python3
+# The private copy of PostgreSQL that check and e2e install into and test (scripts/pg-prefix.sh).
+PRIVATE_PG = $(or $(OBSERV_PG_PREFIX),$(CURDIR)/build/pg)
+PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
+
+.PHONY: check e2e bench lint fmt check-asan result-directories
+
+# PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
-include mk/check.mk
+
+check:
+	scripts/pg-prefix.sh $(PRIVATE_PG)
+	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) all
+	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) install
+	scripts/with-server.sh $(PRIVATE_PG_CONFIG) shared_preload_libraries=observ -- \
+		$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) installcheck
+
+$(filter-out check,$(MAKECMDGOALS)):
+	$(MAKE) $@
+
 else
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
-include mk/house.mk
+
+-include $(wildcard src/*/*.d)
+
+obs-agent: $(COLLECTOR_OBJS) $(CORE_OBJS) $(COMMON_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+
+# pg_regress makes only the last directory of a path.
+result-directories:
+	mkdir -p build/regress build/isolation
+
+e2e:
+	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
+
+bench:
+	$(PYTHON) bench/run.py $(BENCH_ARGS)
+
+lint:
+	scripts/lint
+
+fmt:
+	scripts/lint --format
+
+check-asan:
+	scripts/check-asan.sh $(PRIVATE_PG)
+
 endif
