@@ -9,13 +9,39 @@ DATA = sql/observ--1.0.sql
 PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
-CORE_OBJS =
-COMMON_OBJS =
+CORE_OBJS = src/core/mounts.o \
+	src/core/procfs_cpu.o \
+	src/core/procfs_memory.o \
+	src/core/procfs_net.o \
+	src/core/queue.o \
+	src/core/rates.o \
+	src/core/row.o \
+	src/core/schedule.o \
+	src/core/slice.o \
+	src/core/sqlstate.o \
+	src/core/topology.o
+COMMON_OBJS = src/common/strbuf.o
 # BACKEND
 EXT_OBJS =
 BGWORKER_OBJS =
 # USERLAND
-COLLECTOR_OBJS =
+COLLECTOR_OBJS = src/collector/agent.o \
+	src/collector/config.o \
+	src/collector/connector.o \
+	src/collector/encode.o \
+	src/collector/helper.o \
+	src/collector/helper_process.o \
+	src/collector/identity.o \
+	src/collector/log.o \
+	src/collector/main.o \
+	src/collector/once.o \
+	src/collector/options.o \
+	src/collector/proc_reader.o \
+	src/collector/resolver.o \
+	src/collector/sampler.o \
+	src/collector/writer.o \
+	src/collector/writer_statements.o \
+	src/collector/yaml_tree.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS)
 SCRIPTS_built = obs-agent
