@@ -1,0 +1,22 @@
+/* Configuration parameters of observ (GUCs). Values are read-only for everybody but gucs.c. */
+#ifndef OBSERV_EXT_GUCS_H
+#define OBSERV_EXT_GUCS_H
+
+extern bool observ_enabled;
+extern char *observ_databases;
+extern char *observ_maintenance_database;
+extern char *observ_worker_role;
+extern char *observ_armed;
+extern int observ_maintain_partitions_interval;	  /* s, 0 = off */
+extern int observ_refresh_fleet_summary_interval; /* s, 0 = off */
+extern int observ_job_statement_timeout;		  /* ms */
+extern int observ_job_lock_timeout;				  /* ms */
+extern int observ_premake;						  /* s */
+extern int observ_late_window;					  /* s */
+extern int observ_max_future_skew;				  /* s */
+extern int observ_metrics_partition_width;		  /* s */
+extern int observ_backpressure;					  /* ms */
+
+extern void observ_gucs_init(void);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * Finding and waking observ's own processes.
+ * What does not belong here: starting or stopping them (src/bgworker).
+ *
+ * The process array is read without a lock: a slot that changes under our eyes costs a spurious or a missed wake-up, and every
+ * waiter has a deadline.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "ext/processes.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+
+static bool wake_pending = false;
+static bool xact_callback_registered = false;
+
+static bool
+is_ours(const PGPROC *proc, const char *bgw_type, Oid database)
+{
+	const char *type;
+
+	if (proc->pid == 0 || !proc->isBackgroundWorker)
+		return false;
+	if (OidIsValid(database) && proc->databaseId != database)
+		return false;
+	type = GetBackgroundWorkerTypeByPid(proc->pid);
+	return type != NULL && strcmp(type, bgw_type) == 0;
+}
+
+int
+observ_find_process(const char *bgw_type, Oid database)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, database))
+			return ProcGlobal->allProcs[i].pid;
+	return 0;
+}
+
+void
+observ_wake_process(const char *bgw_type, Oid database)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, database))
+			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+}
+
+static void
+wake_after_commit(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	if (wake_pending && event == XACT_EVENT_COMMIT) {
+		observ_wake_process(OBSERV_LAUNCHER, InvalidOid);
+		observ_wake_process(OBSERV_SCHEDULER, MyDatabaseId);
+	}
+	wake_pending = false;
+}
+
+void
+observ_wake_workers_at_commit(void)
+{
+	if (!xact_callback_registered) {
+		RegisterXactCallback(wake_after_commit, NULL);
+		xact_callback_registered = true;
+	}
+	wake_pending = true;
+}

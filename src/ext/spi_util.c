@@ -1,0 +1,100 @@
+/*
+ * Small helpers for running SQL from C. What does not belong here: any SQL of a particular table.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "ext/spi_util.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "catalog/pg_class.h"
+
+/* Owner of observ.collectors, which stands for all tables of observ: they are created and handed over together. */
+static Oid
+tables_owner(void)
+{
+	Oid schema = get_namespace_oid("observ", false);
+	Oid relid = get_relname_relid("collectors", schema);
+	HeapTuple tuple;
+	Oid owner;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.collectors does not exist"),
+						errhint("Run DROP EXTENSION observ CASCADE, SET row_security = on, CREATE EXTENSION observ; or "
+								"restore the tables from a dump.")));
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+ObservIdentity
+observ_as_owner_begin(void)
+{
+	ObservIdentity saved;
+
+	GetUserIdAndSecContext(&saved.user, &saved.context);
+	saved.nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	/* Compiling a statement that runs in milliseconds costs more than it saves. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SetUserIdAndSecContext(tables_owner(), saved.context | SECURITY_LOCAL_USERID_CHANGE);
+	return saved;
+}
+
+void
+observ_as_owner_end(const ObservIdentity *saved)
+{
+	SetUserIdAndSecContext(saved->user, saved->context);
+	AtEOXact_GUC(true, saved->nest_level);
+}
+
+void
+observ_spi_utility(const char *command)
+{
+	int rc;
+
+	SPI_connect();
+	rc = SPI_execute(command, false, 0);
+	if (rc < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not run a statement of observ: %s",
+																SPI_result_code_string(rc)),
+						errdetail("Statement: %s", command)));
+	SPI_finish();
+}
+
+uint64
+observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
+{
+	int rc = SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0);
+
+	if (rc != expected)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("a statement of observ ended as %s instead of %s", SPI_result_code_string(rc),
+							   SPI_result_code_string(expected)),
+						errdetail("Statement: %s", sql)));
+	return SPI_processed;
+}
+
+Datum
+observ_spi_value(uint64 row, int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+}
+
+bool
+observ_try_job_lock(int job)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, job, 2);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}

@@ -1,0 +1,40 @@
+/* Running SQL from C: connect, run, report errors once, as the role that owns observ's tables. */
+#ifndef OBSERV_EXT_SPI_UTIL_H
+#define OBSERV_EXT_SPI_UTIL_H
+
+#include "executor/spi.h"
+
+/* What observ_as_owner_begin() changed and observ_as_owner_end() puts back (errors put it back by themselves). */
+typedef struct ObservIdentity {
+	Oid user;
+	int context;
+	int nest_level;
+} ObservIdentity;
+
+/*
+ * From here on, run as the owner of observ's tables with a search_path of pg_catalog, pg_temp only.
+ * Used instead of SECURITY DEFINER where the function must still know its caller (GetUserId() before the call).
+ */
+extern ObservIdentity observ_as_owner_begin(void);
+extern void observ_as_owner_end(const ObservIdentity *saved);
+
+/* Runs one utility statement in an SPI connection of its own. */
+extern void observ_spi_utility(const char *command);
+
+/* SPI_execute_with_args that raises an error unless the result is the expected SPI_OK_… code; needs SPI_connect(). */
+extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values,
+						 const char *nulls);
+
+/* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
+extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
+
+/* Takes the transaction-level advisory lock of a job; false when another session has it. */
+extern bool observ_try_job_lock(int job);
+
+/* Second keys of the advisory locks in use; the first is OBSERV_LOCK_NAMESPACE (docs/architecture.md). */
+#define OBSERV_LOCK_NAMESPACE			0x6f627376 /* "obsv" */
+#define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
+#define OBSERV_LOCK_REFRESH_SUMMARY		2
+#define OBSERV_LOCK_ROLES				3 /* of the whole cluster: database 0 */
+
+#endif
