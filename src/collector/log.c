@@ -11,6 +11,8 @@
 
 #define LINE_MAX_BYTES 2000
 
+static void write_line(enum log_level level, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+
 static void
 write_line(enum log_level level, const char *format, va_list args)
 {

@@ -82,10 +82,11 @@ void
 parse_file_nr(struct slice text, struct file_handles *out)
 {
 	int64_t allocated, unused, limit;
+	struct slice line;
 
 	out->used = out->limit = UNKNOWN;
-	if (slice_line(&text, &text) && slice_next_i64(&text, &allocated) && slice_next_i64(&text, &unused) &&
-		slice_next_i64(&text, &limit) && unused <= allocated) {
+	if (slice_line(&text, &line) && slice_next_i64(&line, &allocated) && slice_next_i64(&line, &unused) &&
+		slice_next_i64(&line, &limit) && unused <= allocated) {
 		out->used = allocated - unused;
 		out->limit = limit;
 	}
@@ -94,7 +95,8 @@ parse_file_nr(struct slice text, struct file_handles *out)
 int64_t
 parse_number(struct slice text)
 {
+	struct slice line;
 	int64_t n;
 
-	return slice_line(&text, &text) && slice_next_i64(&text, &n) ? n : UNKNOWN;
+	return slice_line(&text, &line) && slice_next_i64(&line, &n) ? n : UNKNOWN;
 }

@@ -20,7 +20,10 @@ struct slice {
 /* A slice over the bytes of a terminated string. */
 struct slice slice_of(const char *s);
 
-/* Takes the next line (without its newline) off `in`; false when `in` is used up. A last line without newline counts. */
+/*
+ * Takes the next line (without its newline) off `in`; false when `in` is used up. A last line without newline
+ * counts. `line` must be another variable than `in`.
+ */
 bool slice_line(struct slice *in, struct slice *line);
 
 /* Takes the next word (separated by blanks and tabs) off `in`; false when there is none. */
