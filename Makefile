@@ -71,7 +71,7 @@ PYTHON ?= /usr/bin/python3
 PRIVATE_PG = $(or $(OBSERV_PG_PREFIX),$(CURDIR)/build/pg)
 PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
-.PHONY: check e2e bench lint fmt check-asan result-directories
+.PHONY: check unit e2e bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -102,6 +102,18 @@ obs-agent: $(COLLECTOR_OBJS) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
 # pg_regress makes only the last directory of a path.
 result-directories:
 	mkdir -p build/regress build/isolation
+
+# One cmocka program per file of src/core; all of them run, whichever fails.
+UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/unit/test_*.c)))
+
+build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
+	@mkdir -p build/unit
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+
+-include $(wildcard build/unit/*.d)
+
+unit: $(UNIT_PROGRAMS)
+	@failed=0; for program in $(UNIT_PROGRAMS); do echo "# $$program"; $$program || failed=1; done; exit $$failed
 
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
