@@ -6,7 +6,6 @@ A pass: one new row of every VPS arrives, then observ.refresh_fleet_summary(). P
 pass looks again at what arrived in the half second before the last one; the job itself runs every 5 s.
 """
 
-import json
 import re
 import time
 
@@ -18,24 +17,27 @@ harness = surroundings.harness
 AIMS = {1000: (5, 1.5), 10000: (30, 10), 100000: (300, 100)}  # VPSs: refresh, read; ms
 HISTORY_STEPS, HISTORY_STEP_S = 60, 60  # the last hour
 PAUSE_S = 0.6
-COLUMNS = ("cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m, load_avg_5m, load_avg_15m")
+COLUMNS = "cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m, load_avg_5m, load_avg_15m"
 PROBE = "SELECT cpu_percent FROM observ.fleet_summary WHERE vps_name = 'vps000007' AND app_name = 'app07'"
 REFRESH = "SELECT status, inserted, updated, reconciled FROM observ.refresh_fleet_summary({})"
 
 
 def readers(since):
-    """The compared queries, by name; all give a row per VPS and application with the same columns."""
+    """The compared queries as (name, query, whether it reads the raw rows); each gives a row per VPS and application."""
     one_hour = f"\"timestamp\" > '{since}'"
-    return {
-        "observ.fleet_summary()": "SELECT * FROM observ.fleet_summary()",
-        "its table alone, no status": f"SELECT vps_name, app_name, last_seen, {COLUMNS} FROM observ.fleet_summary",
-        "DISTINCT ON, last hour": f'SELECT DISTINCT ON (vps_name, app_name) vps_name, app_name, "timestamp", {COLUMNS} '
-                                  f"FROM observ.vps_metrics WHERE {one_hour} "
-                                  'ORDER BY vps_name, app_name, "timestamp" DESC',
-        "LATERAL … LIMIT 1 per VPS": f'SELECT k.vps_name, m.app_name, m."timestamp", {COLUMNS} FROM observ.vps k, LATERAL '
-                                     f"(SELECT * FROM observ.vps_metrics v WHERE v.vps_name = k.vps_name AND {one_hour} "
-                                     'ORDER BY v.vps_name, v.app_name, v."timestamp" DESC LIMIT 1) m',
-    }
+    return [
+        ("observ.fleet_summary()", "SELECT * FROM observ.fleet_summary()", False),
+        ("its table alone, without status",
+         f"SELECT vps_name, app_name, last_seen, {COLUMNS} FROM observ.fleet_summary", False),
+        ("DISTINCT ON, last hour",
+         f'SELECT DISTINCT ON (vps_name, app_name) vps_name, app_name, "timestamp", {COLUMNS} FROM observ.vps_metrics '
+         f'WHERE {one_hour} ORDER BY vps_name, app_name, "timestamp" DESC', True),
+        ("LATERAL … LIMIT 1 for known keys",
+         "SELECT l.* FROM observ.fleet_summary k CROSS JOIN LATERAL "
+         f'(SELECT m.vps_name, m.app_name, m."timestamp", {", ".join("m." + c for c in COLUMNS.split(", "))} '
+         f"FROM observ.vps_metrics m WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.{one_hour} "
+         'ORDER BY m."timestamp" DESC LIMIT 1) l', True),
+    ]
 
 
 class Fleet:
@@ -135,21 +137,20 @@ def blocked(fleet, count):
 
 
 def reads(fleet, queries, count):
-    """Time of each query: inside the server, and until a client has the result. The queries take turns."""
-    inside = {name: report.Series() for name in queries}
-    whole = {name: report.Series() for name in queries}
-    slow_count = count if fleet.size <= 1000 else max(3, count // 4)
-    for name, query in queries.items():
+    """Time of each query, by name: inside the server, and until a client has the result. The queries take turns."""
+    inside = {name: report.Series() for name, _, _ in queries}
+    whole = {name: report.Series() for name, _, _ in queries}
+    few = count if fleet.size <= 1000 else max(3, count // 4)
+    for name, query, _ in queries:
         rows = fleet.conn.execute(f"SELECT count(*) FROM ({query}) q").fetchone()[0]
         fleet.check(rows == fleet.size, f"{name} gave {rows} rows")
     for turn in range(count):
-        for name, query in queries.items():
-            if turn < (count if "." in name or "its" in name else slow_count):
+        for name, query, slow in queries:
+            if turn < (few if slow else count):
                 plan = fleet.conn.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}").fetchone()[0]
-                plan = json.loads(plan) if isinstance(plan, str) else plan
                 inside[name].add(plan[0]["Execution Time"])
-    for name, query in queries.items():
-        turns = len(inside[name].values)
+    for name, query, slow in queries:
+        turns = few if slow else count
         out = fleet.server.psql(fleet.db, script="\\timing on\n" + f"{query} \\g /dev/null\n" * (turns + 1)).stdout
         times = [float(ms) for ms in re.findall(r"^Time: ([\d.]+) ms", out, re.M)]
         fleet.check(len(times) == turns + 1, f"psql gave {len(times)} times")
@@ -181,12 +182,12 @@ def run(context, found):
             blocking.rows.append([f"{size:,}", *blocked(fleet, 2 if context.quick else 5)])
             context.say(f"summary: {size:,} VPSs, reads")
             raw = fleet.conn.execute("SELECT count(*) FROM observ.vps_metrics").fetchone()[0]
-            inside, whole = reads(fleet, readers(since), 3 if context.quick else 20)
-            ours = inside["observ.fleet_summary()"]
-            for name, series in inside.items():
-                rows = size if "observ" in name or "its" in name else raw
-                reading.rows.append([f"{size:,}: {name}", series, whole[name], f"{rows:,}",
-                                     f"{report.number(series.median / ours.median)}×"])
+            queries = readers(since)
+            inside, whole = reads(fleet, queries, 3 if context.quick else 20)
+            ours = inside[queries[0][0]]
+            for name, _, slow in queries:
+                reading.rows.append([f"{size:,}: {name}", inside[name], whole[name], f"{raw if slow else size:,}",
+                                     f"{report.number(inside[name].median / ours.median)}×"])
             refresh_ms, read_ms = AIMS[size]
             found.aim(f"summary, refresh, {size:,} VPSs", took["new"].median, refresh_ms, "ms")
             found.aim(f"summary, read, {size:,} VPSs", ours.median, read_ms, "ms")
