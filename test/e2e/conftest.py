@@ -1,0 +1,121 @@
+"""Fixtures of the e2e tests. What belongs here: who gets which server for how long. How servers work is in harness.py.
+
+A module chooses its server by a module-level dictionary, for instance
+
+    SERVER = {"preload": False, "settings": {"observ.enabled": "off"}, "tcp": True}
+
+    installation  session   the private PostgreSQL, built and installed
+    server        module    a started server with the options of SERVER
+    make_server   test      function that makes (and by default starts) further servers, ended after the test
+    fresh_db      test      name of a new, empty database in `server`
+    observ_db     test      the same with CREATE EXTENSION observ done
+    run_agent     test      function that starts obs-agent with arguments; ended after the test
+    make_proxy    test      function that puts a TcpProxy before a server
+"""
+
+import itertools
+import signal
+import sys
+
+import pytest
+
+import harness
+import proxy
+
+_numbers = itertools.count(1)
+
+
+def pytest_sessionstart(session):
+    """Turns SIGTERM into an orderly end, so that servers do not outlive a test run that was stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows what servers and agents said when a test fails."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for server in harness.Server.alive:
+        report.sections.append((f"log of {server.name} ({server.dir})", server.log_text()[-6000:]))
+    for agent in harness.Agent.alive:
+        report.sections.append((f"stderr of {' '.join(agent.argv)}", agent.stderr()[-6000:]))
+
+
+@pytest.fixture(scope="session")
+def installation():
+    """The private PostgreSQL with observ and obs-agent installed."""
+    return harness.Installation().ensure()
+
+
+@pytest.fixture(scope="module")
+def server(request, installation):
+    """One server per module, started with the module's SERVER options."""
+    started = harness.Server(installation, **getattr(request.module, "SERVER", {}))
+    try:
+        yield started.start()
+    finally:
+        started.destroy()
+
+
+@pytest.fixture
+def make_server(installation):
+    """make_server(start=True, **options of harness.Server) -> Server."""
+    made = []
+
+    def make(start=True, **options):
+        one = harness.Server(installation, **options)
+        made.append(one)
+        return one.start() if start else one
+
+    yield make
+    for one in made:
+        one.destroy()
+
+
+@pytest.fixture
+def fresh_db(server):
+    """A new database in the module's server; dropped after the test."""
+    name = server.create_database(f"t{next(_numbers)}")
+    yield name
+    if server.running():
+        server.drop_database(name)
+
+
+@pytest.fixture
+def observ_db(server, fresh_db):
+    """A new database with the extension."""
+    server.sql(fresh_db, "CREATE EXTENSION observ")
+    return fresh_db
+
+
+@pytest.fixture
+def run_agent(installation):
+    """run_agent("--config", path, ..., env={}, user=None) -> Agent, running."""
+    started = []
+
+    def run(*args, **options):
+        agent = harness.Agent([installation.agent, *args], **options)
+        started.append(agent)
+        return agent
+
+    yield run
+    for agent in started:
+        agent.destroy()
+
+
+@pytest.fixture
+def make_proxy():
+    """make_proxy(server) or make_proxy((address, port)) -> TcpProxy."""
+    made = []
+
+    def make(target):
+        if isinstance(target, harness.Server):
+            target = ("127.0.0.1", target.port) if target.tcp else target.dir / f".s.PGSQL.{target.port}"
+        made.append(proxy.TcpProxy(target))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
