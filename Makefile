@@ -13,7 +13,9 @@ CORE_OBJS =
 COMMON_OBJS =
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o
-BGWORKER_OBJS = src/bgworker/module.o
+BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
+	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
+	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
 # USERLAND
 COLLECTOR_OBJS =
 
