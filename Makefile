@@ -9,18 +9,22 @@ DATA = sql/observ--1.0.sql
 PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
-CORE_OBJS =
+CORE_OBJS = src/core/fleet_status.o
+# what of it the extension uses
+CORE_BACKEND_OBJS = src/core/fleet_status.o
 COMMON_OBJS =
 # BACKEND
-EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o
+EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
+	src/ext/install.o src/ext/partitions.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
+	src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
 # USERLAND
 COLLECTOR_OBJS =
 
-OBJS = $(EXT_OBJS) $(BGWORKER_OBJS)
-SCRIPTS_built = obs-agent
+OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
+SCRIPTS_built = 
 
 PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-declaration-after-statement -Wno-missing-field-initializers

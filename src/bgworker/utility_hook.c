@@ -83,12 +83,12 @@ lock_database(const char *name, LOCKMODE mode)
 }
 
 /* What a command does to a database. */
-typedef struct Plan {
+typedef struct DatabaseUse {
 	const char *database; /* NULL: it does not concern us */
 	LOCKMODE lock;
 	bool outside_block; /* refused inside a transaction block */
 	bool copies;		/* the database is only read: others than its owner may */
-} Plan;
+} DatabaseUse;
 
 static const char *
 option_value(List *options, const char *name)
@@ -104,48 +104,48 @@ option_value(List *options, const char *name)
 	return NULL;
 }
 
-static Plan
-plan_of(Node *statement)
+static DatabaseUse
+database_use_of(Node *statement)
 {
-	Plan plan = {NULL, AccessExclusiveLock, true, false};
+	DatabaseUse use = {NULL, AccessExclusiveLock, true, false};
 
 	if (IsA(statement, DropdbStmt))
-		plan.database = castNode(DropdbStmt, statement)->dbname;
+		use.database = castNode(DropdbStmt, statement)->dbname;
 	else if (IsA(statement, CreatedbStmt)) {
-		plan.database = option_value(castNode(CreatedbStmt, statement)->options, "template");
-		plan.lock = ShareLock;
-		plan.copies = true;
+		use.database = option_value(castNode(CreatedbStmt, statement)->options, "template");
+		use.lock = ShareLock;
+		use.copies = true;
 	} else if (IsA(statement, AlterDatabaseStmt)) {
 		AlterDatabaseStmt *alter = castNode(AlterDatabaseStmt, statement);
 
 		if (option_value(alter->options, "tablespace") != NULL)
-			plan.database = alter->dbname;
+			use.database = alter->dbname;
 	} else if (IsA(statement, RenameStmt) && castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE) {
-		plan.database = castNode(RenameStmt, statement)->subname;
-		plan.outside_block = false;
+		use.database = castNode(RenameStmt, statement)->subname;
+		use.outside_block = false;
 	}
-	return plan;
+	return use;
 }
 
 /* Whether the caller may do it; if not, the command is left to say so. */
 static bool
-permitted(const Plan *plan, Oid database)
+permitted(const DatabaseUse *use, Oid database)
 {
 	if (pg_database_ownercheck(database, GetUserId()))
 		return true;
-	return plan->copies && have_createdb_privilege();
+	return use->copies && have_createdb_privilege();
 }
 
 static void
-clear_database(const Plan *plan, bool top_level)
+clear_database(const DatabaseUse *use, bool top_level)
 {
-	Oid database = get_database_oid(plan->database, true);
+	Oid database = get_database_oid(use->database, true);
 
-	if (!OidIsValid(database) || database == MyDatabaseId || !permitted(plan, database) ||
-		(plan->outside_block && IsInTransactionBlock(top_level)))
+	if (!OidIsValid(database) || database == MyDatabaseId || !permitted(use, database) ||
+		(use->outside_block && IsInTransactionBlock(top_level)))
 		return;
-	database = lock_database(plan->database, plan->lock);
-	if (OidIsValid(database) && permitted(plan, database) && has_workers(database))
+	database = lock_database(use->database, use->lock);
+	if (OidIsValid(database) && permitted(use, database) && has_workers(database))
 		send_away(database);
 	observ_wake_workers_at_commit();
 }
@@ -188,12 +188,12 @@ free_extension(void)
 static void
 make_way(PlannedStmt *planned, ProcessUtilityContext context)
 {
-	Plan plan = plan_of(planned->utilityStmt);
+	DatabaseUse use = database_use_of(planned->utilityStmt);
 
 	if (RecoveryInProgress() || IsBinaryUpgrade || !IsUnderPostmaster)
 		return;
-	if (plan.database != NULL)
-		clear_database(&plan, context == PROCESS_UTILITY_TOPLEVEL);
+	if (use.database != NULL)
+		clear_database(&use, context == PROCESS_UTILITY_TOPLEVEL);
 	else if (drops_observ(planned->utilityStmt))
 		free_extension();
 }

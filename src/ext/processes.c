@@ -10,7 +10,6 @@
 #include <signal.h>
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "ext/processes.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -112,15 +111,4 @@ observ_wake_workers_at_commit(void)
 		xact_callback_registered = true;
 	}
 	wake_pending = true;
-}
-
-const char *
-observ_workers_hint(void)
-{
-	if (RecoveryInProgress() || observ_find_process(OBSERV_LAUNCHER, InvalidOid) != 0)
-		return NULL;
-	if (observ_preloaded)
-		return "The launcher has ended and will be restarted within 5 seconds; the server's log says why it ended.";
-	return "Add observ to shared_preload_libraries and restart the server, or run SELECT observ.start_workers() "
-		   "to have them until the next restart.";
 }

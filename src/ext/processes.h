@@ -38,7 +38,4 @@ extern void observ_wake_launcher(void);
 /* Wakes launcher and this database's scheduler when the current transaction commits. */
 extern void observ_wake_workers_at_commit(void);
 
-/* What to do to get the workers, as a sentence for a HINT; NULL when the launcher runs (or this is a standby). */
-extern const char *observ_workers_hint(void);
-
 #endif

@@ -44,6 +44,8 @@ observ_as_owner_begin(void)
 	saved.nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
+	/* Compiling a statement that runs in milliseconds costs more than it saves. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SetUserIdAndSecContext(tables_owner(), saved.context | SECURITY_LOCAL_USERID_CHANGE);
 	return saved;
 }

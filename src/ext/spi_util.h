@@ -35,5 +35,6 @@ extern bool observ_try_job_lock(int job);
 #define OBSERV_LOCK_NAMESPACE			0x6f627376 /* "obsv" */
 #define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
 #define OBSERV_LOCK_REFRESH_SUMMARY		2
+#define OBSERV_LOCK_ROLES				3 /* of the whole cluster: database 0 */
 
 #endif

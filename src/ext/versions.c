@@ -29,9 +29,8 @@ observ_extension_oid(void)
 	return get_extension_oid("observ", true);
 }
 
-/* extversion of extension observ, NULL when it is not installed. */
-static char *
-sql_version(void)
+char *
+observ_sql_version(void)
 {
 	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -54,9 +53,8 @@ sql_version(void)
 	return version;
 }
 
-/* observ.layout_version.version, NO_LAYOUT when the table is missing or empty. */
-static int
-layout_version(void)
+int
+observ_layout_version(void)
 {
 	Oid schema = get_namespace_oid("observ", true);
 	Oid relid = OidIsValid(schema) ? get_relname_relid("layout_version", schema) : InvalidOid;
@@ -85,8 +83,8 @@ layout_version(void)
 char *
 observ_versions_mismatch(char **hint)
 {
-	char *sql = sql_version();
-	int layout = layout_version();
+	char *sql = observ_sql_version();
+	int layout = observ_layout_version();
 
 	*hint = NULL;
 	if (layout == NO_LAYOUT) {

@@ -9,6 +9,12 @@
 /* Oid of extension observ in this database, InvalidOid when it is not installed. Needs a transaction. */
 extern Oid observ_extension_oid(void);
 
+/* extversion of extension observ, NULL when it is not installed. */
+extern char *observ_sql_version(void);
+
+/* What observ.layout_version says, negative when the table is missing or empty. */
+extern int observ_layout_version(void);
+
 /*
  * NULL when library, SQL and layout belong together, else one sentence for a person (palloc'd).
  * *hint receives what to do then. Needs a transaction and an active snapshot; the extension must exist.

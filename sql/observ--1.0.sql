@@ -1,0 +1,568 @@
+/* observ 1.0. Reading order: schema, roles, types, tables, functions, workers, views, row-level security, grants, ownership. */
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION observ" to load this file. \quit
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- ============================================================================================================ schema
+-- Plain CREATE everywhere: what somebody planted under these names makes CREATE EXTENSION fail (CVE-2022-24128).
+CREATE SCHEMA observ;
+COMMENT ON SCHEMA observ IS 'observ: monitoring for fleets of servers. What users call; start with SELECT * FROM observ.fleet_summary()';
+CREATE SCHEMA observ_data;
+COMMENT ON SCHEMA observ_data IS 'observ: partitions and bookkeeping. Not an interface';
+
+-- ============================================================================================================= roles
+-- Roles belong to the cluster: made when absent, never dropped.
+CREATE FUNCTION observ_data._create_roles() RETURNS void
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_roles';
+COMMENT ON FUNCTION observ_data._create_roles() IS
+'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
+SELECT observ_data._create_roles();
+
+-- ============================================================================================================= types
+CREATE TYPE observ.severity AS ENUM ('info', 'low', 'medium', 'warning', 'high', 'critical', 'emergency');
+COMMENT ON TYPE observ.severity IS 'How urgent something is, ascending: info, low, medium, warning, high, critical, emergency';
+
+-- ============================================================================================================ tables
+-- Tables, their policies and grants are handed over to the user by the last statement of this script: they are not
+-- members of the extension, so that pg_dump dumps them whole and DROP EXTENSION without CASCADE refuses to take them along.
+
+CREATE TABLE observ.layout_version (
+	version integer NOT NULL,
+	installed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE observ.layout_version IS 'One row: which layout the tables of observ have. Library, SQL objects and layout must belong together';
+COMMENT ON COLUMN observ.layout_version.version IS 'layout number; changed by ALTER EXTENSION observ UPDATE only';
+INSERT INTO observ.layout_version (version) VALUES (1);
+
+-- ---- registry
+CREATE TABLE observ.vps (
+	vps_name text COLLATE "C" PRIMARY KEY CONSTRAINT vps_name_not_empty CHECK (vps_name OPERATOR(pg_catalog.<>) ''),
+	labels jsonb NOT NULL DEFAULT '{}' CONSTRAINT vps_labels_object CHECK (pg_catalog.jsonb_typeof(labels) OPERATOR(pg_catalog.=) 'object'),
+	expected_interval interval CONSTRAINT vps_expected_interval_positive CHECK (expected_interval OPERATOR(pg_catalog.>) interval '0'),
+	agent_role name,
+	enrolled_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	status text NOT NULL DEFAULT 'active' CONSTRAINT vps_status_known CHECK (status OPERATOR(pg_catalog.=) ANY (ARRAY['active', 'maintenance', 'retired'])),
+	boost_until timestamptz
+);
+COMMENT ON TABLE observ.vps IS 'Registry of VPSs; a VPS that sends its first row is entered by itself';
+COMMENT ON COLUMN observ.vps.vps_name IS 'name, as in every row of the VPS';
+COMMENT ON COLUMN observ.vps.labels IS 'labels for selectors, for instance {"env":"prod","role":"db"}';
+COMMENT ON COLUMN observ.vps.expected_interval IS 'how often rows should come; NULL: what its latest row says, or 60 s';
+COMMENT ON COLUMN observ.vps.agent_role IS 'role that may write the rows of this VPS (see observ.enroll_vps); NULL: none but writers';
+COMMENT ON COLUMN observ.vps.enrolled_at IS 'when it was entered';
+COMMENT ON COLUMN observ.vps.status IS 'active, maintenance, or retired (left out of the fleet summary)';
+COMMENT ON COLUMN observ.vps.boost_until IS 'agents with adaptive sampling sample fast until then (see observ.boost)';
+CREATE INDEX vps_agent_role_idx ON observ.vps (agent_role) WHERE agent_role IS NOT NULL;
+CREATE INDEX vps_special_idx ON observ.vps (vps_name) WHERE expected_interval IS NOT NULL OR status OPERATOR(pg_catalog.<>) 'active';
+
+CREATE TABLE observ.collectors (
+	agent_id text COLLATE "C" PRIMARY KEY CONSTRAINT collectors_agent_id_not_empty CHECK (agent_id OPERATOR(pg_catalog.<>) ''),
+	vps_name text COLLATE "C",
+	app_name text COLLATE "C",
+	version text,
+	interval_ms integer,
+	last_seq bigint NOT NULL DEFAULT 0,
+	last_sent_at timestamptz,
+	last_seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	clock_skew_ms bigint,
+	batches bigint NOT NULL DEFAULT 0,
+	duplicate_batches bigint NOT NULL DEFAULT 0,
+	clamped_rows bigint NOT NULL DEFAULT 0,
+	quarantined_rows bigint NOT NULL DEFAULT 0,
+	dropped_rows bigint NOT NULL DEFAULT 0,
+	first_seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE observ.collectors IS 'One row per agent: what observ.begin_batch() last heard from it';
+COMMENT ON COLUMN observ.collectors.agent_id IS 'identity that the agent keeps in its state directory';
+COMMENT ON COLUMN observ.collectors.last_seq IS 'number of the last batch that was applied; a batch that is not higher is skipped';
+COMMENT ON COLUMN observ.collectors.last_sent_at IS 'when the agent sent its last batch, by the agent''s clock';
+COMMENT ON COLUMN observ.collectors.last_seen IS 'when it was heard last, by the database''s clock';
+COMMENT ON COLUMN observ.collectors.clock_skew_ms IS 'agent''s clock minus the database''s clock at the last batch, transit time included';
+COMMENT ON COLUMN observ.collectors.clamped_rows IS 'rows that came with a timestamp in the future and were moved back';
+COMMENT ON COLUMN observ.collectors.quarantined_rows IS 'rows that went to observ.quarantine';
+COMMENT ON COLUMN observ.collectors.dropped_rows IS 'rows that the agent had to drop while the database was away';
+
+-- ---- raw tables: no triggers, no foreign keys, no default partition; every unique key begins with vps_name.
+-- The natural key is a unique index and not a primary key, because pg_restore --clean can't drop the inherited constraint of a
+-- partition ("cannot drop inherited constraint"), but passes over an inherited index.
+CREATE TABLE observ.vps_metrics (
+	id bigint GENERATED BY DEFAULT AS IDENTITY,
+	"timestamp" timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL DEFAULT '',
+	cpu_percent real,
+	memory_percent real,
+	memory_mb real,
+	disk_percent real,
+	disk_gb real,
+	load_avg_1m real,
+	load_avg_5m real,
+	load_avg_15m real,
+	cpu_iowait_percent real,
+	cpu_steal_percent real,
+	cpu_cores integer,
+	memory_available_mb real,
+	swap_percent real,
+	swap_io_per_s real,
+	inode_percent real,
+	disk_read_bps real,
+	disk_write_bps real,
+	disk_busy_percent real,
+	net_rx_bps real,
+	net_tx_bps real,
+	net_errors_per_s real,
+	tcp_retransmit_percent real,
+	psi_cpu real,
+	psi_memory real,
+	psi_io real,
+	processes integer,
+	zombies integer,
+	open_files_percent real,
+	conntrack_percent real,
+	oom_kills integer,
+	uptime_seconds bigint,
+	clock_offset_ms bigint,
+	interval_ms integer,
+	received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+) PARTITION BY RANGE ("timestamp");
+CREATE UNIQUE INDEX vps_metrics_key ON observ.vps_metrics (vps_name, app_name, "timestamp");
+CREATE INDEX vps_metrics_brin_idx ON observ.vps_metrics USING brin (received_at, "timestamp") WITH (pages_per_range = 32, autosummarize = on);
+COMMENT ON TABLE observ.vps_metrics IS 'System metrics, a row per VPS, application and sample. NULL: not measured, never 0';
+COMMENT ON COLUMN observ.vps_metrics."timestamp" IS 'when the sample was taken, by the agent''s clock';
+COMMENT ON COLUMN observ.vps_metrics.app_name IS 'application whose agent wrote the row; empty: none';
+COMMENT ON COLUMN observ.vps_metrics.cpu_percent IS 'user + nice + system + irq + softirq, percent of all cores; without iowait and steal';
+COMMENT ON COLUMN observ.vps_metrics.memory_percent IS 'MemTotal - MemAvailable, percent of MemTotal';
+COMMENT ON COLUMN observ.vps_metrics.memory_mb IS 'MemTotal - MemAvailable, MiB';
+COMMENT ON COLUMN observ.vps_metrics.disk_percent IS 'root filesystem in use as df shows it: used / (used + available), rounded up';
+COMMENT ON COLUMN observ.vps_metrics.disk_gb IS 'root filesystem in use, GiB';
+COMMENT ON COLUMN observ.vps_metrics.load_avg_1m IS 'load average over 1 minute';
+COMMENT ON COLUMN observ.vps_metrics.load_avg_5m IS 'load average over 5 minutes';
+COMMENT ON COLUMN observ.vps_metrics.load_avg_15m IS 'load average over 15 minutes';
+COMMENT ON COLUMN observ.vps_metrics.cpu_iowait_percent IS 'waiting for I/O, percent of all cores';
+COMMENT ON COLUMN observ.vps_metrics.cpu_steal_percent IS 'taken by the hypervisor, percent of all cores';
+COMMENT ON COLUMN observ.vps_metrics.cpu_cores IS 'cores online';
+COMMENT ON COLUMN observ.vps_metrics.memory_available_mb IS 'MemAvailable, MiB';
+COMMENT ON COLUMN observ.vps_metrics.swap_percent IS 'swap in use, percent; NULL without swap';
+COMMENT ON COLUMN observ.vps_metrics.swap_io_per_s IS 'pages swapped in and out per second';
+COMMENT ON COLUMN observ.vps_metrics.inode_percent IS 'inodes of the root filesystem in use, percent; NULL where the filesystem has none';
+COMMENT ON COLUMN observ.vps_metrics.disk_read_bps IS 'read by whole block devices, bytes per second';
+COMMENT ON COLUMN observ.vps_metrics.disk_write_bps IS 'written by whole block devices, bytes per second';
+COMMENT ON COLUMN observ.vps_metrics.disk_busy_percent IS 'time that the busiest block device had I/O in flight, percent';
+COMMENT ON COLUMN observ.vps_metrics.net_rx_bps IS 'received by the lowest-layer network devices, bytes per second';
+COMMENT ON COLUMN observ.vps_metrics.net_tx_bps IS 'sent by the lowest-layer network devices, bytes per second';
+COMMENT ON COLUMN observ.vps_metrics.net_errors_per_s IS 'receive and transmit errors and drops per second';
+COMMENT ON COLUMN observ.vps_metrics.tcp_retransmit_percent IS 'TCP segments sent again, percent of segments sent';
+COMMENT ON COLUMN observ.vps_metrics.psi_cpu IS 'pressure stall, some task waited for CPU, percent of time';
+COMMENT ON COLUMN observ.vps_metrics.psi_memory IS 'pressure stall, some task waited for memory, percent of time';
+COMMENT ON COLUMN observ.vps_metrics.psi_io IS 'pressure stall, some task waited for I/O, percent of time';
+COMMENT ON COLUMN observ.vps_metrics.processes IS 'processes';
+COMMENT ON COLUMN observ.vps_metrics.zombies IS 'zombie processes';
+COMMENT ON COLUMN observ.vps_metrics.open_files_percent IS 'file handles allocated, percent of fs.file-max';
+COMMENT ON COLUMN observ.vps_metrics.conntrack_percent IS 'connection tracking entries, percent of the limit; NULL without conntrack';
+COMMENT ON COLUMN observ.vps_metrics.oom_kills IS 'processes killed for lack of memory since the previous row';
+COMMENT ON COLUMN observ.vps_metrics.uptime_seconds IS 'seconds since boot';
+COMMENT ON COLUMN observ.vps_metrics.clock_offset_ms IS 'agent''s clock minus the database''s clock';
+COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'time that the rates of the row cover';
+COMMENT ON COLUMN observ.vps_metrics.received_at IS 'when the row arrived, by the database''s clock';
+
+CREATE TABLE observ.health_checks (
+	id bigint GENERATED BY DEFAULT AS IDENTITY,
+	"timestamp" timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL DEFAULT '',
+	url text COLLATE "C" NOT NULL,
+	status_code integer,
+	response_time_ms real,
+	success boolean NOT NULL,
+	error_message text,
+	dns_ms real,
+	connect_ms real,
+	tls_ms real,
+	first_byte_ms real,
+	tls_expires_at timestamptz,
+	breaker_state text,
+	inconclusive boolean NOT NULL DEFAULT false,
+	received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+) PARTITION BY RANGE ("timestamp");
+CREATE UNIQUE INDEX health_checks_key ON observ.health_checks (vps_name, app_name, url, "timestamp");
+CREATE INDEX health_checks_brin_idx ON observ.health_checks USING brin (received_at, "timestamp") WITH (pages_per_range = 32, autosummarize = on);
+COMMENT ON TABLE observ.health_checks IS 'Results of health checks, a row per check made';
+COMMENT ON COLUMN observ.health_checks.url IS 'what was checked';
+COMMENT ON COLUMN observ.health_checks.status_code IS 'HTTP status; NULL when no answer came';
+COMMENT ON COLUMN observ.health_checks.response_time_ms IS 'time until the whole answer was there, ms';
+COMMENT ON COLUMN observ.health_checks.error_message IS 'why it failed, in words';
+COMMENT ON COLUMN observ.health_checks.breaker_state IS 'circuit breaker: closed, open, half-open';
+COMMENT ON COLUMN observ.health_checks.inconclusive IS 'the agent doubts itself (most of its checks failed at once): counts neither way';
+
+CREATE TABLE observ.log_entries (
+	id bigint GENERATED BY DEFAULT AS IDENTITY,
+	"timestamp" timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL DEFAULT '',
+	level text COLLATE "C" NOT NULL DEFAULT 'info',
+	message text NOT NULL,
+	context jsonb,
+	logger text,
+	source text
+) PARTITION BY RANGE ("timestamp");
+CREATE INDEX log_entries_vps_idx ON observ.log_entries (vps_name, "timestamp");
+CREATE INDEX log_entries_message_idx ON observ.log_entries USING gin (pg_catalog.to_tsvector('pg_catalog.simple'::regconfig, message));
+CREATE INDEX log_entries_timestamp_idx ON observ.log_entries USING brin ("timestamp") WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX log_entries_errors_idx ON observ.log_entries ("timestamp", vps_name, app_name)
+	WHERE pg_catalog.upper(level) OPERATOR(pg_catalog.=) ANY (ARRAY['ERROR', 'FATAL', 'CRITICAL', 'ALERT', 'EMERGENCY', 'PANIC']);
+COMMENT ON TABLE observ.log_entries IS 'Log lines of applications; full-text index on message';
+COMMENT ON COLUMN observ.log_entries.level IS 'severity text as the application wrote it; compared without regard to case';
+COMMENT ON COLUMN observ.log_entries.context IS 'structured fields';
+COMMENT ON COLUMN observ.log_entries.source IS 'file or stream it came from';
+
+CREATE TABLE observ.events (
+	id bigint GENERATED BY DEFAULT AS IDENTITY,
+	"timestamp" timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL DEFAULT '',
+	kind text COLLATE "C" NOT NULL,
+	message text,
+	success boolean,
+	duration_ms real,
+	data jsonb
+) PARTITION BY RANGE ("timestamp");
+CREATE UNIQUE INDEX events_key ON observ.events (vps_name, app_name, kind, "timestamp");
+CREATE INDEX events_timestamp_idx ON observ.events ("timestamp");
+COMMENT ON TABLE observ.events IS 'Deployments, reboots, agent lifecycle (created, deployed, scaled, terminated), configuration changes';
+COMMENT ON COLUMN observ.events.kind IS 'what happened, for instance deployed, rebooted';
+COMMENT ON COLUMN observ.events.success IS 'whether it went well; NULL where that has no meaning';
+COMMENT ON COLUMN observ.events.data IS 'details';
+
+CREATE TABLE observ.quarantine (
+	id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+	received_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	vps_name text COLLATE "C",
+	app_name text COLLATE "C",
+	table_name text,
+	reason text NOT NULL,
+	"row" jsonb
+);
+CREATE INDEX quarantine_received_at_idx ON observ.quarantine (received_at);
+COMMENT ON TABLE observ.quarantine IS 'Rows that could not be stored where they belong, with the reason; the newest 100,000 of the last 30 days are kept';
+COMMENT ON COLUMN observ.quarantine.table_name IS 'table the row was meant for';
+COMMENT ON COLUMN observ.quarantine.reason IS 'why it is here, in words';
+COMMENT ON COLUMN observ.quarantine."row" IS 'the row as it was sent';
+
+-- ---- summary
+CREATE TABLE observ.fleet_summary (
+	LIKE observ.vps_metrics INCLUDING COMMENTS,
+	last_seen timestamptz NOT NULL,
+	health_ok integer NOT NULL DEFAULT 0,
+	health_total integer NOT NULL DEFAULT 0,
+	errors_1h bigint NOT NULL DEFAULT 0,
+	firing_alerts integer NOT NULL DEFAULT 0,
+	worst_severity observ.severity,
+	PRIMARY KEY (vps_name, app_name)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+ALTER TABLE observ.fleet_summary
+	ALTER COLUMN id DROP NOT NULL, ALTER COLUMN "timestamp" DROP NOT NULL, ALTER COLUMN received_at DROP NOT NULL;
+COMMENT ON TABLE observ.fleet_summary IS 'Latest row of each VPS and application, kept by observ.refresh_fleet_summary(); read it through observ.fleet_summary(), which adds the status at the time of asking';
+COMMENT ON COLUMN observ.fleet_summary.last_seen IS 'newest sign of life, by the database''s clock';
+COMMENT ON COLUMN observ.fleet_summary.health_ok IS 'health checks whose latest result is a success';
+COMMENT ON COLUMN observ.fleet_summary.health_total IS 'health checks with a conclusive latest result';
+COMMENT ON COLUMN observ.fleet_summary.errors_1h IS 'log entries of level error and above in the last hour, at most 30 s old';
+COMMENT ON COLUMN observ.fleet_summary.firing_alerts IS 'alerts firing';
+COMMENT ON COLUMN observ.fleet_summary.worst_severity IS 'highest severity among them';
+
+CREATE TABLE observ_data.health_latest (
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL,
+	url text COLLATE "C" NOT NULL,
+	checked_at timestamptz NOT NULL,
+	success boolean NOT NULL,
+	inconclusive boolean NOT NULL,
+	PRIMARY KEY (vps_name, app_name, url)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE observ_data.health_latest IS 'Latest result of each health check, kept by observ.refresh_fleet_summary()';
+
+CREATE TABLE observ_data.summary_state (
+	horizon timestamptz NOT NULL,
+	seen_until timestamptz NOT NULL,
+	future_until timestamptz NOT NULL,
+	reconciled_at timestamptz NOT NULL,
+	errors_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ_data.summary_state IS 'One row: how far observ.refresh_fleet_summary() has come';
+COMMENT ON COLUMN observ_data.summary_state.horizon IS 'every row received before this was visible to the last pass';
+COMMENT ON COLUMN observ_data.summary_state.seen_until IS 'rows with a later timestamp were left aside as coming from the future';
+COMMENT ON COLUMN observ_data.summary_state.future_until IS 'latest timestamp among the rows left aside so far';
+INSERT INTO observ_data.summary_state VALUES ('-infinity', '-infinity', '-infinity', '-infinity', '-infinity');
+
+-- ========================================================================================================= functions
+CREATE FUNCTION observ.version() RETURNS text
+	LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_version';
+COMMENT ON FUNCTION observ.version() IS 'Version of the observ library that this session has loaded';
+
+-- ---- ingest
+CREATE FUNCTION observ.begin_batch(
+	agent_id text, seq bigint, sent_at timestamptz,
+	vps_name text DEFAULT NULL, app_name text DEFAULT NULL, version text DEFAULT NULL, interval_ms integer DEFAULT NULL,
+	clamped bigint DEFAULT 0, quarantined bigint DEFAULT 0, dropped bigint DEFAULT 0,
+	OUT accepted boolean, OUT last_seq bigint, OUT server_time timestamptz, OUT accept_from timestamptz,
+	OUT accept_until timestamptz, OUT boost_until timestamptz, OUT backpressure_ms integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_begin_batch';
+COMMENT ON FUNCTION observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) IS
+'First statement of an agent''s transaction: accepted is true when seq is higher than every batch of this agent before, and false when it was applied already, then nothing more is to be sent. seq 0 only asks. The reply carries the server''s time, the range of timestamps that are stored as they are, until when to sample fast (NULL: not), and the pause in ms to keep before the next batch. Errors: 55000 when observ is paused here, 42501 when the role may not write that VPS';
+
+CREATE FUNCTION observ.enroll_vps(
+	vps_name text, agent_role name DEFAULT NULL, labels jsonb DEFAULT NULL, expected_interval interval DEFAULT NULL)
+	RETURNS void
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_enroll_vps';
+COMMENT ON FUNCTION observ.enroll_vps(text, name, jsonb, interval) IS
+'Enters a VPS, or changes what is given of it. A role named agent_role may from then on append rows of this VPS and nothing else; it is created (LOGIN, at most 2 connections, no password yet) when it does not exist';
+
+CREATE FUNCTION observ.boost(vps_name text, duration interval DEFAULT '2 minutes') RETURNS timestamptz
+	LANGUAGE sql STRICT SET search_path = pg_catalog, pg_temp
+	AS $$ UPDATE observ.vps v SET boost_until = now() + $2 WHERE v.vps_name = $1 RETURNING v.boost_until $$;
+COMMENT ON FUNCTION observ.boost(text, interval) IS
+'Asks the agents of a VPS to sample fast for a while; returns until when, NULL when the VPS is unknown';
+
+CREATE FUNCTION observ_data._vps_of(role name) RETURNS SETOF text
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT v.vps_name FROM observ.vps v WHERE v.agent_role = role AND v.status <> 'retired' $$;
+COMMENT ON FUNCTION observ_data._vps_of(name) IS
+'VPSs whose rows a role may write. SECURITY DEFINER: agents must not read the registry';
+
+-- ---- partitions
+CREATE FUNCTION observ.maintain_partitions(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT created integer, OUT failed integer, OUT partitions_ahead interval, OUT quarantine_trimmed bigint)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_maintain_partitions';
+COMMENT ON FUNCTION observ.maintain_partitions(timestamptz) IS
+'Creates the partitions of the raw tables that are missing between at - observ.late_window and at + observ.premake; idempotent. status: ok, failed (some could not be made: see the warnings), busy (another session is at it), paused, standby. partitions_ahead: how far after at every raw table takes rows';
+
+-- ---- fleet
+CREATE FUNCTION observ.refresh_fleet_summary(
+	at timestamptz DEFAULT pg_catalog.now(), reconcile boolean DEFAULT NULL,
+	OUT status text, OUT inserted bigint, OUT updated bigint, OUT health_changed bigint, OUT future_rows bigint,
+	OUT reconciled boolean)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_refresh_fleet_summary';
+COMMENT ON FUNCTION observ.refresh_fleet_summary(timestamptz, boolean) IS
+'Brings observ.fleet_summary up to what has arrived since the last pass; every 5 minutes, or when reconcile is true, compares every row with the raw tables. Rows later than at + observ.max_future_skew are left aside and counted. status: ok, busy, paused, standby';
+
+CREATE FUNCTION observ.fleet_summary(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT vps_name text, OUT app_name text, OUT status text, OUT last_seen timestamptz,
+	OUT cpu_percent real, OUT memory_percent real, OUT memory_mb real, OUT disk_percent real, OUT disk_gb real,
+	OUT load_avg_1m real, OUT load_avg_5m real, OUT load_avg_15m real,
+	OUT health_ok integer, OUT health_total integer, OUT errors_1h bigint,
+	OUT firing_alerts integer, OUT worst_severity observ.severity)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 1000 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_fleet_summary';
+COMMENT ON FUNCTION observ.fleet_summary(timestamptz) IS
+'One row per VPS and application with its latest metrics and its status at that time: up; degraded (some health checks fail); stale (silent for more than 2 expected intervals); down (silent for more than 3, or every health check fails)';
+
+CREATE FUNCTION observ.forget(vps_name text, app_name text DEFAULT NULL) RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		DELETE FROM observ_data.health_latest h WHERE h.vps_name = $1 AND ($2 IS NULL OR h.app_name = $2);
+		DELETE FROM observ.collectors c WHERE c.vps_name = $1 AND ($2 IS NULL OR c.app_name = $2);
+		WITH gone AS (DELETE FROM observ.fleet_summary f WHERE f.vps_name = $1 AND ($2 IS NULL OR f.app_name = $2) RETURNING 1)
+		SELECT count(*) FROM gone;
+	$$;
+COMMENT ON FUNCTION observ.forget(text, text) IS
+'Takes a VPS, or one application on it, out of the fleet summary; its measurements stay. Returns how many rows of the summary went; they come back with its next row';
+
+-- ---- switching on and off
+CREATE FUNCTION observ.pause() RETURNS void
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_pause';
+COMMENT ON FUNCTION observ.pause() IS
+'Stops everything observ does by itself in this database, from commit on; agents are told to wait. Undone by observ.resume()';
+
+CREATE FUNCTION observ.resume(OUT status text, OUT leaves_checked integer, OUT indexes_repaired integer, OUT partitions_created integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_resume';
+COMMENT ON FUNCTION observ.resume() IS
+'Lets observ work in this database again, also in a restored or cloned copy: verifies that every partition has every index and repairs what a restore left undone, creates missing partitions, arms the database. Raises an error, and stays paused, when that fails';
+
+CREATE FUNCTION observ.status(
+	OUT state text, OUT reason text, OUT hint text, OUT launcher_pid integer, OUT scheduler_pid integer,
+	OUT library_version text, OUT sql_version text, OUT layout_version integer, OUT partitions_ahead interval)
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_status';
+COMMENT ON FUNCTION observ.status() IS
+'One row: whether observ works in this database. state: running, paused, no workers, standby, mismatch; reason and hint say why and what to do';
+
+-- =========================================================================================================== workers
+-- observ.job_runs and observ.job_status stay members: what a worker did here is no concern of a dump.
+CREATE TABLE observ.job_runs (
+	job_name text COLLATE "C" PRIMARY KEY,
+	running_since timestamptz,
+	last_start timestamptz,
+	last_end timestamptz,
+	last_success timestamptz,
+	last_result text,
+	runs bigint NOT NULL DEFAULT 0,
+	errors bigint NOT NULL DEFAULT 0,
+	retries bigint NOT NULL DEFAULT 0,
+	crashes bigint NOT NULL DEFAULT 0,
+	consecutive_failures integer NOT NULL DEFAULT 0,
+	consecutive_crashes integer NOT NULL DEFAULT 0,
+	last_error text,
+	last_error_sqlstate text,
+	last_error_at timestamptz,
+	next_run timestamptz,
+	disabled boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ.job_runs IS 'One row per job of observ''s scheduler: what it did last. Written by the scheduler; read it through observ.job_status';
+COMMENT ON COLUMN observ.job_runs.job_name IS 'name of the job';
+COMMENT ON COLUMN observ.job_runs.running_since IS 'start of the run that is under way, NULL between runs; committed before the run begins, so that a crash is found out';
+COMMENT ON COLUMN observ.job_runs.last_start IS 'start of the latest run';
+COMMENT ON COLUMN observ.job_runs.last_end IS 'end of the latest run that came to an end, well or badly';
+COMMENT ON COLUMN observ.job_runs.last_success IS 'end of the latest run without an error';
+COMMENT ON COLUMN observ.job_runs.last_result IS 'what that run said it did';
+COMMENT ON COLUMN observ.job_runs.runs IS 'runs begun';
+COMMENT ON COLUMN observ.job_runs.errors IS 'runs that ended with an error of the job''s own';
+COMMENT ON COLUMN observ.job_runs.retries IS 'runs given up for a lock conflict, deadlock or cancel; tried again soon';
+COMMENT ON COLUMN observ.job_runs.crashes IS 'runs during which the process or the server went down';
+COMMENT ON COLUMN observ.job_runs.consecutive_failures IS 'errors since the latest success; sets the pause before the next try';
+COMMENT ON COLUMN observ.job_runs.consecutive_crashes IS 'crashes since the latest run that came to an end; five disable the job';
+COMMENT ON COLUMN observ.job_runs.last_error IS 'message of the latest error, retry or crash';
+COMMENT ON COLUMN observ.job_runs.last_error_sqlstate IS 'its SQLSTATE';
+COMMENT ON COLUMN observ.job_runs.last_error_at IS 'when it was recorded';
+COMMENT ON COLUMN observ.job_runs.next_run IS 'when it is due next';
+COMMENT ON COLUMN observ.job_runs.disabled IS 'switched off after five crashes in a row; see observ.reset_job()';
+
+CREATE FUNCTION observ_data._jobs(OUT job_name text, OUT period interval, OUT parameter text, OUT command text) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 2 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_jobs';
+COMMENT ON FUNCTION observ_data._jobs() IS
+'The jobs that the library knows: name, period (NULL: switched off), the parameter that sets it, and the SQL that is run';
+
+CREATE VIEW observ.job_status AS
+SELECT j.job_name,
+	CASE
+		WHEN j.period IS NULL OR pg_catalog.current_setting('observ.enabled') = 'off' THEN 'off'
+		WHEN r.disabled THEN 'disabled'
+		WHEN r.running_since IS NOT NULL THEN 'running'
+		WHEN r.consecutive_failures > 0 OR r.consecutive_crashes > 0 THEN 'failing'
+		WHEN r.next_run IS NULL OR pg_catalog.now() - r.next_run > GREATEST(j.period, interval '30 s') THEN 'late'
+		ELSE 'ok'
+	END AS state,
+	j.period,
+	r.last_start AS last_run,
+	CASE WHEN r.last_end >= r.last_start THEN r.last_end - r.last_start END AS duration,
+	r.last_success,
+	r.next_run,
+	CASE WHEN j.period IS NOT NULL AND NOT r.disabled THEN GREATEST(pg_catalog.now() - r.next_run, interval '0') END AS lag,
+	r.last_result,
+	r.last_error,
+	r.last_error_sqlstate,
+	r.last_error_at,
+	r.runs, r.errors, r.retries, r.crashes
+FROM observ_data._jobs() j LEFT JOIN observ.job_runs r USING (job_name);
+COMMENT ON VIEW observ.job_status IS
+'Each job of this database''s scheduler. state: ok, running, late (due and not run: see observ.status()), failing (tried again with growing pauses), disabled (crashed five times in a row: see observ.reset_job()), off (its period is 0, or observ.enabled is off). lag: how long it is due. last_error stays after a success: compare last_error_at with last_success';
+GRANT EXECUTE ON FUNCTION observ_data._jobs() TO observ_reader;
+
+CREATE FUNCTION observ.start_workers() RETURNS integer
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_start_workers';
+COMMENT ON FUNCTION observ.start_workers() IS
+'Starts observ''s launcher, and with it the schedulers of all armed databases of this server, until the server is restarted; for servers that do not have observ in shared_preload_libraries. Returns its process id';
+
+CREATE FUNCTION observ.stop_workers() RETURNS boolean
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_stop_workers';
+COMMENT ON FUNCTION observ.stop_workers() IS
+'Stops what observ.start_workers() started, in all databases of this server, after the jobs that are under way; false when nothing ran';
+
+CREATE FUNCTION observ.reset_job(job_name text) RETURNS void
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_reset_job';
+COMMENT ON FUNCTION observ.reset_job(text) IS
+'Forgets the errors and crashes in a row of a job and switches it on again; it runs at once';
+
+-- ============================================================================================================= views
+
+-- ================================================================================================ row-level security
+-- An agent's role appends rows of its own VPSs; writers append any; readers read all; the owner is not bound.
+ALTER TABLE observ.vps_metrics ENABLE ROW LEVEL SECURITY;
+ALTER TABLE observ.health_checks ENABLE ROW LEVEL SECURITY;
+ALTER TABLE observ.log_entries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE observ.events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE observ.quarantine ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY readers ON observ.vps_metrics FOR SELECT TO observ_reader USING (true);
+CREATE POLICY readers ON observ.health_checks FOR SELECT TO observ_reader USING (true);
+CREATE POLICY readers ON observ.log_entries FOR SELECT TO observ_reader USING (true);
+CREATE POLICY readers ON observ.events FOR SELECT TO observ_reader USING (true);
+CREATE POLICY readers ON observ.quarantine FOR SELECT TO observ_reader USING (true);
+
+CREATE POLICY writers ON observ.vps_metrics FOR INSERT TO observ_writer WITH CHECK (true);
+CREATE POLICY writers ON observ.health_checks FOR INSERT TO observ_writer WITH CHECK (true);
+CREATE POLICY writers ON observ.log_entries FOR INSERT TO observ_writer WITH CHECK (true);
+CREATE POLICY writers ON observ.events FOR INSERT TO observ_writer WITH CHECK (true);
+CREATE POLICY writers ON observ.quarantine FOR INSERT TO observ_writer WITH CHECK (true);
+
+CREATE POLICY agents ON observ.vps_metrics FOR INSERT TO observ_agent
+	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+CREATE POLICY agents ON observ.health_checks FOR INSERT TO observ_agent
+	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+CREATE POLICY agents ON observ.log_entries FOR INSERT TO observ_agent
+	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+CREATE POLICY agents ON observ.events FOR INSERT TO observ_agent
+	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+CREATE POLICY agents ON observ.quarantine FOR INSERT TO observ_agent
+	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+
+-- ============================================================================================================ grants
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA observ, observ_data FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA observ, observ_data FROM PUBLIC;
+REVOKE ALL ON TYPE observ.severity FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA observ TO observ_owner, observ_reader, observ_writer, observ_agent;
+GRANT USAGE ON SCHEMA observ_data TO observ_agent, observ_writer;
+GRANT USAGE, CREATE ON SCHEMA observ_data TO observ_owner;
+GRANT USAGE ON TYPE observ.severity TO observ_owner, observ_reader, observ_writer, observ_agent;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA observ TO observ_reader;
+GRANT EXECUTE ON FUNCTION observ.version(), observ.fleet_summary(timestamptz), observ.status() TO observ_reader;
+
+GRANT EXECUTE ON FUNCTION observ.version(),
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint),
+	observ_data._vps_of(name) TO observ_writer, observ_agent;
+GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;
+-- An agent can't set id or received_at: both are the database's word.
+GRANT INSERT ("timestamp", vps_name, app_name, cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m,
+	load_avg_5m, load_avg_15m, cpu_iowait_percent, cpu_steal_percent, cpu_cores, memory_available_mb, swap_percent,
+	swap_io_per_s, inode_percent, disk_read_bps, disk_write_bps, disk_busy_percent, net_rx_bps, net_tx_bps, net_errors_per_s,
+	tcp_retransmit_percent, psi_cpu, psi_memory, psi_io, processes, zombies, open_files_percent, conntrack_percent, oom_kills,
+	uptime_seconds, clock_offset_ms, interval_ms) ON observ.vps_metrics TO observ_agent;
+GRANT INSERT ("timestamp", vps_name, app_name, url, status_code, response_time_ms, success, error_message, dns_ms, connect_ms,
+	tls_ms, first_byte_ms, tls_expires_at, breaker_state, inconclusive) ON observ.health_checks TO observ_agent;
+GRANT INSERT ("timestamp", vps_name, app_name, level, message, context, logger, source) ON observ.log_entries TO observ_agent;
+GRANT INSERT ("timestamp", vps_name, app_name, kind, message, success, duration_ms, data) ON observ.events TO observ_agent;
+GRANT INSERT (vps_name, app_name, table_name, reason, "row") ON observ.quarantine TO observ_agent;
+
+GRANT EXECUTE ON FUNCTION observ.boost(text, interval), observ.forget(text, text) TO observ_operator;
+GRANT UPDATE (boost_until) ON observ.vps TO observ_operator;
+GRANT DELETE ON observ.fleet_summary, observ.collectors, observ_data.health_latest TO observ_operator;
+GRANT SELECT ON observ_data.health_latest TO observ_operator;
+GRANT USAGE ON SCHEMA observ_data TO observ_operator;
+
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA observ TO observ_admin, observ_owner;
+GRANT INSERT, UPDATE, DELETE ON observ.vps TO observ_admin;
+
+-- ========================================================================================================= ownership
+CREATE FUNCTION observ_data._finish_install() RETURNS void
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_finish_install';
+COMMENT ON FUNCTION observ_data._finish_install() IS
+'Last statement of the installation script. Gives the tables to observ_owner and takes them out of the extension, creates partitions and arms the database; in a session that restores a dump (row_security is off there) drops the tables instead, because the dump brings its own';
+REVOKE ALL ON FUNCTION observ_data._finish_install() FROM PUBLIC;
+SELECT observ_data._finish_install();

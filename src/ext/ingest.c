@@ -1,0 +1,193 @@
+/*
+ * The ingest protocol: observ.begin_batch(), first statement of an agent's transaction.
+ * What does not belong here: the rows themselves, which come as plain INSERTs and are guarded by row-level security.
+ *
+ * The sequence number advances in the same transaction as the rows are inserted, so that a batch is applied once or not at all,
+ * wherever the connection, the agent or the server breaks.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "ext/arming.h"
+#include "ext/compat.h"
+#include "ext/gucs.h"
+#include "ext/partitions.h"
+#include "ext/spi_util.h"
+#include "ext/versions.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+OBSERV_SQL_FUNCTION(observ_begin_batch);
+
+enum BatchArgument {
+	ARG_AGENT_ID,
+	ARG_SEQ,
+	ARG_SENT_AT,
+	ARG_VPS_NAME,
+	ARG_APP_NAME,
+	ARG_VERSION,
+	ARG_INTERVAL_MS,
+	ARG_CLAMPED,
+	ARG_QUARANTINED,
+	ARG_DROPPED,
+	N_ARGS
+};
+
+static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
+										   TEXTOID, INT4OID, INT8OID,		 INT8OID, INT8OID};
+
+/*
+ * Advances last_seq. Returns a row only when the batch is new; the row lock makes a second writer with the same
+ * agent_id wait for the first one's commit, and then see its number.
+ */
+static const char advance_sql[] =
+	"INSERT INTO observ.collectors AS c (agent_id, last_seq, last_sent_at, vps_name, app_name, version, interval_ms, "
+	"  clamped_rows, quarantined_rows, dropped_rows, batches, clock_skew_ms) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 0), coalesce($9, 0), coalesce($10, 0), 1, "
+	"  extract(epoch FROM $3 - clock_timestamp()) * 1000) "
+	"ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq, last_sent_at = excluded.last_sent_at, "
+	"  last_seen = clock_timestamp(), vps_name = coalesce(excluded.vps_name, c.vps_name), "
+	"  app_name = coalesce(excluded.app_name, c.app_name), version = coalesce(excluded.version, c.version), "
+	"  interval_ms = coalesce(excluded.interval_ms, c.interval_ms), clock_skew_ms = excluded.clock_skew_ms, "
+	"  clamped_rows = c.clamped_rows + excluded.clamped_rows, "
+	"  quarantined_rows = c.quarantined_rows + excluded.quarantined_rows, "
+	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, batches = c.batches + 1 "
+	"WHERE c.last_seq < excluded.last_seq RETURNING last_seq";
+
+/* A batch that was applied before; a greeting (seq 0) is no duplicate. */
+static const char repeat_sql[] =
+	"UPDATE observ.collectors c SET last_seen = clock_timestamp(), "
+	"  duplicate_batches = c.duplicate_batches + ($2 > 0)::int WHERE agent_id = $1 RETURNING last_seq";
+
+static const char owner_sql[] = "SELECT vps_name FROM observ.collectors WHERE agent_id = $1";
+
+static const char enrolled_sql[] =
+	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
+
+static const char boost_sql[] = "SELECT boost_until FROM observ.vps WHERE vps_name = $1 AND boost_until > now()";
+
+static void
+require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s of a batch must not be null", name)));
+}
+
+/* Whether the caller may write rows of any VPS: writers, admins, owner and superusers. Else it is an agent. */
+static bool
+caller_is_writer(Oid caller)
+{
+	return has_privs_of_role(caller, get_role_oid("observ_writer", false)) ||
+		   has_privs_of_role(caller, get_role_oid("observ_owner", false));
+}
+
+/*
+ * An agent may speak for the VPSs that its role is enrolled for, and only through an agent_id that is free or already theirs:
+ * otherwise one stolen VPS could swallow the batches of another by advancing its sequence.
+ */
+static void
+require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
+{
+	Oid types[] = {TEXTOID, NAMEOID};
+	Datum values[2];
+	bool isnull = true;
+
+	if (vps_name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("vps_name of a batch must not be null for role \"%s\"",
+																		GetUserNameFromId(caller, false))));
+	values[0] = CStringGetTextDatum(vps_name);
+	values[1] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(caller, false)));
+	if (observ_spi(SPI_OK_SELECT, enrolled_sql, 2, types, values, NULL) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(caller, false), vps_name),
+						errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
+								quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(caller, false)))));
+	values[0] = CStringGetTextDatum(agent_id);
+	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, values, NULL) > 0) {
+		Datum owner = observ_spi_value(0, 1, &isnull);
+
+		if (!isnull && strcmp(TextDatumGetCString(owner), vps_name) != 0)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("agent \"%s\" belongs to another VPS", agent_id),
+							errhint("Remove the agent's state directory, so that it takes a new identity.")));
+	}
+}
+
+/* Rows of now must have a partition; without one the agent should keep them, not send them to the quarantine. */
+static void
+require_partition(TimestampTz now)
+{
+	if (observ_covered_to("vps_metrics", now) <= now)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.vps_metrics has no partition for now"),
+						errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
+}
+
+/* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
+static bool
+advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
+{
+	bool isnull;
+
+	if (seq > 0 && observ_spi(SPI_OK_INSERT_RETURNING, advance_sql, N_ARGS, argument_types, values, nulls) > 0) {
+		*last_seq = seq;
+		return true;
+	}
+	*last_seq = 0;
+	if (observ_spi(SPI_OK_UPDATE_RETURNING, repeat_sql, 2, argument_types, values, nulls) > 0)
+		*last_seq = DatumGetInt64(observ_spi_value(0, 1, &isnull));
+	return false;
+}
+
+/*
+ * observ.begin_batch(agent_id, seq, sent_at, …) → the reply; see its COMMENT.
+ */
+Datum
+observ_begin_batch(PG_FUNCTION_ARGS)
+{
+	Oid caller = GetUserId();
+	ObservIdentity saved;
+	TimestampTz now = GetCurrentTimestamp();
+	TupleDesc desc;
+	Datum values[N_ARGS];
+	char nulls[N_ARGS];
+	Datum reply[7];
+	bool reply_nulls[7] = {false};
+	int64 last_seq;
+
+	observ_require_versions();
+	observ_require_armed();
+	require_argument(fcinfo, ARG_AGENT_ID, "agent_id");
+	require_argument(fcinfo, ARG_SEQ, "seq");
+	require_argument(fcinfo, ARG_SENT_AT, "sent_at");
+	if (PG_GETARG_INT64(ARG_SEQ) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("seq of a batch must not be negative"),
+						errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ))));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	for (int i = 0; i < N_ARGS; i++) {
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+
+	saved = observ_as_owner_begin();
+	SPI_connect();
+	if (!caller_is_writer(caller))
+		require_own_vps(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)),
+						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)), caller);
+	require_partition(now);
+	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
+	reply[1] = Int64GetDatum(last_seq);
+	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	reply[3] = TimestampTzGetDatum(now - observ_late_window * USECS_PER_SEC);
+	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
+	reply_nulls[5] = true;
+	reply[5] = (Datum) 0;
+	if (!PG_ARGISNULL(ARG_VPS_NAME) && observ_spi(SPI_OK_SELECT, boost_sql, 1, (Oid[]){TEXTOID}, &values[ARG_VPS_NAME], NULL) > 0)
+		reply[5] = observ_spi_value(0, 1, &reply_nulls[5]);
+	reply[6] = Int32GetDatum(observ_backpressure);
+	SPI_finish();
+	observ_as_owner_end(&saved);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), reply, reply_nulls));
+}

@@ -1,0 +1,311 @@
+/*
+ * observ.maintain_partitions(): partitions of the raw tables exist ahead of the clock and as far back as late rows may lie.
+ * What does not belong here: dropping partitions (retention), verifying restored ones (partitions_check.c).
+ *
+ * - CREATE TABLE (LIKE …) + ATTACH takes SHARE UPDATE EXCLUSIVE on the parent: readers and writers go on (storage.md 2.3).
+ * - Bounds come from epoch arithmetic in UTC, never from a session's time zone, and from the given time only, never from the
+ *   data: one row from the future must not create partitions.
+ * - The catalog is the truth about what exists; names are for people.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "ext/arming.h"
+#include "ext/compat.h"
+#include "ext/gucs.h"
+#include "ext/partitions.h"
+#include "ext/spi_util.h"
+#include "ext/versions.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+OBSERV_SQL_FUNCTION(observ_maintain_partitions);
+
+#define MAX_NAME_ATTEMPTS	10
+#define QUARANTINE_MAX_ROWS 100000
+#define QUARANTINE_MAX_AGE	"30 days"
+
+const char *const observ_raw_tables[] = {"vps_metrics", "health_checks", "log_entries", "events", NULL};
+
+/* Width in seconds of the partitions that a table gets from now on. Metrics by parameter, the rest by volume (storage.md 2.2). */
+static int64
+partition_width(const char *table)
+{
+	if (strcmp(table, "vps_metrics") == 0)
+		return observ_metrics_partition_width;
+	if (strcmp(table, "events") == 0)
+		return 28 * SECS_PER_DAY;
+	return SECS_PER_DAY;
+}
+
+static TimestampTz
+floor_to(TimestampTz at, int64 width_usecs)
+{
+	int64 rest = at % width_usecs;
+
+	return at - (rest < 0 ? rest + width_usecs : rest);
+}
+
+/* A timestamp as ISO text in UTC, whatever the session's TimeZone and DateStyle are. */
+static char *
+utc_text(TimestampTz at, const char *format)
+{
+	struct pg_tm tm;
+	fsec_t fsec;
+
+	if (timestamp2tm((Timestamp) at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	return psprintf(format, tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+ObservRange *
+observ_partition_ranges(Relation parent, int *n)
+{
+	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	ObservRange *ranges = palloc(sizeof(ObservRange) * Max(desc->nparts, 1));
+
+	*n = 0;
+	if (desc->nparts == 0)
+		return ranges;
+	/* indexes[i] is the partition that ends at datum i, and it begins at datum i - 1. */
+	for (int i = 1; i < bounds->ndatums; i++) {
+		if (bounds->indexes[i] < 0)
+			continue;
+		ranges[*n].from = bounds->kind[i - 1][0] == PARTITION_RANGE_DATUM_VALUE
+							  ? DatumGetTimestampTz(bounds->datums[i - 1][0])
+							  : DT_NOBEGIN;
+		ranges[*n].to = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE ? DatumGetTimestampTz(bounds->datums[i][0])
+																		   : DT_NOEND;
+		(*n)++;
+	}
+	return ranges;
+}
+
+static Relation
+open_raw_table(const char *table)
+{
+	return table_open(get_relname_relid(table, get_namespace_oid("observ", false)), AccessShareLock);
+}
+
+TimestampTz
+observ_covered_to(const char *table, TimestampTz at)
+{
+	Relation parent = open_raw_table(table);
+	int n;
+	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	TimestampTz covered = at;
+
+	for (int i = 0; i < n; i++)
+		if (ranges[i].from <= covered && covered < ranges[i].to)
+			covered = ranges[i].to;
+	pfree(ranges);
+	table_close(parent, AccessShareLock);
+	return covered;
+}
+
+/*
+ * Name for a partition of that range: a free one or, when orphans may be adopted, that of a table which an interrupted run or
+ * a detach left behind (*orphan). What else bears the name is stepped around.
+ */
+static char *
+partition_name(const char *table, const ObservRange *range, bool adopt, bool *orphan)
+{
+	Oid schema = get_namespace_oid("observ_data", false);
+	bool whole_day = range->from % USECS_PER_DAY == 0 && range->to % USECS_PER_DAY == 0;
+	char *base = psprintf("%s_%s", table, utc_text(range->from, whole_day ? "%04d%02d%02d" : "%04d%02d%02d_%02d%02d"));
+
+	for (int attempt = 0; attempt < MAX_NAME_ATTEMPTS; attempt++) {
+		char *name = attempt == 0 ? base : psprintf("%s_%d", base, attempt);
+		Oid relid = get_relname_relid(name, schema);
+
+		*orphan = adopt && OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION && !get_rel_relispartition(relid);
+		if (!OidIsValid(relid) || *orphan)
+			return name;
+	}
+	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("no free name for a partition of observ.%s", table),
+					errdetail("%s and its numbered variants are taken in schema observ_data.", base),
+					errhint("Rename or drop them.")));
+}
+
+static void
+create_partition(const char *table, const ObservRange *range, bool adopt)
+{
+	static const char *const iso = "%04d-%02d-%02d %02d:%02d:%02d+00";
+	bool orphan;
+	char *name = partition_name(table, range, adopt, &orphan);
+
+	if (!orphan)
+		observ_spi(SPI_OK_UTILITY,
+				   psprintf("CREATE TABLE observ_data.%s (LIKE observ.%s INCLUDING ALL EXCLUDING IDENTITY)",
+							quote_identifier(name), quote_identifier(table)),
+				   0, NULL, NULL, NULL);
+	observ_spi(SPI_OK_UTILITY,
+			   psprintf("ALTER TABLE observ.%s ATTACH PARTITION observ_data.%s FOR VALUES FROM ('%s') TO ('%s')",
+						quote_identifier(table), quote_identifier(name), utc_text(range->from, iso),
+						utc_text(range->to, iso)),
+			   0, NULL, NULL, NULL);
+}
+
+/* create_partition() in a subtransaction. Cancels and shutdowns end the job; anything else is a warning. */
+static bool
+try_create_partition(const char *table, const ObservRange *range, bool adopt)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		create_partition(table, range, adopt);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		ereport(WARNING, (errcode(error->sqlerrcode), errmsg("could not create a partition of observ.%s: %s", table, error->message),
+						  errdetail("Its range begins at %s.", timestamptz_to_str(range->from))));
+		FreeErrorData(error);
+		ok = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return ok;
+}
+
+/* Fills what of one slot [slot.from, slot.to) no partition covers yet; ranges are sorted. */
+static void
+fill_slot(const char *table, ObservRange slot, const ObservRange *ranges, int n, ObservMaintenance *done)
+{
+	TimestampTz cursor = slot.from;
+
+	for (int i = 0; i <= n && cursor < slot.to; i++) {
+		TimestampTz next = i < n ? Min(ranges[i].from, slot.to) : slot.to;
+
+		if (cursor < next) {
+			ObservRange gap = {cursor, next};
+
+			/* An orphan that can't be attached, say with rows of another range, must not keep its place for ever. */
+			if (try_create_partition(table, &gap, true) || try_create_partition(table, &gap, false))
+				done->created++;
+			else
+				done->failed++;
+		}
+		if (i < n)
+			cursor = Max(cursor, ranges[i].to);
+	}
+}
+
+static void
+maintain_table(const char *table, TimestampTz at, ObservMaintenance *done)
+{
+	int64 width = partition_width(table) * USECS_PER_SEC;
+	TimestampTz last = at + observ_premake * USECS_PER_SEC;
+	Relation parent = open_raw_table(table);
+	int n;
+	ObservRange *ranges = observ_partition_ranges(parent, &n);
+
+	/* Closed, but still locked: nobody else attaches or detaches before we commit. */
+	table_close(parent, NoLock);
+	for (TimestampTz from = floor_to(at - observ_late_window * USECS_PER_SEC, width); from <= last; from += width) {
+		ObservRange slot = {from, from + width};
+
+		CHECK_FOR_INTERRUPTS();
+		fill_slot(table, slot, ranges, n, done);
+	}
+	pfree(ranges);
+	CommandCounterIncrement();
+	done->covered_to = Min(done->covered_to, observ_covered_to(table, at));
+}
+
+/* The quarantine is for looking at, not an archive: bounded by age and rows. */
+static int64
+trim_quarantine(TimestampTz at)
+{
+	Oid types[] = {TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(at)};
+
+	return observ_spi(SPI_OK_DELETE,
+					  "DELETE FROM observ.quarantine WHERE received_at < $1 - interval '" QUARANTINE_MAX_AGE "' "
+					  "OR id <= (SELECT max(id) - " CppAsString2(QUARANTINE_MAX_ROWS) " FROM observ.quarantine)",
+					  1, types, values, NULL);
+}
+
+void
+observ_maintain(TimestampTz at, ObservMaintenance *done)
+{
+	ObservIdentity saved = observ_as_owner_begin();
+
+	*done = (ObservMaintenance){.covered_to = DT_NOEND};
+	SPI_connect();
+	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
+		maintain_table(*table, at, done);
+	done->trimmed = trim_quarantine(at);
+	SPI_finish();
+	observ_as_owner_end(&saved);
+}
+
+static Datum
+maintenance_row(FunctionCallInfo fcinfo, const char *status, const ObservMaintenance *done, TimestampTz at)
+{
+	TupleDesc desc;
+	Datum values[5];
+	bool nulls[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = CStringGetTextDatum(status);
+	values[1] = Int32GetDatum(done->created);
+	values[2] = Int32GetDatum(done->failed);
+	nulls[3] = done->covered_to == 0;
+	values[3] = nulls[3] ? (Datum) 0
+						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(done->covered_to), TimestampTzGetDatum(at));
+	values[4] = Int64GetDatum(done->trimmed);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * observ.maintain_partitions(at) → one row; see its COMMENT. Errors: 22008 for an infinite or far-off time.
+ */
+Datum
+observ_maintain_partitions(PG_FUNCTION_ARGS)
+{
+	TimestampTz at = PG_ARGISNULL(0) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(0);
+	ObservMaintenance done = {0};
+	const char *reason;
+
+	if (RecoveryInProgress())
+		return maintenance_row(fcinfo, "standby", &done, at);
+	observ_require_versions();
+	if (TIMESTAMP_NOT_FINITE(at) || !IS_VALID_TIMESTAMP(at - INT64CONST(120) * USECS_PER_DAY) ||
+		!IS_VALID_TIMESTAMP(at + INT64CONST(120) * USECS_PER_DAY))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time out of range for partitions"),
+						errdetail("Given: %s.", timestamptz_to_str(at))));
+	if (observ_arming(&reason) != OBSERV_ARMED)
+		return maintenance_row(fcinfo, "paused", &done, at);
+	if (!observ_try_job_lock(OBSERV_LOCK_MAINTAIN_PARTITIONS))
+		return maintenance_row(fcinfo, "busy", &done, at);
+	observ_maintain(at, &done);
+	return maintenance_row(fcinfo, done.failed > 0 ? "failed" : "ok", &done, at);
+}

@@ -1,0 +1,33 @@
+/* Partitions of the raw tables: which there are, and creating what is missing. */
+#ifndef OBSERV_EXT_PARTITIONS_H
+#define OBSERV_EXT_PARTITIONS_H
+
+#include "datatype/timestamp.h"
+#include "utils/relcache.h"
+
+typedef struct ObservMaintenance {
+	int created;
+	int failed;
+	int64 trimmed;			/* rows taken out of observ.quarantine */
+	TimestampTz covered_to; /* every raw table takes rows from `at` up to here */
+} ObservMaintenance;
+
+/* Range of one partition, [from, to). */
+typedef struct ObservRange {
+	TimestampTz from;
+	TimestampTz to;
+} ObservRange;
+
+/* Tables of schema observ that are partitioned by time; ends with NULL. */
+extern const char *const observ_raw_tables[];
+
+/* Ranges of a raw table's partitions in ascending order, palloc'd; *n receives how many. */
+extern ObservRange *observ_partition_ranges(Relation parent, int *n);
+
+/* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
+extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
+
+/* Creates what is missing around `at`. One partition that can't be made is a warning, and the others are made. */
+extern void observ_maintain(TimestampTz at, ObservMaintenance *done);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * observ.status(): whether observ works in this database, and if not, why and what to type next.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "ext/arming.h"
+#include "ext/compat.h"
+#include "ext/partitions.h"
+#include "ext/processes.h"
+#include "ext/versions.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+OBSERV_SQL_FUNCTION(observ_status);
+
+typedef struct Verdict {
+	const char *state;
+	const char *reason;
+	const char *hint;
+} Verdict;
+
+static Verdict
+judge(int launcher, int scheduler)
+{
+	char *hint;
+	char *mismatch = observ_versions_mismatch(&hint);
+	const char *reason;
+	ObservArming arming = observ_arming(&reason);
+
+	if (mismatch != NULL)
+		return (Verdict){"mismatch", mismatch, hint};
+	if (RecoveryInProgress())
+		return (Verdict){"standby", "this server is a standby: the primary does the work", NULL};
+	if (arming == OBSERV_DISABLED)
+		return (Verdict){"paused", reason, "set observ.enabled = on and reload the configuration"};
+	if (arming != OBSERV_ARMED)
+		return (Verdict){"paused", reason, "SELECT observ.resume()"};
+	if (launcher == 0)
+		return (Verdict){"no workers", "no observ launcher is running in this cluster",
+						 "add observ to shared_preload_libraries and restart the server, or SELECT observ.start_workers()"};
+	if (scheduler == 0)
+		return (Verdict){"no workers", "the scheduler of this database is not running (yet)",
+						 "it is retried every few seconds; the server's log says why, often max_worker_processes is too low"};
+	return (Verdict){"running", NULL, NULL};
+}
+
+static TimestampTz
+covered_by_all(TimestampTz at)
+{
+	TimestampTz covered = DT_NOEND;
+
+	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
+		covered = Min(covered, observ_covered_to(*table, at));
+	return covered;
+}
+
+/* observ.status() → one row; see its COMMENT. */
+Datum
+observ_status(PG_FUNCTION_ARGS)
+{
+	int launcher = observ_find_process(OBSERV_LAUNCHER, InvalidOid);
+	int scheduler = observ_find_process(OBSERV_SCHEDULER, MyDatabaseId);
+	Verdict verdict = judge(launcher, scheduler);
+	bool readable = strcmp(verdict.state, "mismatch") != 0;
+	TimestampTz now = GetCurrentTimestamp();
+	int layout = observ_layout_version();
+	char *sql = observ_sql_version();
+	TupleDesc desc;
+	Datum values[9];
+	bool nulls[9] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = CStringGetTextDatum(verdict.state);
+	nulls[1] = verdict.reason == NULL;
+	values[1] = nulls[1] ? (Datum) 0 : CStringGetTextDatum(verdict.reason);
+	nulls[2] = verdict.hint == NULL;
+	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(verdict.hint);
+	nulls[3] = launcher == 0;
+	values[3] = Int32GetDatum(launcher);
+	nulls[4] = scheduler == 0;
+	values[4] = Int32GetDatum(scheduler);
+	values[5] = CStringGetTextDatum(OBSERV_LIBRARY_VERSION);
+	nulls[6] = sql == NULL;
+	values[6] = nulls[6] ? (Datum) 0 : CStringGetTextDatum(sql);
+	nulls[7] = layout < 0;
+	values[7] = Int32GetDatum(layout);
+	nulls[8] = !readable;
+	values[8] = nulls[8] ? (Datum) 0
+						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(covered_by_all(now)), TimestampTzGetDatum(now));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
