@@ -74,9 +74,10 @@ observ_gate(ObservGateResult *result)
 	reason = observ_versions_mismatch(&hint);
 	if (reason != NULL)
 		close_gate(result, reason, hint);
-	else if (observ_arming(&reason) != OBSERV_ARMED)
+	else if (observ_arming(&reason) != OBSERV_ARMED) {
 		close_gate(result, reason, "Run SELECT observ.resume() in it when observ is to work there.");
-	else
+		result->gate = OBSERV_GATE_DISARMED;
+	} else
 		result->gate = OBSERV_GATE_OPEN;
 }
 

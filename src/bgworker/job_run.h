@@ -9,7 +9,8 @@
 typedef enum ObservGate {
 	OBSERV_GATE_OPEN,
 	OBSERV_GATE_BUSY,  /* the extension is being dropped: look again soon */
-	OBSERV_GATE_CLOSED /* reason and hint say why; look again in a minute or when woken */
+	OBSERV_GATE_CLOSED,	 /* reason and hint say why; look again in a minute or when woken */
+	OBSERV_GATE_DISARMED /* the same, and the launcher will hear of it when that changes */
 } ObservGate;
 
 typedef struct ObservGateResult {

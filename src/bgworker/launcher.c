@@ -225,14 +225,18 @@ entry_of(Launcher *l, const ObservDatabase *database)
 	return entry;
 }
 
-/* A scheduler of ours has ended: when to try again. */
+/* A scheduler of ours has ended: when to try again. The slot that it leaves is for the scanner first, if that found none. */
 static void
-note_end(Entry *entry)
+note_end(Launcher *l, Entry *entry)
 {
 	int64 now = observ_monotonic_ms();
 
 	pfree(entry->handle);
 	entry->handle = NULL;
+	if (l->scan_failures > 0) {
+		l->next_scan = now;
+		look_no_later_than(l, now);
+	}
 	if (now - entry->started_at >= HEALTHY_MS) {
 		entry->failures = 0;
 		observ_log_state_changes(&entry->said, NULL);
@@ -254,7 +258,7 @@ is_running(Launcher *l, Entry *entry)
 	if (entry->handle != NULL) {
 		if (GetBackgroundWorkerPid(entry->handle, &pid) != BGWH_STOPPED)
 			return true;
-		note_end(entry);
+		note_end(l, entry);
 	}
 	if (observ_find_process(OBSERV_SCHEDULER, entry->database) == 0)
 		return false;

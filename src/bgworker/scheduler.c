@@ -76,9 +76,13 @@ note_gate(Scheduler *s)
 	s->check_gate_at = observ_monotonic_ms() + (gate->gate == OBSERV_GATE_BUSY ? BUSY_MS : RECHECK_MS);
 	if (gate->gate == OBSERV_GATE_OPEN && observ_log_state_changes(&s->said, "open"))
 		ereport(LOG, (errmsg("observ works in database \"%s\"", database_name())));
-	if (gate->gate == OBSERV_GATE_CLOSED && observ_log_state_changes(&s->said, gate->reason))
+	if ((gate->gate == OBSERV_GATE_CLOSED || gate->gate == OBSERV_GATE_DISARMED) &&
+		observ_log_state_changes(&s->said, gate->reason))
 		ereport(LOG, (errmsg("observ idles in database \"%s\": %s", database_name(), gate->reason),
 					  errhint("%s", gate->hint)));
+	/* The launcher starts another when it is armed again. Staying would cost a worker slot, which its scanner may need. */
+	if (gate->gate == OBSERV_GATE_DISARMED && observ_databases[0] == '\0')
+		proc_exit(0);
 }
 
 /* Looks at the gate, and at how the jobs stand when it is open. */

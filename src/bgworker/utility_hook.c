@@ -28,6 +28,7 @@
 #include "utils/acl.h"
 
 #define PATIENCE_MS		   5000 /* with a worker that is to leave */
+#define POLITE_MS		   100	/* of these, for the job that it is at */
 #define EXTENSION_PATIENCE 1500 /* with a job that is to let go of the extension */
 #define POLL_MS			   5
 
@@ -53,16 +54,18 @@ has_workers(Oid database)
 	return observ_find_process(OBSERV_SCHEDULER, database) != 0 || observ_find_process(OBSERV_SCANNER, database) != 0;
 }
 
-/* Ends observ's workers in the database and waits until they are gone. */
+/* Ends observ's workers in the database and waits until they are gone: politely first, which idle ones follow at once. */
 static void
 send_away(Oid database)
 {
 	instr_time start;
+	bool patient = true;
 
 	INSTR_TIME_SET_CURRENT(start);
 	do {
 		observ_signal_processes(OBSERV_SCANNER, database, SIGTERM);
-		observ_signal_processes(OBSERV_SCHEDULER, database, SIGTERM);
+		observ_signal_processes(OBSERV_SCHEDULER, database, patient ? SIGUSR2 : SIGTERM);
+		patient = patient && wait_a_little(&start, POLITE_MS);
 	} while (wait_a_little(&start, PATIENCE_MS) && has_workers(database));
 }
 
