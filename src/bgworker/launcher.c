@@ -167,7 +167,7 @@ start_scan(Launcher *l, const List *connectable)
 					"work in in observ.databases.");
 	else if (!observ_database_is_free(maintenance->oid))
 		l->next_scan = observ_monotonic_ms() + BUSY_POLL_MS;
-	else if (observ_scan_start())
+	else if (observ_scan_start(maintenance->oid))
 		l->next_scan = observ_monotonic_ms() + OBSERV_RESCAN_MS;
 	else
 		scan_failed(l, "slots", "No background worker slot is free.", "Raise max_worker_processes and restart the server.");

@@ -1,5 +1,5 @@
 /*
- * The scanner: connects to observ.maintenance_database for some milliseconds, reads from the shared catalog pg_db_role_setting
+ * The scanner: connects to the maintenance database for some milliseconds, reads from the shared catalog pg_db_role_setting
  * which databases are armed, leaves the answer in a dynamic shared memory segment of the launcher, and ends.
  * What does not belong here: deciding what follows from the answer (launcher.c).
  *
@@ -16,7 +16,6 @@
 #include "catalog/pg_db_role_setting.h"
 #include "ext/arming.h"
 #include "ext/compat.h"
-#include "ext/gucs.h"
 #include "ext/processes.h"
 #include "miscadmin.h"
 #include "storage/dsm.h"
@@ -42,7 +41,7 @@ static BackgroundWorkerHandle *handle = NULL;
 static uint32 capacity = FIRST_CAPACITY;
 
 bool
-observ_scan_start(void)
+observ_scan_start(Oid database)
 {
 	BackgroundWorker worker;
 	ScanResult *result;
@@ -58,6 +57,8 @@ observ_scan_start(void)
 	result->count = 0;
 	observ_worker_describe(&worker, OBSERV_SCANNER, "observ_scanner_main");
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
+	/* By oid: its configuration can be newer or older than the launcher's. */
+	memcpy(worker.bgw_extra, &database, sizeof(database));
 	worker.bgw_notify_pid = MyProcPid;
 	registered = RegisterDynamicBackgroundWorker(&worker, &handle);
 	if (!registered) {
@@ -150,6 +151,7 @@ observ_scanner_main(Datum main_arg)
 	dsm_segment *answer;
 	ScanResult *result;
 	ErrorData *error;
+	Oid database;
 
 	observ_worker_init();
 	/* The launcher may have ended meanwhile and its segment with it. */
@@ -158,7 +160,8 @@ observ_scanner_main(Datum main_arg)
 		proc_exit(0);
 	dsm_pin_mapping(answer);
 	result = dsm_segment_address(answer);
-	BackgroundWorkerInitializeConnection(observ_maintenance_database, NULL, 0);
+	memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof(database));
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	error = observ_in_transaction(scan, result);
 	if (error != NULL)
 		ReThrowError(error);

@@ -9,8 +9,8 @@ typedef enum ObservScanState {
 	OBSERV_SCAN_FAILED	 /* it ended without a result; its own log line says why */
 } ObservScanState;
 
-/* Starts a scan; false when no background worker slot is free. None must be under way. Needs a transaction. */
-extern bool observ_scan_start(void);
+/* Starts a scan in that database; false when no background worker slot is free. None must be under way. Needs a transaction. */
+extern bool observ_scan_start(Oid database);
 
 /* Whether a scan is under way. */
 extern bool observ_scan_running(void);

@@ -150,7 +150,14 @@ clear_database(const DatabaseUse *use, bool top_level)
 	database = lock_database(use->database, use->lock);
 	if (OidIsValid(database) && permitted(use, database) && has_workers(database))
 		send_away(database);
-	observ_wake_workers_at_commit();
+}
+
+/* Whether the command may change which databases schedulers should run in. */
+static bool
+changes_databases(Node *statement)
+{
+	return IsA(statement, CreatedbStmt) || IsA(statement, AlterDatabaseStmt) || IsA(statement, AlterDatabaseSetStmt) ||
+		   (IsA(statement, RenameStmt) && castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE);
 }
 
 /* ---- DROP EXTENSION */
@@ -199,6 +206,8 @@ make_way(PlannedStmt *planned, ProcessUtilityContext context)
 		clear_database(&use, context == PROCESS_UTILITY_TOPLEVEL);
 	else if (drops_observ(planned->utilityStmt))
 		free_extension();
+	if (changes_databases(planned->utilityStmt))
+		observ_wake_workers_at_commit();
 }
 
 static void
