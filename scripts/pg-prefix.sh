@@ -18,7 +18,7 @@ mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 stamp="$dir/.copied-$("/usr/lib/postgresql/$major/bin/postgres" --version | tr -c 'A-Za-z0-9.\n' _)"
 if [ ! -e "$stamp" ]; then
-	rm -rf "$dir/usr" "$dir"/.copied-*
+	rm -rf "${dir:?}/usr" "$dir"/.copied-*
 	mkdir -p "$dir/usr/lib/postgresql" "$dir/usr/share/postgresql" "$dir/usr/include"
 	cp -a "/usr/lib/postgresql/$major" "$dir/usr/lib/postgresql/"
 	cp -a "/usr/share/postgresql/$major" "$dir/usr/share/postgresql/"

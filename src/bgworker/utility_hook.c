@@ -12,14 +12,17 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "bgworker/hooks.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "ext/compat.h"
+#include "ext/partitions.h"
 #include "ext/processes.h"
 #include "ext/versions.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
 #include "storage/latch.h"
@@ -175,9 +178,22 @@ drops_observ(Node *statement)
 	return false;
 }
 
+/*
+ * Locks the tables that CASCADE drops in the order in which agents lock them: DROP EXTENSION itself would begin with partitions, and
+ * meet sessions that insert halfway, in a deadlock.
+ */
+static void
+lock_tables(void)
+{
+	(void) RangeVarGetRelid(makeRangeVar("observ", "collectors", -1), AccessExclusiveLock, true);
+	(void) RangeVarGetRelid(makeRangeVar("observ", "vps", -1), AccessExclusiveLock, true);
+	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
+		(void) RangeVarGetRelid(makeRangeVar("observ", pstrdup(*table), -1), AccessExclusiveLock, true);
+}
+
 /* Cancels the job that holds the extension, until the lock that DROP EXTENSION takes is ours. */
 static void
-free_extension(void)
+free_extension(bool with_tables)
 {
 	Oid extension = observ_extension_oid();
 	LOCKTAG tag;
@@ -193,6 +209,8 @@ free_extension(void)
 		if (!wait_a_little(&start, EXTENSION_PATIENCE))
 			return;
 	}
+	if (with_tables)
+		lock_tables();
 }
 
 static void
@@ -205,7 +223,7 @@ make_way(PlannedStmt *planned, ProcessUtilityContext context)
 	if (use.database != NULL)
 		clear_database(&use, context == PROCESS_UTILITY_TOPLEVEL);
 	else if (drops_observ(planned->utilityStmt))
-		free_extension();
+		free_extension(castNode(DropStmt, planned->utilityStmt)->behavior == DROP_CASCADE);
 	if (changes_databases(planned->utilityStmt))
 		observ_wake_workers_at_commit();
 }

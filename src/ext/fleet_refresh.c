@@ -4,130 +4,114 @@
  *
  * Which rows are new: those received since the horizon of the last pass, that is since the start of the oldest transaction that was writing
  * then; whatever that pass could not see began later. The horizon is the database's clock at arrival; `at` only bounds
- * timestamps, so that passes can be replayed in virtual time.
+ * timestamps, so that passes can be replayed in virtual time: an `at` before the last pass looks at every row of its window.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "ext/arming.h"
 #include "ext/compat.h"
+#include "ext/fleet_latest.h"
 #include "ext/gucs.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_refresh_fleet_summary);
 
 #define RECONCILE_EVERY_US (INT64CONST(300) * USECS_PER_SEC)
-#define ERRORS_EVERY_US	   (INT64CONST(30) * USECS_PER_SEC)
+#define ERRORS_EVERY_US    (INT64CONST(30) * USECS_PER_SEC)
+/* Sessions that start their transactions at about the same time do not replay each other. */
+#define REPLAY_AFTER_US (INT64CONST(60) * USECS_PER_SEC)
 /* received_at is taken a moment before its transaction has a transaction id. */
-#define HORIZON_MARGIN_US  (INT64CONST(2) * USECS_PER_SEC)
+#define HORIZON_MARGIN_US (USECS_PER_SEC / 2)
 
 /* One pass: what it starts from, and what it did. Times in $1 … $5 of every statement below, in this order. */
 typedef struct Pass {
-	TimestampTz horizon;	/* $1: rows received from here on are new */
-	TimestampTz oldest;		/* $2: rows with an older timestamp are not looked for */
-	TimestampTz limit;		/* $3: rows with a later timestamp come from the future */
-	TimestampTz seen_until; /* $4: rows later than this were left aside before; infinity when there were none */
-	TimestampTz at;			/* $5 */
-	TimestampTz future_until;
+	TimestampTz horizon; /* $1: rows received from here on are new */
+	TimestampTz oldest;  /* $2: rows with an older timestamp are not looked for */
+	TimestampTz limit;   /* $3: rows with a later timestamp come from the future */
+	TimestampTz
+		seen_until; /* $4: rows later than this were left aside before; infinity when there were none */
+	TimestampTz at; /* $5 */
 	TimestampTz reconciled_at;
 	TimestampTz errors_at;
-	int64 inserted;
-	int64 updated;
+	ObservLatest latest;
 	int64 health_changed;
-	int64 future_rows;
 	bool reconcile;
+	bool
+		replay; /* `at` lies before the last pass: somebody looks at the past, and leaves the state as it is */
 } Pass;
 
-#define NEW_ROWS                                                                                                       \
-	"m.\"timestamp\" > $2 AND m.\"timestamp\" <= $3 AND (m.received_at >= $1 OR m.\"timestamp\" > $4) "
+/* Arrived since the last pass, or from a future that has become the present since. */
+#define NEW_ROWS                                                                                             \
+	"m.\"timestamp\" > $2 AND (m.received_at >= $1 OR (m.\"timestamp\" > $4 AND m.\"timestamp\" <= $3)) "
 
-#define FUTURE_ROWS "m.\"timestamp\" > $3 AND m.received_at >= $1 "
+static const char new_rows_sql[] =
+	"SELECT " OBSERV_CANDIDATE_COLUMNS " FROM observ.vps_metrics m WHERE " NEW_ROWS;
 
-/* A row's sign of life by the database's clock: the agent knows its offset, a hand-written row has none. */
-#define SIGN_OF_LIFE(row)                                                                                              \
-	"least(" row ".received_at, " row ".\"timestamp\" - coalesce(" row ".clock_offset_ms, 0) * interval '1 ms')"
-
-/* %s: list of metric columns of m; of fresh; SET list; of fresh again (see metric_columns()). */
-static const char metrics_sql[] =
-	"WITH fresh AS MATERIALIZED (SELECT DISTINCT ON (m.vps_name, m.app_name) m.vps_name, m.app_name, %s, "
-	"    " SIGN_OF_LIFE("m") " AS seen, f.vps_name IS NOT NULL AS known "
-	"  FROM observ.vps_metrics m LEFT JOIN observ.fleet_summary f ON f.vps_name = m.vps_name AND f.app_name = m.app_name "
-	"  WHERE " NEW_ROWS " AND (f.\"timestamp\" IS NULL OR m.\"timestamp\" > f.\"timestamp\") "
-	"  ORDER BY m.vps_name, m.app_name, m.\"timestamp\" DESC), "
-	"updated AS (UPDATE observ.fleet_summary f SET %s, last_seen = greatest(f.last_seen, fresh.seen) FROM fresh "
-	"  WHERE fresh.known AND f.vps_name = fresh.vps_name AND f.app_name = fresh.app_name RETURNING 1), "
-	"inserted AS (INSERT INTO observ.fleet_summary (vps_name, app_name, last_seen, %s) "
-	"  SELECT vps_name, app_name, seen, %s FROM fresh WHERE NOT known ON CONFLICT DO NOTHING RETURNING 1), "
-	"registered AS (INSERT INTO observ.vps (vps_name) SELECT DISTINCT vps_name FROM fresh "
-	"  WHERE NOT known AND vps_name <> '' ON CONFLICT DO NOTHING) "
-	"SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated)";
-
-/* %s: metric columns of m, SET list from l. What the passes may have missed: rows whose arrival time a clock step or a hand falsified. */
-static const char reconcile_sql[] =
-	"WITH updated AS (UPDATE observ.fleet_summary f SET %s, last_seen = greatest(f.last_seen, l.seen) FROM observ.fleet_summary k "
-	"  CROSS JOIN LATERAL (SELECT %s, " SIGN_OF_LIFE("m") " AS seen FROM observ.vps_metrics m "
-	"    WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.\"timestamp\" > $2 AND m.\"timestamp\" <= $3 "
-	"    ORDER BY m.\"timestamp\" DESC LIMIT 1) l "
-	"  WHERE f.vps_name = k.vps_name AND f.app_name = k.app_name AND f.\"timestamp\" IS DISTINCT FROM l.\"timestamp\" "
-	"  RETURNING 1) "
-	"SELECT 0::bigint, (SELECT count(*) FROM updated)";
+/* What the passes may have missed: rows whose arrival time a clock step or a hand falsified. */
+static const char every_key_sql[] =
+	"SELECT l.* FROM observ.fleet_summary k CROSS JOIN LATERAL (SELECT " OBSERV_CANDIDATE_COLUMNS
+	" FROM observ.vps_metrics m "
+	"WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.\"timestamp\" > $2 AND m.\"timestamp\" "
+	"<= $3 "
+	"ORDER BY m.\"timestamp\" DESC LIMIT 1) l";
 
 static const char health_latest_sql[] =
 	"INSERT INTO observ_data.health_latest AS h (vps_name, app_name, url, checked_at, success, inconclusive) "
-	"SELECT DISTINCT ON (m.vps_name, m.app_name, m.url) m.vps_name, m.app_name, m.url, m.\"timestamp\", m.success, m.inconclusive "
-	"FROM observ.health_checks m WHERE " NEW_ROWS "ORDER BY m.vps_name, m.app_name, m.url, m.\"timestamp\" DESC "
-	"ON CONFLICT (vps_name, app_name, url) DO UPDATE SET checked_at = excluded.checked_at, success = excluded.success, "
+	"SELECT DISTINCT ON (m.vps_name, m.app_name, m.url) m.vps_name, m.app_name, m.url, m.\"timestamp\", "
+	"m.success, m.inconclusive "
+	"FROM observ.health_checks m WHERE " NEW_ROWS
+	"AND m.\"timestamp\" <= $3 ORDER BY m.vps_name, m.app_name, m.url, m.\"timestamp\" DESC "
+	"ON CONFLICT (vps_name, app_name, url) DO UPDATE SET checked_at = excluded.checked_at, success = "
+	"excluded.success, "
 	"  inconclusive = excluded.inconclusive WHERE h.checked_at < excluded.checked_at";
 
 /* A check that has not run for an hour was taken out of the agent's configuration. %s: which keys to count again. */
 static const char health_totals_sql[] =
-	"WITH counted AS MATERIALIZED (SELECT h.vps_name, h.app_name, least(max(h.checked_at), $3) AS seen, "
-	"    count(*) FILTER (WHERE h.success AND NOT h.inconclusive) AS ok, count(*) FILTER (WHERE NOT h.inconclusive) AS total "
+	"WITH counted AS MATERIALIZED (SELECT h.vps_name, h.app_name, least(max(h.checked_at), $5) AS seen, "
+	"    count(*) FILTER (WHERE h.success AND NOT h.inconclusive) AS ok, count(*) FILTER (WHERE NOT "
+	"h.inconclusive) AS total "
 	"  FROM observ_data.health_latest h WHERE h.checked_at > $5 - interval '1 hour' %s GROUP BY 1, 2), "
-	"changed AS (INSERT INTO observ.fleet_summary AS f (vps_name, app_name, last_seen, health_ok, health_total) "
+	"changed AS (INSERT INTO observ.fleet_summary AS f (vps_name, app_name, last_seen, health_ok, "
+	"health_total) "
 	"  SELECT vps_name, app_name, seen, ok, total FROM counted ORDER BY 1, 2 "
 	"  ON CONFLICT (vps_name, app_name) DO UPDATE SET last_seen = greatest(f.last_seen, excluded.last_seen), "
 	"    health_ok = excluded.health_ok, health_total = excluded.health_total "
 	"  WHERE (f.health_ok, f.health_total) IS DISTINCT FROM (excluded.health_ok, excluded.health_total) "
 	"    OR f.last_seen < excluded.last_seen RETURNING 1), "
-	"registered AS (INSERT INTO observ.vps (vps_name) SELECT DISTINCT vps_name FROM counted WHERE vps_name <> '' "
+	"registered AS (INSERT INTO observ.vps (vps_name) SELECT DISTINCT vps_name FROM counted WHERE vps_name "
+	"<> '' "
 	"  ON CONFLICT DO NOTHING) "
 	"SELECT count(*) FROM changed";
 
-static const char health_new_keys[] =
-	"AND (h.vps_name, h.app_name) IN (SELECT m.vps_name, m.app_name FROM observ.health_checks m WHERE " NEW_ROWS ")";
+static const char health_new_keys[] = "AND (h.vps_name, h.app_name) IN (SELECT m.vps_name, m.app_name FROM "
+									  "observ.health_checks m WHERE " NEW_ROWS ")";
 
 static const char errors_sql[] =
-	"WITH counted AS (SELECT vps_name, app_name, count(*) AS n FROM observ.log_entries "
-	"  WHERE \"timestamp\" > $5 - interval '1 hour' AND \"timestamp\" <= $3 AND upper(level) = ANY (ARRAY['ERROR', 'FATAL', "
+	"WITH counted AS MATERIALIZED (SELECT vps_name, app_name, count(*) AS n FROM observ.log_entries "
+	"  WHERE \"timestamp\" > $5 - interval '1 hour' AND \"timestamp\" <= $3 AND upper(level) = ANY "
+	"(ARRAY['ERROR', 'FATAL', "
 	"    'CRITICAL', 'ALERT', 'EMERGENCY', 'PANIC']) GROUP BY 1, 2) "
-	"UPDATE observ.fleet_summary f SET errors_1h = coalesce(c.n, 0) FROM observ.fleet_summary k "
+	"UPDATE observ.fleet_summary f SET errors_1h = coalesce(c.n, 0) FROM "
+	"  (SELECT vps_name, app_name FROM counted UNION SELECT vps_name, app_name FROM observ.fleet_summary "
+	"WHERE errors_1h > 0) k "
 	"LEFT JOIN counted c ON c.vps_name = k.vps_name AND c.app_name = k.app_name "
 	"WHERE f.vps_name = k.vps_name AND f.app_name = k.app_name AND f.errors_1h <> coalesce(c.n, 0)";
 
-static const char future_sql[] =
-	"SELECT count(*), max(m.\"timestamp\") FROM observ.vps_metrics m WHERE " FUTURE_ROWS;
-
-/* Run in every pass, also when nothing arrived: prepared once, generic plan. */
-static const char probe_metrics_sql[] = "SELECT 1 FROM observ.vps_metrics m WHERE " NEW_ROWS "LIMIT 1";
-static const char probe_health_sql[] = "SELECT 1 FROM observ.health_checks m WHERE " NEW_ROWS "LIMIT 1";
-static const char probe_future_sql[] = "SELECT 1 FROM observ.vps_metrics m WHERE " FUTURE_ROWS "LIMIT 1";
+static const char new_health_sql[] = "SELECT 1 FROM observ.health_checks m WHERE " NEW_ROWS "LIMIT 1";
 
 #define N_PARAMS 5
-static const Oid param_types[N_PARAMS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+static const Oid param_types[N_PARAMS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+										  TIMESTAMPTZOID};
 
 static void
 pass_params(const Pass *pass, Datum *values)
@@ -148,64 +132,48 @@ run(const Pass *pass, int expected, const char *sql)
 	return observ_spi(expected, sql, N_PARAMS, param_types, values, NULL);
 }
 
-static int64
-result_int64(int column)
-{
-	bool isnull;
-
-	return DatumGetInt64(observ_spi_value(0, column, &isnull));
-}
-
 /*
- * Whether a probe finds a row. The plan is kept for the life of the backend and replanned when tables change; it doesn't know
- * the times, so it must be told that few rows are new.
+ * Prepares a statement that runs in every pass, also when nothing arrived. The plan is kept for the life of the backend and replanned
+ * when tables change; it doesn't know the times, so it must be told that few rows are new.
  */
-static bool
-probe(const Pass *pass, const char *sql, SPIPlanPtr *plan)
+static SPIPlanPtr
+kept_plan(const char *sql, SPIPlanPtr *plan)
 {
-	Datum values[N_PARAMS];
-	int nest_level = NewGUCNestLevel();
-
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (*plan == NULL) {
 		*plan = SPI_prepare_cursor(sql, N_PARAMS, (Oid *) param_types, CURSOR_OPT_GENERIC_PLAN);
 		if (*plan == NULL || SPI_keepplan(*plan) != 0)
 			elog(ERROR, "could not prepare a statement of observ: %s", SPI_result_code_string(SPI_result));
 	}
-	pass_params(pass, values);
-	if (SPI_execute_plan(*plan, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "a probe of observ.refresh_fleet_summary() failed");
-	AtEOXact_GUC(true, nest_level);
-	return SPI_processed > 0;
+	return *plan;
 }
 
-/*
- * Columns that the summary copies from the latest row: those that both tables have. `format` is applied to each with
- * its quoted name (up to twice), joined by commas.
- */
-static char *
-metric_columns(const char *format)
+static void
+take_latest(Pass *pass, SPIPlanPtr plan, bool replace)
 {
-	Oid schema = get_namespace_oid("observ", false);
-	Oid summary = get_relname_relid("fleet_summary", schema);
-	Relation raw = RelationIdGetRelation(get_relname_relid("vps_metrics", schema));
-	StringInfoData list;
+	Datum values[N_PARAMS];
+	int nest_level = NewGUCNestLevel();
 
-	initStringInfo(&list);
-	for (int i = 0; i < RelationGetNumberOfAttributes(raw); i++) {
-		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(raw), i);
-		const char *name = NameStr(column->attname);
-		const char *quoted;
+	(void) set_config_option("enable_seqscan", replace ? "on" : "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	pass_params(pass, values);
+	observ_take_latest(plan, values, pass->at, pass->limit, replace, &pass->latest);
+	AtEOXact_GUC(true, nest_level);
+}
 
-		if (column->attisdropped || strcmp(name, "vps_name") == 0 || strcmp(name, "app_name") == 0 ||
-			get_attnum(summary, name) == InvalidAttrNumber)
-			continue;
-		quoted = quote_identifier(name);
-		appendStringInfoString(&list, list.len > 0 ? ", " : "");
-		appendStringInfoString(&list, psprintf(format, quoted, quoted));
-	}
-	RelationClose(raw);
-	return list.data;
+static bool
+new_health(const Pass *pass)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum values[N_PARAMS];
+	int nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	pass_params(pass, values);
+	if (SPI_execute_plan(kept_plan(new_health_sql, &plan), values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "a statement of observ.refresh_fleet_summary() failed");
+	AtEOXact_GUC(true, nest_level);
+	return SPI_processed > 0;
 }
 
 /*
@@ -234,60 +202,51 @@ static void
 read_state(Pass *pass)
 {
 	bool isnull;
-	TimestampTz *fields[] = {&pass->horizon, &pass->seen_until, &pass->future_until, &pass->reconciled_at, &pass->errors_at};
+	TimestampTz *fields[] = {&pass->horizon, &pass->seen_until, &pass->latest.future_until,
+							 &pass->reconciled_at, &pass->errors_at};
 
 	if (observ_spi(SPI_OK_SELECT,
-				   "SELECT horizon, seen_until, future_until, reconciled_at, errors_at FROM observ_data.summary_state", 0, NULL,
-				   NULL, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.summary_state is empty"),
-						errhint("INSERT INTO observ_data.summary_state VALUES ('-infinity', '-infinity', '-infinity', "
-								"'-infinity', '-infinity').")));
+				   "SELECT horizon, seen_until, future_until, reconciled_at, errors_at FROM "
+				   "observ_data.summary_state",
+				   0, NULL, NULL, NULL) == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.summary_state is empty"),
+			 errhint("INSERT INTO observ_data.summary_state VALUES ('-infinity', '-infinity', '-infinity', "
+					 "'-infinity', '-infinity').")));
 	for (size_t i = 0; i < lengthof(fields); i++)
 		*fields[i] = DatumGetTimestampTz(observ_spi_value(0, i + 1, &isnull));
+	pass->replay =
+		!TIMESTAMP_NOT_FINITE(pass->seen_until) && pass->limit < pass->seen_until - REPLAY_AFTER_US;
+	if (pass->replay)
+		pass->horizon = DT_NOBEGIN;
 	/* Nothing left aside: there is no need to look for rows that time has caught up with. */
-	if (pass->future_until <= pass->seen_until)
+	if (pass->latest.future_until <= pass->seen_until)
 		pass->seen_until = DT_NOEND;
 }
 
 static void
 write_state(const Pass *pass, TimestampTz horizon)
 {
-	Datum values[] = {TimestampTzGetDatum(horizon), TimestampTzGetDatum(pass->limit), TimestampTzGetDatum(pass->future_until),
+	Datum values[] = {TimestampTzGetDatum(horizon), TimestampTzGetDatum(pass->limit),
+					  TimestampTzGetDatum(pass->latest.future_until),
 					  TimestampTzGetDatum(pass->reconciled_at), TimestampTzGetDatum(pass->errors_at)};
 
 	observ_spi(SPI_OK_UPDATE,
-			   "UPDATE observ_data.summary_state SET horizon = $1, seen_until = $2, future_until = $3, reconciled_at = $4, "
+			   "UPDATE observ_data.summary_state SET horizon = $1, seen_until = $2, future_until = $3, "
+			   "reconciled_at = $4, "
 			   "errors_at = $5",
 			   N_PARAMS, param_types, values, NULL);
 }
 
 static void
-refresh_metrics(Pass *pass)
-{
-	char *of_m = metric_columns("m.%s");
-
-	run(pass, SPI_OK_SELECT,
-		psprintf(metrics_sql, of_m, metric_columns("%s = fresh.%s"), metric_columns("%s"), metric_columns("%s")));
-	pass->inserted += result_int64(1);
-	pass->updated += result_int64(2);
-}
-
-static void
 refresh_health(Pass *pass, const char *which_keys)
-{
-	run(pass, SPI_OK_INSERT, health_latest_sql);
-	run(pass, SPI_OK_SELECT, psprintf(health_totals_sql, which_keys));
-	pass->health_changed += result_int64(1);
-}
-
-static void
-note_future_rows(Pass *pass)
 {
 	bool isnull;
 
-	run(pass, SPI_OK_SELECT, future_sql);
-	pass->future_rows = result_int64(1);
-	pass->future_until = Max(pass->future_until, DatumGetTimestampTz(observ_spi_value(0, 2, &isnull)));
+	run(pass, SPI_OK_INSERT, health_latest_sql);
+	run(pass, SPI_OK_SELECT, psprintf(health_totals_sql, which_keys));
+	pass->health_changed += DatumGetInt64(observ_spi_value(0, 1, &isnull));
 }
 
 /* `last` may be infinite, or later than `at` when somebody replays the past. */
@@ -301,25 +260,19 @@ is_due(TimestampTz at, TimestampTz last, int64 every)
 static void
 refresh(Pass *pass)
 {
-	static SPIPlanPtr metrics_probe = NULL;
-	static SPIPlanPtr future_probe = NULL;
-	static SPIPlanPtr health_probe = NULL;
+	static SPIPlanPtr new_rows = NULL;
+	static SPIPlanPtr every_key = NULL;
 	TimestampTz horizon = next_horizon();
-	bool metrics, future, health, errors;
+	bool health, errors;
 
 	read_state(pass);
-	metrics = probe(pass, probe_metrics_sql, &metrics_probe);
-	future = probe(pass, probe_future_sql, &future_probe);
-	health = probe(pass, probe_health_sql, &health_probe);
-	pass->reconcile |= is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US);
+	pass->reconcile =
+		!pass->replay && (pass->reconcile || is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US));
 	errors = pass->reconcile || is_due(pass->at, pass->errors_at, ERRORS_EVERY_US);
-	if (metrics)
-		refresh_metrics(pass);
-	if (future)
-		note_future_rows(pass);
+	take_latest(pass, kept_plan(new_rows_sql, &new_rows), false);
+	health = new_health(pass);
 	if (pass->reconcile) {
-		run(pass, SPI_OK_SELECT, psprintf(reconcile_sql, metric_columns("%s = l.%s"), metric_columns("m.%s")));
-		pass->updated += result_int64(2);
+		take_latest(pass, kept_plan(every_key_sql, &every_key), true);
 		pass->reconciled_at = pass->at;
 	}
 	if (health || pass->reconcile)
@@ -328,7 +281,7 @@ refresh(Pass *pass)
 		run(pass, SPI_OK_UPDATE, errors_sql);
 		pass->errors_at = pass->at;
 	}
-	if (metrics || future || health || errors)
+	if (!pass->replay && (pass->latest.candidates > 0 || health || errors))
 		write_state(pass, horizon);
 }
 
@@ -337,10 +290,10 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass)
 {
 	TupleDesc desc;
 	Datum values[] = {CStringGetTextDatum(status),
-					  Int64GetDatum(pass->inserted),
-					  Int64GetDatum(pass->updated),
+					  Int64GetDatum(pass->latest.inserted),
+					  Int64GetDatum(pass->latest.updated),
 					  Int64GetDatum(pass->health_changed),
-					  Int64GetDatum(pass->future_rows),
+					  Int64GetDatum(pass->latest.future_rows),
 					  BoolGetDatum(pass->reconcile)};
 	bool nulls[lengthof(values)] = {false};
 
@@ -365,7 +318,8 @@ observ_refresh_fleet_summary(PG_FUNCTION_ARGS)
 		return result_row(fcinfo, "standby", &nothing);
 	observ_require_versions();
 	if (TIMESTAMP_NOT_FINITE(pass.at))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a refresh must be finite")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a refresh must be finite")));
 	if (observ_arming(&reason) != OBSERV_ARMED)
 		return result_row(fcinfo, "paused", &nothing);
 	if (!observ_try_job_lock(OBSERV_LOCK_REFRESH_SUMMARY))

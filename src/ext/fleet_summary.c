@@ -12,12 +12,12 @@
 #include "ext/compat.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
-#include "common/hashfn.h"
+#include "ext/vps_key.h"
 #include "executor/tuptable.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -29,48 +29,32 @@ OBSERV_SQL_FUNCTION(observ_fleet_summary);
 
 /* A VPS about which the registry has something to say; most have no such entry. */
 typedef struct SpecialVps {
-	char *name; /* the key, a pointer to a string */
+	ObservVpsKey key; /* of the VPS alone: app is empty */
 	int64 expected_us;
 	bool retired;
 } SpecialVps;
 
-static uint32
-name_hash(const void *key, Size size)
-{
-	const char *name = *(const char *const *) key;
-
-	return hash_bytes((const unsigned char *) name, strlen(name));
-}
-
-static int
-name_match(const void *a, const void *b, Size size)
-{
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
 static HTAB *
 load_special(void)
 {
-	HASHCTL ctl = {.keysize = sizeof(char *),
-				   .entrysize = sizeof(SpecialVps),
-				   .hash = name_hash,
-				   .match = name_match,
-				   .hcxt = CurrentMemoryContext};
-	HTAB *special = hash_create("observ special VPSs", 64, &ctl, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	MemoryContext context = CurrentMemoryContext;
+	HTAB *special = observ_vps_table_create("observ special VPSs", sizeof(SpecialVps), 64);
 	ObservIdentity saved = observ_as_owner_begin();
 	uint64 n;
 
 	SPI_connect();
 	n = observ_spi(SPI_OK_SELECT,
-				   "SELECT vps_name, coalesce((extract(epoch FROM expected_interval) * 1000000)::int8, 0), status = 'retired' "
+				   "SELECT vps_name, coalesce((extract(epoch FROM expected_interval) * 1000000)::int8, 0), "
+				   "status = 'retired' "
 				   "FROM observ.vps WHERE expected_interval IS NOT NULL OR status <> 'active'",
 				   0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
-		char *name = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-		SpecialVps *entry = hash_search(special, &name, HASH_ENTER, NULL);
+		MemoryContext spi = MemoryContextSwitchTo(context);
+		ObservVpsKey key = observ_vps_key(datumCopy(observ_spi_value(i, 1, &isnull), false, -1), (Datum) 0);
+		SpecialVps *entry = hash_search(special, &key, HASH_ENTER, NULL);
 
+		MemoryContextSwitchTo(spi);
 		entry->expected_us = DatumGetInt64(observ_spi_value(i, 2, &isnull));
 		entry->retired = DatumGetBool(observ_spi_value(i, 3, &isnull));
 	}
@@ -92,8 +76,9 @@ column_number(Relation rel, const char *name)
 	AttrNumber number = get_attnum(RelationGetRelid(rel), name);
 
 	if (number == InvalidAttrNumber)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("observ.fleet_summary has no column \"%s\"", name),
-						errhint("See SELECT * FROM observ.status().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("observ.fleet_summary has no column \"%s\"", name),
+				 errhint("See SELECT * FROM observ.status().")));
 	return number;
 }
 
@@ -123,14 +108,13 @@ decide(TupleTableSlot *slot, const Columns *columns, HTAB *special, TimestampTz 
 	if (!slot->tts_isnull[columns->interval_ms - 1])
 		expected = (int64) DatumGetInt32(values[columns->interval_ms - 1]) * 1000;
 	if (hash_get_num_entries(special) > 0) {
-		char *name = TextDatumGetCString(values[columns->vps_name - 1]);
-		SpecialVps *entry = hash_search(special, &name, HASH_FIND, NULL);
+		ObservVpsKey key = observ_vps_key(values[columns->vps_name - 1], (Datum) 0);
+		SpecialVps *entry = hash_search(special, &key, HASH_FIND, NULL);
 
 		if (entry != NULL && entry->retired)
 			return false;
 		if (entry != NULL && entry->expected_us > 0)
 			expected = entry->expected_us;
-		pfree(name);
 	}
 	*status = fleet_status_decide(at - DatumGetTimestampTz(values[columns->last_seen - 1]), expected,
 								  DatumGetInt32(values[columns->health_ok - 1]),
@@ -184,7 +168,8 @@ observ_fleet_summary(PG_FUNCTION_ARGS)
 
 	observ_require_versions();
 	if (TIMESTAMP_NOT_FINITE(at))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a fleet summary must be finite")));
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("time of a fleet summary must be finite")));
 	InitMaterializedSRF(fcinfo, 0);
 	if (rsinfo->setDesc->natts > MAX_COLUMNS)
 		elog(ERROR, "observ.fleet_summary() has more than %d columns", MAX_COLUMNS);

@@ -7,10 +7,11 @@
  */
 #include "postgres.h"
 
+#include "ext/processes.h"
+
 #include <signal.h>
 
 #include "access/xact.h"
-#include "ext/processes.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"

@@ -20,6 +20,7 @@ Nothing sleeps except wait_until(). A process is ended by its own id only.
 Environment:
     OBSERV_PG_PREFIX   directory of the private PostgreSQL (default: build/pg of this working copy)
     OBSERV_PREBUILT=1  the prefix exists and observ is installed there: build nothing
+    OBSERV_SERVER_ENV  environment variables for servers alone, "A=1 B=2" (make check-asan preloads libasan this way)
     OBSERV_KEEP=1      leave the directories of servers behind (they are printed)
 """
 
@@ -134,6 +135,11 @@ def clean_environment(**extra):
     env.update({"LC_ALL": "C.UTF-8", "HOME": "/"})
     env.update(extra)
     return env
+
+
+def server_environment():
+    """What OBSERV_SERVER_ENV adds to the environment of servers."""
+    return dict(pair.split("=", 1) for pair in os.environ.get("OBSERV_SERVER_ENV", "").split())
 
 
 def run_tool(argv, *, check=True, timeout=300, **kwargs):
@@ -263,7 +269,7 @@ class Server:
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen(
                     [str(self.installation.program("postgres")), "-D", str(self.data)], stdin=subprocess.DEVNULL,
-                    stdout=log, stderr=log, env=clean_environment(), cwd="/", start_new_session=True,
+                    stdout=log, stderr=log, env=clean_environment(**server_environment()), cwd="/", start_new_session=True,
                     **server_identity())
             if not wait:
                 return self

@@ -1,0 +1,55 @@
+#!/bin/bash
+# make check-asan: builds everything with AddressSanitizer and UndefinedBehaviorSanitizer in build/asan, then runs the unit
+# tests, the regress and isolation lists and the e2e tests named in $OBSERV_ASAN_E2E (default: those of the agent) on it.
+# What does not belong here: how tests are run without sanitizers (Makefile, run-tests.sh).
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+work=$here/build/asan
+log=$work/log
+# shellcheck source=scripts/lib/common.sh
+. "$here/scripts/lib/common.sh"
+
+flags="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+rm -rf "$work/src" "$log"
+mkdir -p "$work/src" "$log"
+tar -C "$here" --exclude=./build --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.d' --exclude='*.so' \
+	--exclude=./obs-agent --exclude=__pycache__ -cf - . | tar -C "$work/src" -xf -
+pg_config=$("$here/scripts/pg-prefix.sh" "$work/pg")
+
+# Bitcode is left out: sanitized code is not for inlining into queries.
+run_make=(make -C "$work/src" with_llvm=no COPT="$flags" PG_CONFIG="$pg_config")
+
+step "building with sanitizers"
+for target in all install; do
+	logged "$log/build" "making $target" "${run_make[@]}" -j2 "$target" ||
+		fail "the sanitized build failed" "read $log/build"
+done
+
+rc=0
+step "unit tests"
+logged "$log/unit" "running unit tests" "${run_make[@]}" unit || rc=1
+
+# PostgreSQL itself is not instrumented, so the run-time library must be there before it starts. Its exit-time leaks are by
+# design. A finding aborts the process: exit code 1 would look like an ordinary FATAL.
+libasan=$(gcc -print-file-name=libasan.so)
+export OBSERV_SERVER_ENV="LD_PRELOAD=$libasan \
+ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:disable_coredump=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
+step "regress and isolation"
+rm -f "$here/build/server.log" "$work/src/build/server.log"
+logged "$log/regress" "running regress and isolation" "$work/src/scripts/with-server.sh" "$pg_config" \
+	shared_preload_libraries=observ -- make -C "$work/src" with_llvm=no PG_CONFIG="$pg_config" installcheck || rc=1
+if grep -nE 'AddressSanitizer|runtime error:' "$work/src/build/server.log"; then
+	rc=1
+fi
+
+step "e2e: ${OBSERV_ASAN_E2E:-agent}"
+export OBSERV_PREBUILT=1 OBSERV_PG_PREFIX=$work/pg
+logged "$log/e2e" "running e2e" env -C "$work/src" /usr/bin/python3 -m pytest -q -p no:cacheprovider test/e2e \
+	-k "${OBSERV_ASAN_E2E:-agent}" || rc=$(($? == 5 ? rc : 1))
+if [ $rc -eq 0 ]; then
+	step "no findings"
+else
+	step "there are findings; logs: $log"
+fi
+exit $rc

@@ -1,0 +1,156 @@
+#!/bin/bash
+# All tests in one command: sudo scripts/run-tests.sh [lint] [unit] [regress] [isolation] [e2e]
+# Installs what the tests need, runs the suites named (default: all), and ends with "N passed, N failed".
+# What belongs here: order, counting, showing failures. What does not: the tests; how each suite is run (Makefile).
+#
+# Everything is built and run in a copy below /tmp that the user postgres can read, so that the clone may lie anywhere and
+# stays clean. Full logs: build/test-logs of the clone.
+set -euo pipefail
+umask 022
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+logs=$here/build/test-logs
+suites=(lint unit regress isolation e2e)
+passed=0
+failed=0
+
+# shellcheck source=scripts/lib/common.sh
+. "$here/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/packages.sh
+. "$here/scripts/lib/packages.sh"
+
+# count_matches FILE REGEX: number of matching lines.
+count_matches() {
+	grep -cE "$2" "$1" || true
+}
+
+# sum_numbers FILE SED-EXPRESSION: sum of what the expression leaves.
+sum_numbers() {
+	sed -nE "$2" "$1" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+run_lint() {
+	"$work/scripts/lint" --strict
+}
+
+run_unit() {
+	timeout --kill-after=10 300 make -C "$work" -k unit
+}
+
+# One server each: a crash in one suite does not take the other along.
+run_regress() {
+	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
+		make -C "$work" PG_CONFIG="$pg_config" ISOLATION= installcheck
+}
+
+run_isolation() {
+	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
+		make -C "$work" PG_CONFIG="$pg_config" REGRESS= installcheck
+}
+
+run_e2e() {
+	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1200 /usr/bin/python3 -m pytest test/e2e -p no:cacheprovider -ra --durations=10)
+}
+
+# count_SUITE LOG: prints "passed failed", one per test of the suite.
+count_lint() {
+	[ "$1" = 0 ] && echo 1 0 || echo 0 1
+}
+
+count_unit() {
+	echo "$(count_matches "$2" '^\[ +OK +\] ')" "$(count_matches "$2" '^\[  (FAILED|ERROR)   ?\] [A-Za-z_]\w*$')"
+}
+
+count_regress() {
+	echo "$(count_matches "$2" ' \.\.\. ok ')" "$(count_matches "$2" ' \.\.\. FAILED')"
+}
+
+count_isolation() {
+	count_regress "$@"
+}
+
+count_e2e() {
+	local last
+	last=$(mktemp)
+	grep -E '^=+ .* in [0-9.]+s' "$2" | tail -n 1 >"$last" || true
+	echo "$(sum_numbers "$last" 's/.*[ =]([0-9]+) passed.*/\1/p')" \
+		"$(($(sum_numbers "$last" 's/.*[ =]([0-9]+) failed.*/\1/p') + $(sum_numbers "$last" 's/.*[ =]([0-9]+) errors?.*/\1/p')))"
+	rm -f "$last"
+}
+
+# show_failures SUITE LOG: the part of a log that says what went wrong.
+show_failures() {
+	local diffs=$work/build/$1/regression.diffs
+	if [ -s "$diffs" ]; then
+		cp "$diffs" "$logs/$1.diffs"
+		head -n 150 "$diffs"
+		echo "(all of it: $logs/$1.diffs)"
+		[ ! -s "$work/build/server.log" ] || cp "$work/build/server.log" "$logs/$1.server.log"
+	elif [ "$1" = e2e ] && grep -q '^=.* FAILURES\|^=.* ERRORS' "$2"; then
+		sed -n '/^=.* FAILURES\|^=.* ERRORS/,$p' "$2" | tail -n 200
+	elif [ "$1" = unit ]; then
+		grep -nE -B8 '^\[  (FAILED|ERROR)|^make.*Error|error:' "$2" | tail -n 100
+	else
+		tail -n 60 "$2"
+	fi
+}
+
+# run_suite NAME: runs one suite with its log, adds to the counts.
+run_suite() {
+	local log=$logs/$1.log rc=0 good bad
+	step "$1"
+	"run_$1" </dev/null >"$log" 2>&1 || rc=$?
+	read -r good bad < <("count_$1" "$rc" "$log")
+	# A suite that broke off without naming a test that failed has failed all the same, and so has one that ran nothing.
+	[ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+	[ $((good + bad)) -gt 0 ] || bad=1
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	if [ "$bad" -gt 0 ]; then
+		echo "--- $1: $bad failed; $log"
+		show_failures "$1" "$log"
+		echo "---"
+	else
+		step "$1: $good passed"
+	fi
+}
+
+# prepare: a copy of the sources, built, and a private PostgreSQL with observ installed.
+prepare() {
+	work=$(mktemp -d /tmp/observ-tests-XXXXXX)
+	trap 'rm -rf "$work"' EXIT
+	chmod 0755 "$work"
+	tar -C "$here" --exclude=./build --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.d' --exclude='*.so' \
+		--exclude=./obs-agent --exclude=__pycache__ -cf - . | tar -C "$work" --no-same-owner -xf -
+	chmod -R a+rX "$work"
+	step "building"
+	pg_config=$("$work/scripts/pg-prefix.sh" "$work/build/pg")
+	export OBSERV_PG_PREFIX=$work/build/pg
+	logged "$logs/build.log" building make -C "$work" -j"$(nproc)" PG_CONFIG="$pg_config" all &&
+		logged "$logs/build.log" installing make -C "$work" PG_CONFIG="$pg_config" install
+}
+
+main() {
+	local suite
+	for suite in "$@"; do
+		[[ " ${suites[*]} " == *" $suite "* ]] || fail "there is no suite $suite" "suites: ${suites[*]}"
+	done
+	need_root "$@"
+	forget_pg_variables
+	[ $# -eq 0 ] || suites=("$@")
+	rm -rf "$logs"
+	mkdir -p "$logs"
+	install_packages "$logs/packages.log" "${PACKAGES_BUILD[@]}" "${PACKAGES_TEST[@]}"
+	if prepare; then
+		for suite in "${suites[@]}"; do
+			run_suite "$suite"
+		done
+	else
+		failed=1
+	fi
+	step "logs: $logs"
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ]
+}
+
+main "$@"

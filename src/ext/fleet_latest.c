@@ -1,0 +1,341 @@
+/*
+ * The write half of observ.refresh_fleet_summary(): newest row per (vps_name, app_name) into observ.fleet_summary.
+ * What does not belong here: which rows are candidates (fleet_refresh.c).
+ *
+ * In C because this is what the database does every few seconds for the whole fleet: one pass over the candidates into a
+ * hash table, one over the summary, and an update in place of each row that changes: half the time of the best SQL (docs/fleet-summary.md).
+ */
+#include "postgres.h"
+
+#include "ext/fleet_latest.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "ext/spi_util.h"
+#include "ext/vps_key.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define FETCH_ROWS 1000
+
+/* OBSERV_CANDIDATE_COLUMNS, in that order; whole rows are fetched later, and of the newest only. */
+enum CandidateColumn { COL_VPS, COL_APP, COL_TIMESTAMP, COL_PARTITION, COL_TID, N_COLUMNS };
+
+typedef struct Candidate {
+	ObservVpsKey key; /* points into memory of its own */
+	TimestampTz timestamp;
+	Oid partition;
+	ItemPointerData tid;
+	bool known;
+} Candidate;
+
+/* A partition that rows are fetched from. */
+typedef struct Source {
+	Oid oid; /* the key */
+	Relation rel;
+	TupleTableSlot *slot;
+	AttrNumber *columns; /* of the partition, for each column of the summary; 0: it has none of that name */
+	AttrNumber clock_offset_ms;
+} Source;
+
+/* The summary while it is being written. */
+typedef struct Target {
+	Relation rel;
+	EState *estate;
+	ResultRelInfo *info;
+	TupleTableSlot *slot; /* new version of a row */
+	CommandId cid;
+	HTAB *sources; /* of Source, by oid */
+	AttrNumber vps, app, timestamp, last_seen;
+	TimestampTz at;
+	ObservLatest *result;
+} Target;
+
+/* Executor state as for a plain UPDATE of one table: index entries of any kind of index are made by the executor. */
+static void
+open_target(Target *target)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Oid relid = get_relname_relid("fleet_summary", get_namespace_oid("observ", false));
+
+	target->rel = table_open(relid, RowExclusiveLock);
+	target->estate = CreateExecutorState();
+	rte->rtekind = RTE_RELATION;
+	rte->relid = relid;
+	rte->relkind = target->rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+	ExecInitRangeTable(target->estate, list_make1(rte));
+	target->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(target->info, target->rel, 1, NULL, 0);
+	ExecOpenIndices(target->info, false);
+	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->rel), &TTSOpsVirtual);
+	target->cid = GetCurrentCommandId(true);
+	target->sources = hash_create(
+		"observ partitions", 16,
+		&(HASHCTL){.keysize = sizeof(Oid), .entrysize = sizeof(Source), .hcxt = CurrentMemoryContext},
+		HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	target->vps = get_attnum(relid, "vps_name");
+	target->app = get_attnum(relid, "app_name");
+	target->timestamp = get_attnum(relid, "timestamp");
+	target->last_seen = get_attnum(relid, "last_seen");
+}
+
+static void
+close_target(Target *target)
+{
+	HASH_SEQ_STATUS seq;
+	Source *source;
+
+	hash_seq_init(&seq, target->sources);
+	while ((source = hash_seq_search(&seq)) != NULL) {
+		ExecDropSingleTupleTableSlot(source->slot);
+		table_close(source->rel, NoLock);
+	}
+	ExecDropSingleTupleTableSlot(target->slot);
+	ExecCloseIndices(target->info);
+	FreeExecutorState(target->estate);
+	table_close(target->rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* The partition, opened once per pass. A summary column takes the partition's column of the same name. */
+static Source *
+open_source(Target *target, Oid partition)
+{
+	TupleDesc summary = RelationGetDescr(target->rel);
+	bool found;
+	Source *source = hash_search(target->sources, &partition, HASH_ENTER, &found);
+
+	if (found)
+		return source;
+	source->rel = table_open(partition, AccessShareLock);
+	source->slot = table_slot_create(source->rel, NULL);
+	source->columns = palloc0(sizeof(AttrNumber) * summary->natts);
+	for (int i = 0; i < summary->natts; i++)
+		if (!TupleDescAttr(summary, i)->attisdropped)
+			source->columns[i] = get_attnum(partition, NameStr(TupleDescAttr(summary, i)->attname));
+	source->clock_offset_ms = get_attnum(partition, "clock_offset_ms");
+	return source;
+}
+
+static void
+consider(HTAB *newest, HeapTuple tuple, TupleDesc desc, TimestampTz limit, ObservLatest *result)
+{
+	Datum values[N_COLUMNS];
+	bool nulls[N_COLUMNS];
+	TimestampTz timestamp;
+	ObservVpsKey key;
+	bool found;
+	Candidate *candidate;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	timestamp = DatumGetTimestampTz(values[COL_TIMESTAMP]);
+	result->candidates++;
+	if (timestamp > limit) {
+		result->future_rows++;
+		result->future_until = Max(result->future_until, timestamp);
+		return;
+	}
+	key = observ_vps_key(values[COL_VPS], values[COL_APP]);
+	candidate = hash_search(newest, &key, HASH_ENTER, &found);
+	if (!found) {
+		/* The key must live as long as the entry: point it into our copy. Same bytes, so the entry stays where it is. */
+		char *names = palloc(key.vps_len + key.app_len);
+
+		memcpy(names, key.vps, key.vps_len);
+		memcpy(names + key.vps_len, key.app, key.app_len);
+		candidate->key = (ObservVpsKey){names, names + key.vps_len, key.vps_len, key.app_len};
+		candidate->known = false;
+	} else if (candidate->timestamp >= timestamp)
+		return;
+	candidate->timestamp = timestamp;
+	candidate->partition = DatumGetObjectId(values[COL_PARTITION]);
+	candidate->tid = *(ItemPointer) DatumGetPointer(values[COL_TID]);
+}
+
+/* Candidates of the query, reduced to the newest of each key. */
+static HTAB *
+collect(SPIPlanPtr query, const Datum *params, TimestampTz limit, ObservLatest *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	HTAB *newest = observ_vps_table_create("observ newest rows", sizeof(Candidate), 1024);
+	Portal portal = SPI_cursor_open(NULL, query, (Datum *) params, NULL, true);
+
+	for (;;) {
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		MemoryContextSwitchTo(context);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			consider(newest, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, limit, result);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	return newest;
+}
+
+/*
+ * Fetches the candidate's row and puts its values over those already in target->slot. False when the row is gone.
+ * last_seen is the newest sign of life by the database's clock: the agent knows its offset, a hand-written row has none; and nobody was
+ * seen later than now.
+ */
+static bool
+overlay(Target *target, const Candidate *candidate)
+{
+	Source *source = open_source(target, candidate->partition);
+	TupleTableSlot *row = source->slot;
+	Datum *out = target->slot->tts_values;
+	bool *out_nulls = target->slot->tts_isnull;
+	TimestampTz seen;
+
+	if (!table_tuple_fetch_row_version(source->rel, (ItemPointer) &candidate->tid, GetActiveSnapshot(), row))
+		return false;
+	slot_getallattrs(row);
+	for (int i = 0; i < target->slot->tts_tupleDescriptor->natts; i++)
+		if (source->columns[i] > 0) {
+			out[i] = row->tts_values[source->columns[i] - 1];
+			out_nulls[i] = row->tts_isnull[source->columns[i] - 1];
+		}
+	seen = candidate->timestamp;
+	if (!row->tts_isnull[source->clock_offset_ms - 1])
+		seen -= DatumGetInt64(row->tts_values[source->clock_offset_ms - 1]) * 1000;
+	seen = Min(seen, target->at);
+	if (out_nulls[target->last_seen - 1] || DatumGetTimestampTz(out[target->last_seen - 1]) < seen)
+		out[target->last_seen - 1] = TimestampTzGetDatum(seen);
+	out_nulls[target->last_seen - 1] = false;
+	return true;
+}
+
+static void
+update_row(Target *target, TupleTableSlot *old)
+{
+	TM_FailureData failure;
+	LockTupleMode lock_mode;
+	bool update_indexes;
+	TM_Result result =
+		table_tuple_update(target->rel, &old->tts_tid, target->slot, target->cid, GetActiveSnapshot(),
+						   InvalidSnapshot, true, &failure, &lock_mode, &update_indexes);
+
+	/* Changed or forgotten by somebody in this moment: the next reconcile puts it right. */
+	if (result != TM_Ok)
+		return;
+	if (update_indexes)
+		list_free(ExecInsertIndexTuples(target->info, target->slot, target->estate, true, false, NULL, NIL));
+	target->result->updated++;
+}
+
+static void
+update_known(Target *target, HTAB *newest, bool replace)
+{
+	TupleTableSlot *old = table_slot_create(target->rel, NULL);
+	TableScanDesc scan = table_beginscan(target->rel, GetActiveSnapshot(), 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, old)) {
+		int natts = old->tts_tupleDescriptor->natts;
+		ObservVpsKey key;
+		Candidate *candidate;
+		TimestampTz shown;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(old);
+		key = observ_vps_key(old->tts_values[target->vps - 1], old->tts_values[target->app - 1]);
+		candidate = hash_search(newest, &key, HASH_FIND, NULL);
+		if (candidate == NULL)
+			continue;
+		candidate->known = true;
+		shown = old->tts_isnull[target->timestamp - 1]
+					? DT_NOBEGIN
+					: DatumGetTimestampTz(old->tts_values[target->timestamp - 1]);
+		if (replace ? candidate->timestamp == shown : candidate->timestamp <= shown)
+			continue;
+		ExecClearTuple(target->slot);
+		memcpy(target->slot->tts_values, old->tts_values, sizeof(Datum) * natts);
+		memcpy(target->slot->tts_isnull, old->tts_isnull, sizeof(bool) * natts);
+		if (!overlay(target, candidate))
+			continue;
+		ExecStoreVirtualTuple(target->slot);
+		update_row(target, old);
+		ResetPerTupleExprContext(target->estate);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(old);
+}
+
+/* Keys that the summary does not have yet; their VPSs enter the registry too. */
+static void
+insert_unknown(Target *target, HTAB *newest)
+{
+	HASH_SEQ_STATUS seq;
+	Candidate *candidate;
+	TupleDesc summary = RelationGetDescr(target->rel);
+	ArrayBuildState *names = NULL;
+
+	hash_seq_init(&seq, newest);
+	while ((candidate = hash_seq_search(&seq)) != NULL) {
+		if (candidate->known)
+			continue;
+		ExecClearTuple(target->slot);
+		memset(target->slot->tts_isnull, true, sizeof(bool) * summary->natts);
+		if (!overlay(target, candidate))
+			continue;
+		for (int i = 0; i < summary->natts; i++)
+			if (target->slot->tts_isnull[i] && TupleDescAttr(summary, i)->attnotnull) {
+				/* Counters start at 0; every other NOT NULL column is a key or was filled above. */
+				target->slot->tts_values[i] = (Datum) 0;
+				target->slot->tts_isnull[i] = false;
+			}
+		ExecStoreVirtualTuple(target->slot);
+		table_tuple_insert(target->rel, target->slot, target->cid, 0, NULL);
+		list_free(ExecInsertIndexTuples(target->info, target->slot, target->estate, false, false, NULL, NIL));
+		ResetPerTupleExprContext(target->estate);
+		target->result->inserted++;
+		names = accumArrayResult(names, target->slot->tts_values[target->vps - 1], false, TEXTOID,
+								 CurrentMemoryContext);
+	}
+	if (names != NULL) {
+		Oid types[] = {TEXTARRAYOID};
+		Datum array = makeArrayResult(names, CurrentMemoryContext);
+
+		observ_spi(SPI_OK_INSERT,
+				   "INSERT INTO observ.vps (vps_name) SELECT DISTINCT n FROM unnest($1) n WHERE n <> '' ON "
+				   "CONFLICT DO NOTHING",
+				   1, types, &array, NULL);
+	}
+}
+
+void
+observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, TimestampTz limit,
+				   bool replace, ObservLatest *result)
+{
+	MemoryContext work =
+		AllocSetContextCreate(CurrentMemoryContext, "observ latest rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(work);
+	HTAB *newest;
+
+	/* What an earlier step of this pass wrote must be seen: the caller's snapshot is older. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	newest = collect(candidates, params, limit, result);
+	if (hash_get_num_entries(newest) > 0) {
+		Target target = {.result = result, .at = at};
+
+		open_target(&target);
+		update_known(&target, newest, replace);
+		insert_unknown(&target, newest);
+		close_target(&target);
+	}
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(before);
+	MemoryContextDelete(work);
+}
