@@ -1,3 +1,4 @@
+/* helper_process.c: The helper's side: what can hang is called here and nowhere else. See helper_process.h for what belongs here. */
 #include "collector/helper_process.h"
 
 #include <dirent.h>
@@ -94,7 +95,8 @@ describe_nic(int dir, const char *name, struct strbuf *out)
 	read_line(dir, "ifindex", ifindex, sizeof ifindex);
 	read_line(dir, "iflink", iflink, sizeof iflink);
 	read_line(dir, "type", type, sizeof type);
-	read_line(dir, "speed", speed, sizeof speed); /* waits for the kernel's network lock: one reason to be in here */
+	read_line(dir, "speed", speed,
+			  sizeof speed); /* waits for the kernel's network lock: one reason to be in here */
 	bool lower = has_entry(dir, ".", "lower_");
 	if (exists(dir, "device"))
 		flags[n++] = 'd';
@@ -108,7 +110,8 @@ describe_nic(int dir, const char *name, struct strbuf *out)
 		flags[n++] = 't';
 	if (exists(dir, "bridge"))
 		flags[n++] = 'b';
-	strbuf_printf(out, "net %s %s %s %s\n", name, ifindex[0] ? ifindex : "0", speed[0] ? speed : "-", n ? flags : "-");
+	strbuf_printf(out, "net %s %s %s %s\n", name, ifindex[0] ? ifindex : "0", speed[0] ? speed : "-",
+				  n ? flags : "-");
 }
 
 static void
@@ -118,7 +121,8 @@ describe_disk(int dir, const char *name, struct strbuf *out)
 }
 
 static void
-scan_directory(const char *path, void (*describe)(int dir, const char *name, struct strbuf *out), struct strbuf *out)
+scan_directory(const char *path, void (*describe)(int dir, const char *name, struct strbuf *out),
+			   struct strbuf *out)
 {
 	DIR *d = opendir(path);
 	struct dirent *e;

@@ -16,10 +16,10 @@ enum yaml_kind { YAML_TEXT, YAML_LIST, YAML_MAP };
 
 struct yaml_item {
 	enum yaml_kind kind;
-	bool plain;	 /* text without quotes: may be a number, a boolean or null */
-	int line;	 /* from 1 */
-	char *text;	 /* of YAML_TEXT */
-	char *key;	 /* of an item inside a YAML_MAP */
+	bool plain; /* text without quotes: may be a number, a boolean or null */
+	int line;   /* from 1 */
+	char *text; /* of YAML_TEXT */
+	char *key;  /* of an item inside a YAML_MAP */
 	int key_line;
 	struct yaml_item *first; /* of YAML_LIST and YAML_MAP */
 	struct yaml_item *next;
@@ -29,8 +29,8 @@ struct yaml_item {
  * Reads `path` and returns the value of the top-level key `section`; NULL when there is none. Everything that is wrong
  * is appended to `errors`, one line each ("FILE:LINE: what"); a file with errors may still yield a tree.
  */
-struct yaml_item *yaml_load_section(const char *path, const char *section, struct strbuf *errors);
+struct yaml_item *yaml_tree_load(const char *path, const char *section, struct strbuf *errors);
 
-void yaml_free(struct yaml_item *item);
+void yaml_tree_free(struct yaml_item *item);
 
 #endif

@@ -1,3 +1,4 @@
+/* test_sqlstate.c: sqlstate.h: which error is retried, told, or put aside. */
 #include "unit.h"
 
 #include "core/sqlstate.h"
@@ -9,15 +10,15 @@ remedies(void **state)
 		const char *sqlstate;
 		enum remedy remedy;
 	} expected[] = {
-		{NULL, REMEDY_RETRY},		{"", REMEDY_RETRY},			 {"08006", REMEDY_RETRY},
-		{"53300", REMEDY_RETRY},	{"53100", REMEDY_RETRY},	 {"57P01", REMEDY_RETRY},
-		{"57P03", REMEDY_RETRY},	{"57014", REMEDY_RETRY},	 {"40001", REMEDY_RETRY},
-		{"40P01", REMEDY_RETRY},	{"25006", REMEDY_RETRY},	 {"55000", REMEDY_RETRY},
-		{"55P03", REMEDY_RETRY},	{"22003", REMEDY_QUARANTINE}, {"22P05", REMEDY_QUARANTINE},
+		{NULL, REMEDY_RETRY},         {"", REMEDY_RETRY},           {"08006", REMEDY_RETRY},
+		{"53300", REMEDY_RETRY},      {"53100", REMEDY_RETRY},      {"57P01", REMEDY_RETRY},
+		{"57P03", REMEDY_RETRY},      {"57014", REMEDY_RETRY},      {"40001", REMEDY_RETRY},
+		{"40P01", REMEDY_RETRY},      {"25006", REMEDY_RETRY},      {"55000", REMEDY_RETRY},
+		{"55P03", REMEDY_RETRY},      {"22003", REMEDY_QUARANTINE}, {"22P05", REMEDY_QUARANTINE},
 		{"23514", REMEDY_QUARANTINE}, {"23502", REMEDY_QUARANTINE}, {"54000", REMEDY_QUARANTINE},
-		{"42501", REMEDY_OPERATOR}, {"42883", REMEDY_OPERATOR},	 {"28P01", REMEDY_OPERATOR},
-		{"28000", REMEDY_OPERATOR}, {"3F000", REMEDY_OPERATOR},	 {"3D000", REMEDY_OPERATOR},
-		{"XX000", REMEDY_OPERATOR}, {"P0001", REMEDY_OPERATOR},
+		{"42501", REMEDY_OPERATOR},   {"42883", REMEDY_OPERATOR},   {"28P01", REMEDY_OPERATOR},
+		{"28000", REMEDY_OPERATOR},   {"3F000", REMEDY_OPERATOR},   {"3D000", REMEDY_OPERATOR},
+		{"XX000", REMEDY_OPERATOR},   {"P0001", REMEDY_OPERATOR},
 	};
 
 	for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
