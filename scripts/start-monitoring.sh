@@ -94,7 +94,8 @@ wait_for_first_row() {
 			fail "obs-agent has ended" "read the lines above; the whole log: $OBSERV_HOME/agent.log"
 		fi
 		if [ $SECONDS -ge $deadline ]; then
-			tail -n 15 "$OBSERV_HOME/agent.log" "$LOG" >&2
+			tail -n 15 "$OBSERV_HOME/agent.log" >&2
+			sql "$DATABASE" "SELECT 'observ.status(): ' || concat_ws('; ', state, reason, hint) FROM observ.status()" >&2
 			fail "no measurement arrived within 60 s" "read the lines above, and: $0 --logs"
 		fi
 		sleep 0.5
