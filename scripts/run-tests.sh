@@ -34,7 +34,7 @@ run_lint() {
 }
 
 run_unit() {
-	timeout --kill-after=10 300 make -C "$work" -k unit
+	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -k unit
 }
 
 # One server each: a crash in one suite does not take the other along.
