@@ -33,7 +33,9 @@ logged "$log/unit" "running unit tests" "${run_make[@]}" unit || rc=1
 # PostgreSQL itself is not instrumented, and does not start with libasan preloaded (bindtextdomain() then waits for ever for
 # a lock of its own; Debian 12). So the run-time library comes with observ.so: accesses to stack and globals are checked, those
 # to the server's own heap are not. A finding aborts the process: exit code 1 would look like an ordinary FATAL.
-export OBSERV_SERVER_ENV="ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0:abort_on_error=1:disable_coredump=1 \
+gcc -Wall -Werror -O1 -shared -fPIC -o "$work/asan_longjmp.so" "$here/scripts/lib/asan_longjmp.c"
+export OBSERV_SERVER_ENV="LD_PRELOAD=$work/asan_longjmp.so \
+ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0:abort_on_error=1:disable_coredump=1 \
 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
 step "regress and isolation"
 rm -f "$here/build/server.log" "$work/src/build/server.log"
