@@ -7,8 +7,7 @@
 agent_pid() {
 	local pid
 	pid=$(cat "$OBSERV_HOME/agent.pid" 2>/dev/null) || return 1
-	[ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "obs-agent --config $OBSERV_HOME/config.yml" ||
-		return 1
+	{ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "obs-agent --config $OBSERV_HOME/config.yml" || return 1
 	echo "$pid"
 }
 
