@@ -140,6 +140,18 @@ hand_over(void)
 								  "SELECT observ.start_workers().")));
 }
 
+/* The notice is for who has row_security off for another reason: programs that restore ask for warnings only. */
+static void
+make_room_for_a_dump(void)
+{
+	for_each_member("DROP %s IF EXISTS %s", true);
+	observ_disarm();
+	ereport(NOTICE, (errmsg("observ's tables are left for the dump to create"),
+					 errdetail("row_security is off in this session, as in one that restores a dump."),
+					 errhint("If you are not restoring: DROP EXTENSION observ CASCADE; SET row_security = on; "
+							 "CREATE EXTENSION observ.")));
+}
+
 /* observ_data._finish_install(): see the file header. */
 Datum
 observ_finish_install(PG_FUNCTION_ARGS)
@@ -149,7 +161,7 @@ observ_finish_install(PG_FUNCTION_ARGS)
 						errmsg("observ_data._finish_install() belongs to CREATE EXTENSION observ")));
 	SPI_connect();
 	if (session_restores_a_dump())
-		for_each_member("DROP %s IF EXISTS %s", true);
+		make_room_for_a_dump();
 	else
 		hand_over();
 	SPI_finish();
