@@ -9,7 +9,7 @@
 #include "core/fleet_status.h"
 
 #define STALE_INTERVALS 2
-#define DOWN_INTERVALS	3
+#define DOWN_INTERVALS  3
 
 enum fleet_status
 fleet_status_decide(int64_t age_us, int64_t expected_us, int checks_ok, int checks_total)
@@ -17,9 +17,11 @@ fleet_status_decide(int64_t age_us, int64_t expected_us, int checks_ok, int chec
 	if (expected_us <= 0)
 		expected_us = FLEET_DEFAULT_INTERVAL_US;
 	/* age / n > expected rather than age > n * expected: no overflow, whatever interval a user wrote. */
-	if (age_us / DOWN_INTERVALS > expected_us || (age_us / DOWN_INTERVALS == expected_us && age_us % DOWN_INTERVALS > 0))
+	if (age_us / DOWN_INTERVALS > expected_us ||
+		(age_us / DOWN_INTERVALS == expected_us && age_us % DOWN_INTERVALS > 0))
 		return FLEET_DOWN;
-	if (age_us / STALE_INTERVALS > expected_us || (age_us / STALE_INTERVALS == expected_us && age_us % STALE_INTERVALS > 0))
+	if (age_us / STALE_INTERVALS > expected_us ||
+		(age_us / STALE_INTERVALS == expected_us && age_us % STALE_INTERVALS > 0))
 		return FLEET_STALE;
 	if (checks_total > 0 && checks_ok <= 0)
 		return FLEET_DOWN;

@@ -4,8 +4,8 @@
 
 typedef enum ObservArming {
 	OBSERV_ARMED,
-	OBSERV_PAUSED,	/* by observ.pause() */
-	OBSERV_COPY,	/* the setting names another cluster or database, or there is none: a restored or cloned copy */
+	OBSERV_PAUSED, /* by observ.pause() */
+	OBSERV_COPY, /* the setting names another cluster or database, or there is none: a restored or cloned copy */
 	OBSERV_DISABLED /* observ.enabled is off in this cluster */
 } ObservArming;
 

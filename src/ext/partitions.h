@@ -8,7 +8,7 @@
 typedef struct ObservMaintenance {
 	int created;
 	int failed;
-	int64 trimmed;			/* rows taken out of observ.quarantine */
+	int64 trimmed;          /* rows taken out of observ.quarantine */
 	TimestampTz covered_to; /* every raw table takes rows from `at` up to here */
 } ObservMaintenance;
 

@@ -45,7 +45,8 @@ create_leaf_index(Relation parent, Relation leaf, Relation parent_index)
 	IndexStmt *stmt = generateClonedIndexStmt(NULL, parent_index, map, &constraint);
 
 	stmt->idxname = NULL;
-	return DefineIndex(RelationGetRelid(leaf), stmt, InvalidOid, InvalidOid, InvalidOid, false, false, false, false, true)
+	return DefineIndex(RelationGetRelid(leaf), stmt, InvalidOid, InvalidOid, InvalidOid, false, false, false,
+					   false, true)
 		.objectId;
 }
 
@@ -91,8 +92,9 @@ check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 		index_close(index, NoLock);
 		CommandCounterIncrement();
 		observ_spi(SPI_OK_UTILITY,
-				   psprintf("ALTER INDEX %s ATTACH PARTITION %s", qualified_name(parent_index), qualified_name(created)), 0, NULL,
-				   NULL, NULL);
+				   psprintf("ALTER INDEX %s ATTACH PARTITION %s", qualified_name(parent_index),
+							qualified_name(created)),
+				   0, NULL, NULL, NULL);
 		check->repaired++;
 	}
 	list_free(leaf_indexes);
@@ -118,7 +120,8 @@ require_valid_indexes(const char *table, List *indexes)
 static void
 check_table(const char *table, Check *check)
 {
-	Relation parent = table_open(get_relname_relid(table, get_namespace_oid("observ", false)), ShareUpdateExclusiveLock);
+	Relation parent =
+		table_open(get_relname_relid(table, get_namespace_oid("observ", false)), ShareUpdateExclusiveLock);
 	List *indexes = RelationGetIndexList(parent);
 	List *leaves = find_inheritance_children(RelationGetRelid(parent), ShareLock);
 	ListCell *cell;
@@ -127,8 +130,10 @@ check_table(const char *table, Check *check)
 		check_leaf(parent, lfirst_oid(cell), indexes, check);
 	CommandCounterIncrement();
 	if (indexes == NIL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.%s has no index", table),
-						errdetail("The restore did not reach its post-data section."), errhint("Finish the restore first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.%s has no index", table),
+				 errdetail("The restore did not reach its post-data section."),
+				 errhint("Finish the restore first.")));
 	require_valid_indexes(table, indexes);
 	table_close(parent, NoLock);
 }

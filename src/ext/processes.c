@@ -7,8 +7,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "ext/processes.h"
+
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"

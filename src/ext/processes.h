@@ -2,8 +2,8 @@
 #ifndef OBSERV_EXT_PROCESSES_H
 #define OBSERV_EXT_PROCESSES_H
 
-#define OBSERV_LAUNCHER	 "observ launcher" /* bgw_type, shown as pg_stat_activity.backend_type */
-#define OBSERV_SCANNER	 "observ scanner"
+#define OBSERV_LAUNCHER  "observ launcher" /* bgw_type, shown as pg_stat_activity.backend_type */
+#define OBSERV_SCANNER   "observ scanner"
 #define OBSERV_SCHEDULER "observ scheduler"
 
 /*

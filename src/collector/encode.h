@@ -1,0 +1,22 @@
+/*
+ * encode.h: rows as text: array parameters of PostgreSQL, JSON.
+ */
+#ifndef OBSERV_COLLECTOR_ENCODE_H
+#define OBSERV_COLLECTOR_ENCODE_H
+
+#include "common/strbuf.h"
+#include "core/row.h"
+
+/* "2026-11-21 08:48:28.123456+00" */
+void encode_timestamp(struct strbuf *b, int64_t us);
+
+/* A number as its column wants it, "NULL" (or "null") when unknown. */
+void encode_value(struct strbuf *b, const struct row *row, enum metric metric, const char *null);
+
+/* {"timestamp": ..., "vps_name": ..., ...}: all columns, null where unknown, no newline. */
+void encode_json(struct strbuf *b, const struct row *row, const char *vps_name, const char *app_name);
+
+/* An element of a PostgreSQL array literal, with quotes. */
+void encode_array_element(struct strbuf *b, const char *text);
+
+#endif

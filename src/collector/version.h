@@ -1,0 +1,6 @@
+#ifndef OBSERV_COLLECTOR_VERSION_H
+#define OBSERV_COLLECTOR_VERSION_H
+
+#define OBSERV_VERSION "1.0"
+
+#endif

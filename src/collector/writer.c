@@ -1,0 +1,481 @@
+#include "collector/writer.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/clock.h"
+#include "collector/writer_statements.h"
+#include "core/schedule.h"
+
+#define CONNECT_DEADLINE_MS	 15000
+#define FLUSH_DEADLINE_MS	 15000
+#define RETRY_FLOOR_MS		 1000
+#define OPERATOR_FLOOR_MS	 15000
+#define RETRY_CEILING_MS	 60000
+#define CATCHING_UP_PAUSE_MS 1000
+#define NEVER				 INT64_MAX
+#define GOOD_NEWS			 "the database takes rows again"
+
+/* Rows of a batch that is not under way any more go back, unless it may have been applied. */
+static void
+put_batch_back(struct writer *w)
+{
+	if (w->batch->count == 0 || w->batch->commit_sent)
+		return;
+	queue_give_back(&w->queue, w->batch->row, w->batch->count);
+	w->batch->count = 0;
+}
+
+static void
+report(struct writer *w, struct sqlstate_advice advice, int64_t now_ms)
+{
+	bool slow = advice.remedy == REMEDY_OPERATOR;
+	const char *hint = w->hint[0] ? w->hint : advice.hint ? advice.hint : "";
+
+	problem_occurred(&w->problem, slow ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, now_ms,
+					 w->sqlstate[0] ? w->sqlstate : w->message,
+					 "the database does not take rows, they are kept: %s%s%s%s%s%s%s%s; trying again %s",
+					 advice.problem ? advice.problem : "", advice.problem ? ": " : "", w->message,
+					 w->sqlstate[0] ? " (SQLSTATE " : "", w->sqlstate, w->sqlstate[0] ? ")" : "",
+					 hint[0] ? "; hint: " : "", hint, slow ? "each minute" : "with growing pauses");
+}
+
+/* Something failed; `w->sqlstate` and `w->message` say what. Whether the connection is of use any more is the caller's. */
+static void
+back_off(struct writer *w, int64_t now_ms)
+{
+	struct sqlstate_advice advice = advice_for_sqlstate(w->sqlstate);
+	int64_t floor = advice.remedy == REMEDY_OPERATOR ? OPERATOR_FLOOR_MS : RETRY_FLOOR_MS;
+
+	report(w, advice, now_ms);
+	put_batch_back(w);
+	w->catching_up = true;
+	w->gave_up = w->last_chance;
+	w->state = w->conn ? WRITER_IDLE : WRITER_DOWN;
+	w->wake_ms = now_ms + backoff_ms(w->attempt, floor, RETRY_CEILING_MS, (uint32_t) random());
+	if (w->attempt < 30)
+		w->attempt++;
+}
+
+static void
+set_error(struct writer *w, const char *sqlstate, const char *message, const char *hint)
+{
+	snprintf(w->sqlstate, sizeof w->sqlstate, "%s", sqlstate ? sqlstate : "");
+	snprintf(w->message, sizeof w->message, "%s", message ? message : "the connection was lost");
+	snprintf(w->hint, sizeof w->hint, "%s", hint ? hint : "");
+}
+
+/* The connection is of no use any more. What an earlier result said about it (a server that shuts down) counts more. */
+static void
+lose_connection(struct writer *w, const char *why, int64_t now_ms)
+{
+	if (!w->sqlstate[0])
+		set_error(w, NULL, why, NULL);
+	PQfinish(w->conn);
+	w->conn = NULL;
+	back_off(w, now_ms);
+}
+
+static void
+lose_broken_connection(struct writer *w, int64_t now_ms)
+{
+	char message[300], sqlstate[6];
+
+	clean_message(PQerrorMessage(w->conn), message, sizeof message, sqlstate);
+	lose_connection(w, message, now_ms);
+}
+
+static void
+send_step(struct writer *w, enum writer_step step, int64_t now_ms)
+{
+	w->step = step;
+	w->state = WRITER_BUSY;
+	if (step == STEP_COMMIT && w->reply.accepted)
+		w->batch->commit_sent = true;
+	if (!writer_send(w, step))
+		lose_broken_connection(w, now_ms);
+}
+
+static void
+begin_flush(struct writer *w, int64_t now_ms)
+{
+	struct batch *b = w->batch;
+
+	if (b->count == 0) {
+		b->commit_sent = false;
+		b->bad_row[0] = '\0';
+		b->seq = w->reply.last_seq + 1;
+		if (w->catching_up)
+			b->count = queue_take_newest(&w->queue, &b->row[0]);
+		else
+			b->count = queue_take_oldest(&w->queue, b->row, BATCH_ROWS);
+		w->catching_up = false;
+		b->clamped = w->clamped;
+		b->quarantined = w->quarantined;
+		b->now_clamped = 0;
+		b->dropped = w->queue.dropped - w->dropped_reported;
+	}
+	w->deadline_ms = now_ms + FLUSH_DEADLINE_MS;
+	w->sqlstate[0] = '\0';
+	send_step(w, STEP_BEGIN, now_ms);
+}
+
+/* Asks for the number of the last batch: without it nothing can be sent. */
+static void
+greet(struct writer *w, int64_t now_ms)
+{
+	w->deadline_ms = now_ms + FLUSH_DEADLINE_MS;
+	w->sqlstate[0] = '\0';
+	send_step(w, STEP_GREETING, now_ms);
+}
+
+/* The batch is in the database, now or since an earlier attempt. */
+static void
+batch_delivered(struct writer *w, int64_t now_ms)
+{
+	struct batch *b = w->batch;
+
+	w->clamped += b->now_clamped - b->clamped;
+	w->quarantined += b->now_quarantined - b->quarantined;
+	w->dropped_reported += b->dropped;
+	if (b->seq > w->reply.last_seq)
+		w->reply.last_seq = b->seq;
+	b->count = 0;
+	b->commit_sent = false;
+	w->state = WRITER_IDLE;
+	w->attempt = 0;
+	w->wake_ms = now_ms;
+	if (!w->last_chance) {
+		w->wake_ms += w->reply.backpressure_ms;
+		if (w->queue.count > 0 && w->reply.backpressure_ms < CATCHING_UP_PAUSE_MS && problem_active(&w->problem))
+			w->wake_ms = now_ms + CATCHING_UP_PAUSE_MS;
+	}
+	if (problem_active(&w->problem) && w->queue.count == 0)
+		problem_over(&w->problem, now_ms, GOOD_NEWS);
+}
+
+/*
+ * The number was used before. By this batch, if its COMMIT was sent: then it is delivered. Otherwise by somebody else
+ * with the same identity, or by a database that was set back and forth: then it takes the next number.
+ */
+static void
+batch_refused(struct writer *w, int64_t now_ms)
+{
+	if (w->batch->commit_sent) {
+		batch_delivered(w, now_ms);
+		w->wake_ms = now_ms;
+		return;
+	}
+	log_line(LOG_LEVEL_WARNING, "batch number %lld was used already; does another agent run with a copy of the agent_id?",
+			 (long long) w->batch->seq);
+	put_batch_back(w);
+	w->state = WRITER_IDLE;
+	w->wake_ms = now_ms + CATCHING_UP_PAUSE_MS;
+}
+
+/* What follows a statement of a flush that went well. */
+static enum writer_step
+step_after(struct writer *w)
+{
+	switch (w->step) {
+	case STEP_BEGIN:
+		return STEP_BATCH;
+	case STEP_BATCH:
+		if (!w->reply.accepted)
+			return STEP_COMMIT;
+		writer_sort_batch(w);
+		return w->batch->count > w->batch->now_quarantined ? STEP_INSERT : STEP_QUARANTINE;
+	case STEP_INSERT:
+		return w->batch->now_quarantined > 0 ? STEP_QUARANTINE : STEP_COMMIT;
+	default:
+		return STEP_COMMIT;
+	}
+}
+
+/* A row of the batch is bad: half of the batch is tried alone; a row that is bad alone goes to quarantine. */
+static void
+narrow_down(struct writer *w, int64_t now_ms)
+{
+	struct batch *b = w->batch;
+
+	if (b->count > 1) {
+		int half = b->count / 2;
+		queue_give_back(&w->queue, b->row + half, b->count - half);
+		b->count = half;
+	} else {
+		snprintf(b->bad_row, sizeof b->bad_row, "%.280s (%s)", w->message, w->sqlstate);
+		log_line(LOG_LEVEL_WARNING, "a row was refused and goes to observ.quarantine: %s", b->bad_row);
+	}
+	begin_flush(w, now_ms);
+}
+
+/* A statement failed, its transaction is gone, the connection is fine. */
+static void
+after_failure(struct writer *w, int64_t now_ms)
+{
+	w->batch->commit_sent = false;
+	if (advice_for_sqlstate(w->sqlstate).remedy == REMEDY_QUARANTINE && w->failed_step == STEP_INSERT)
+		narrow_down(w, now_ms);
+	else
+		back_off(w, now_ms);
+}
+
+static void
+step_succeeded(struct writer *w, int64_t now_ms)
+{
+	switch (w->step) {
+	case STEP_GREETING:
+		w->greeted = true;
+		w->state = WRITER_IDLE;
+		w->wake_ms = now_ms + (w->last_chance ? 0 : w->reply.backpressure_ms);
+		if (writer_pending(w) == 0) {
+			w->attempt = 0;
+			problem_over(&w->problem, now_ms, GOOD_NEWS);
+		}
+		break;
+	case STEP_COMMIT:
+		if (w->reply.accepted)
+			batch_delivered(w, now_ms);
+		else
+			batch_refused(w, now_ms);
+		break;
+	case STEP_ROLLBACK:
+		after_failure(w, now_ms);
+		break;
+	default:
+		send_step(w, step_after(w), now_ms);
+	}
+}
+
+static void
+step_failed(struct writer *w, int64_t now_ms)
+{
+	if (PQstatus(w->conn) != CONNECTION_OK || w->step == STEP_ROLLBACK) {
+		lose_broken_connection(w, now_ms);
+		return;
+	}
+	w->failed_step = w->step;
+	if (PQtransactionStatus(w->conn) == PQTRANS_IDLE)
+		after_failure(w, now_ms); /* a greeting, or a COMMIT that was refused */
+	else
+		send_step(w, STEP_ROLLBACK, now_ms);
+}
+
+/* Notes what a result says. COMMIT of a failed transaction "succeeds" as ROLLBACK. */
+static bool
+read_result(struct writer *w, const PGresult *res)
+{
+	ExecStatusType status = PQresultStatus(res);
+
+	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+		set_error(w, PQresultErrorField(res, PG_DIAG_SQLSTATE), PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY),
+				  PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
+		return false;
+	}
+	if (w->step == STEP_GREETING || w->step == STEP_BATCH)
+		writer_read_reply(w, res);
+	if (w->step == STEP_COMMIT && strcmp(PQcmdStatus((PGresult *) res), "COMMIT") != 0) {
+		set_error(w, "40000", "the transaction was rolled back", NULL);
+		return false;
+	}
+	return true;
+}
+
+/* Takes the results of the statement under way as far as they have come, and goes on when it is complete. */
+static void
+receive(struct writer *w, int64_t now_ms)
+{
+	if (!PQconsumeInput(w->conn) || PQflush(w->conn) < 0) {
+		/* The server's last words (why it ended the connection) may have come before the end. */
+		PGresult *res = PQisBusy(w->conn) ? NULL : PQgetResult(w->conn);
+		if (res)
+			read_result(w, res);
+		PQclear(res);
+		lose_broken_connection(w, now_ms);
+		return;
+	}
+	while (w->state == WRITER_BUSY && !PQisBusy(w->conn)) {
+		PGresult *res = PQgetResult(w->conn);
+		if (res) {
+			w->step_failed |= !read_result(w, res);
+			PQclear(res);
+			continue;
+		}
+		bool failed = w->step_failed;
+		w->step_failed = false;
+		if (failed)
+			step_failed(w, now_ms);
+		else
+			step_succeeded(w, now_ms);
+	}
+}
+
+static void
+go_on_connecting(struct writer *w, enum connector_state state, int64_t now_ms)
+{
+	if (state == CONNECTOR_WORKING) {
+		w->state = WRITER_CONNECTING;
+		return;
+	}
+	if (state == CONNECTOR_FAILED) {
+		set_error(w, w->connector.sqlstate, w->connector.message, NULL);
+		back_off(w, now_ms);
+		return;
+	}
+	w->conn = w->connector.conn;
+	w->connector.conn = NULL;
+	w->greeted = w->step_failed = false;
+	greet(w, now_ms);
+}
+
+static void
+out_of_time(struct writer *w, int64_t now_ms)
+{
+	if (w->state == WRITER_CONNECTING) {
+		connector_stop(&w->connector);
+		set_error(w, NULL, "no connection within 15 s", NULL);
+		back_off(w, now_ms);
+		return;
+	}
+	w->sqlstate[0] = '\0';
+	/* No PQcancel(): it would wait. The server rolls back when it notices that the socket is closed. */
+	lose_connection(w, "no answer within 15 s", now_ms);
+}
+
+/* An idle connection became readable: the server closed it, or has something to say that nobody asked for. */
+static void
+look_at_idle_connection(struct writer *w, int64_t now_ms)
+{
+	PGresult *res;
+
+	w->sqlstate[0] = '\0';
+	bool alive = PQconsumeInput(w->conn);
+	while (!PQisBusy(w->conn) && (res = PQgetResult(w->conn)) != NULL) {
+		read_result(w, res);
+		PQclear(res);
+	}
+	if (alive && PQstatus(w->conn) == CONNECTION_OK)
+		return;
+	PQfinish(w->conn);
+	w->conn = NULL;
+	/* No news yet: servers restart. Whether it is a problem shows when it is needed. */
+	w->state = WRITER_DOWN;
+	w->wake_ms = now_ms + backoff_ms(0, RETRY_FLOOR_MS, RETRY_CEILING_MS, (uint32_t) random());
+	put_batch_back(w);
+	w->catching_up = true;
+}
+
+void
+writer_run(struct writer *w, bool ready, int64_t now_ms)
+{
+	if (w->state == WRITER_CONNECTING && ready)
+		go_on_connecting(w, connector_step(&w->connector), now_ms);
+	else if (w->state == WRITER_BUSY && ready)
+		receive(w, now_ms);
+	else if (w->state == WRITER_IDLE && ready)
+		look_at_idle_connection(w, now_ms);
+	if ((w->state == WRITER_CONNECTING || w->state == WRITER_BUSY) && now_ms >= w->deadline_ms)
+		out_of_time(w, now_ms);
+	if (w->state == WRITER_DOWN && now_ms >= w->wake_ms) {
+		w->deadline_ms = now_ms + CONNECT_DEADLINE_MS;
+		go_on_connecting(w, connector_start(&w->connector, w->url), now_ms);
+	}
+	if (w->state == WRITER_IDLE && now_ms >= w->wake_ms) {
+		if (!w->greeted)
+			greet(w, now_ms);
+		else if (writer_pending(w) > 0)
+			begin_flush(w, now_ms);
+	}
+	if (w->state == WRITER_BUSY && PQflush(w->conn) < 0)
+		lose_broken_connection(w, now_ms);
+}
+
+int
+writer_fd(const struct writer *w, short *events)
+{
+	if (w->state == WRITER_CONNECTING)
+		return connector_fd(&w->connector, events);
+	*events = POLLIN;
+	if (w->state == WRITER_BUSY && PQflush(w->conn) == 1)
+		*events |= POLLOUT;
+	return w->conn ? PQsocket(w->conn) : -1;
+}
+
+int64_t
+writer_wake_ms(const struct writer *w)
+{
+	switch (w->state) {
+	case WRITER_DOWN:
+		return w->wake_ms;
+	case WRITER_IDLE:
+		return writer_pending(w) > 0 || !w->greeted ? w->wake_ms : NEVER;
+	default:
+		return w->deadline_ms;
+	}
+}
+
+bool
+writer_init(struct writer *w, const char *url, const char *vps_name, const char *app_name, const char *agent_id,
+			int interval_s)
+{
+	*w = (struct writer){.url = url,
+						 .vps_name = vps_name,
+						 .app_name = app_name,
+						 .agent_id = agent_id,
+						 .interval_s = interval_s,
+						 .connector.resolver.fd = -1,
+						 .insert_sql = STRBUF_INIT};
+	/* Pages of these are touched only when an outage fills them. */
+	w->slots = malloc(QUEUE_ROWS * sizeof *w->slots);
+	w->batch = calloc(1, sizeof *w->batch);
+	if (!w->slots || !w->batch)
+		return false;
+	queue_init(&w->queue, w->slots, QUEUE_ROWS);
+	build_insert(&w->insert_sql);
+	return !w->insert_sql.failed;
+}
+
+void
+writer_add(struct writer *w, const struct row *row)
+{
+	queue_push(&w->queue, row);
+}
+
+int
+writer_pending(const struct writer *w)
+{
+	return w->queue.count + w->batch->count;
+}
+
+void
+writer_retry_now(struct writer *w, const char *new_url, int64_t now_ms)
+{
+	if (new_url) {
+		if (w->state == WRITER_CONNECTING)
+			connector_stop(&w->connector);
+		PQfinish(w->conn);
+		w->conn = NULL;
+		put_batch_back(w);
+		w->url = new_url;
+		w->state = WRITER_DOWN;
+	}
+	w->attempt = 0;
+	if (w->state == WRITER_DOWN || w->state == WRITER_IDLE)
+		w->wake_ms = now_ms;
+}
+
+void
+writer_last_chance(struct writer *w, int64_t now_ms)
+{
+	w->last_chance = true;
+	if ((w->state == WRITER_DOWN || w->state == WRITER_IDLE) && w->wake_ms > now_ms)
+		w->wake_ms = now_ms;
+}
+
+bool
+writer_finished(const struct writer *w)
+{
+	return w->last_chance && (writer_pending(w) == 0 || w->gave_up);
+}
