@@ -19,8 +19,8 @@
 
 #define FIRST_ROW_AFTER_MS 1000
 #define STOP_DEADLINE_MS   4500 /* systemd and people are promised 5 s */
-#define GAP_INTERVALS	   3
-#define NEVER			   INT64_MAX
+#define GAP_INTERVALS      3
+#define NEVER              INT64_MAX
 
 struct agent {
 	const struct options *options;
@@ -29,7 +29,7 @@ struct agent {
 	struct writer writer;
 	char agent_id[AGENT_ID_SIZE];
 	bool first_planned;
-	int64_t tick_ms;	  /* monotonic */
+	int64_t tick_ms;      /* monotonic */
 	int64_t last_wall_ms; /* of the last sample */
 	bool stopping;
 	int64_t stop_ms;
@@ -48,9 +48,10 @@ plan_tick(struct agent *a, int64_t now_ms)
 {
 	int64_t wall = clock_us(CLOCK_REALTIME) / 1000;
 
-	a->tick_ms = now_ms + next_tick_ms(wall, a->last_wall_ms, interval_ms(a),
-									   splay_ms(a->options->vps_name, interval_ms(a))) -
-				 wall;
+	a->tick_ms =
+		now_ms +
+		next_tick_ms(wall, a->last_wall_ms, interval_ms(a), splay_ms(a->options->vps_name, interval_ms(a))) -
+		wall;
 }
 
 static void
@@ -203,7 +204,8 @@ agent_run(const struct options *options, struct config *config)
 		return EXIT_CODE_FAILURE;
 	}
 	/* The helper comes first: it has no need of the lock on the identity, nor of libpq's memory. */
-	if (!sampler_init(&a->sampler, options->proc_root, interval_ms(a) * 1000 * GAP_INTERVALS, monotonic_ms())) {
+	if (!sampler_init(&a->sampler, options->proc_root, interval_ms(a) * 1000 * GAP_INTERVALS,
+					  monotonic_ms())) {
 		log_line(LOG_LEVEL_ERROR, "%s has no file stat: not a /proc", a->sampler.reader.proc);
 		return EXIT_CODE_FAILURE;
 	}
@@ -215,8 +217,8 @@ agent_run(const struct options *options, struct config *config)
 		log_line(LOG_LEVEL_ERROR, "out of memory");
 		return EXIT_CODE_FAILURE;
 	}
-	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s", options->vps_name,
-			 options->app_name, a->config.interval_s);
+	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s",
+			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
 	if (writer_pending(&a->writer) > 0)
 		log_line(LOG_LEVEL_WARNING, "%d rows were not delivered and are lost", writer_pending(&a->writer));

@@ -9,13 +9,13 @@
 #include "collector/yaml_tree.h"
 #include "core/slice.h"
 
-#define SECTION				"monitoring"
-#define DEFAULT_INTERVAL_S	60
-#define MIN_INTERVAL_S		10
-#define MAX_INTERVAL_S		86400
-#define DEFAULT_TIMEOUT_S	5
-#define MAX_TIMEOUT_S		300
-#define MAX_URL_BYTES		2048
+#define SECTION             "monitoring"
+#define DEFAULT_INTERVAL_S  60
+#define MIN_INTERVAL_S      10
+#define MAX_INTERVAL_S      86400
+#define DEFAULT_TIMEOUT_S   5
+#define MAX_TIMEOUT_S       300
+#define MAX_URL_BYTES       2048
 #define MAX_SUGGEST_CHANGES 3
 
 struct reading {
@@ -29,7 +29,8 @@ struct reading {
 static void
 complain(struct reading *r, int line, const char *where, const char *key, const char *what)
 {
-	strbuf_printf(r->errors, "%s:%d: %s%s%s: %s\n", r->path, line, where, key ? "." : "", key ? key : "", what);
+	strbuf_printf(r->errors, "%s:%d: %s%s%s: %s\n", r->path, line, where, key ? "." : "", key ? key : "",
+				  what);
 	r->error_count++;
 }
 
@@ -60,7 +61,8 @@ as_integer(const struct yaml_item *item, long *out)
 {
 	char *end;
 
-	if (item->kind != YAML_TEXT || !item->plain || item->text[0] == '\0' || isspace((unsigned char) item->text[0]))
+	if (item->kind != YAML_TEXT || !item->plain || item->text[0] == '\0' ||
+		isspace((unsigned char) item->text[0]))
 		return false;
 	*out = strtol(item->text, &end, 10);
 	return *end == '\0';
@@ -90,7 +92,8 @@ read_seconds(struct reading *r, const struct yaml_item *item, const char *where,
 	long n;
 
 	if (!as_integer(item, &n)) {
-		complain(r, item->line, where, item->key, "must be a whole number of seconds, without quotes or unit");
+		complain(r, item->line, where, item->key,
+				 "must be a whole number of seconds, without quotes or unit");
 		return;
 	}
 	if (n < min || n > max) {
@@ -152,7 +155,8 @@ unknown_key(struct reading *r, const struct yaml_item *item, const char *where, 
 /* Walks the pairs of a mapping; `handle` gets the index of each known key once. */
 static void
 read_map(struct reading *r, const struct yaml_item *map, const char *where, const char *const *known,
-		 void (*handle)(struct reading *r, int key, const struct yaml_item *item, const char *where, void *into),
+		 void (*handle)(struct reading *r, int key, const struct yaml_item *item, const char *where,
+						void *into),
 		 void *into)
 {
 	const struct yaml_item *seen[8] = {NULL};
@@ -213,10 +217,11 @@ complain_about_url(struct reading *r, const struct yaml_item *item, const char *
 	char what[300];
 	int words = libpq_says ? (int) strcspn(libpq_says, "\"\n:") : 0;
 
-	snprintf(what, sizeof what,
-			 "is no PostgreSQL connection string%s%.*s%s; expected postgresql://user:password@host:port/database, "
-			 "special characters in the password percent-encoded",
-			 words ? " (" : "", words, words ? libpq_says : "", words ? ")" : "");
+	snprintf(
+		what, sizeof what,
+		"is no PostgreSQL connection string%s%.*s%s; expected postgresql://user:password@host:port/database, "
+		"special characters in the password percent-encoded",
+		words ? " (" : "", words, words ? libpq_says : "", words ? ")" : "");
 	complain(r, item->line, where, item->key, what);
 }
 
@@ -382,8 +387,8 @@ read_log_files(struct reading *r, const struct yaml_item *list, const char *wher
 }
 
 enum key { KEY_ENABLED, KEY_POSTGRES_URL, KEY_INTERVAL, KEY_HEALTH_CHECKS, KEY_LOG_FILES };
-static const char *const keys[] = {"enabled",		"postgres_url", "collection_interval",
-								   "health_checks", "log_files",	NULL};
+static const char *const keys[] = {"enabled",       "postgres_url", "collection_interval",
+								   "health_checks", "log_files",    NULL};
 
 static void
 read_key(struct reading *r, int key, const struct yaml_item *item, const char *where, void *into)

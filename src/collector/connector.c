@@ -71,14 +71,21 @@ static enum connector_state
 open_connection(struct connector *c, const char *host, const char *address, const char *port)
 {
 	/* Up to dbname: defaults that the connection string overrides. After it: what was made of the string. */
-	const char *keywords[] = {"application_name",	 "gssencmode",			"keepalives",
-							  "keepalives_idle",	 "keepalives_interval", "keepalives_count",
-							  "tcp_user_timeout",	 "dbname",				"client_encoding",
-							  host ? "host" : NULL,	 "hostaddr",			"port",
+	const char *keywords[] = {"application_name",
+							  "gssencmode",
+							  "keepalives",
+							  "keepalives_idle",
+							  "keepalives_interval",
+							  "keepalives_count",
+							  "tcp_user_timeout",
+							  "dbname",
+							  "client_encoding",
+							  host ? "host" : NULL,
+							  "hostaddr",
+							  "port",
 							  NULL};
-	const char *values[] = {"obs-agent", "disable", "1",  "30", "10", "3",
-							"15000",	 c->url,	"UTF8", host, address, port,
-							NULL};
+	const char *values[] = {"obs-agent", "disable", "1",  "30",    "10", "3", "15000",
+							c->url,      "UTF8",    host, address, port, NULL};
 
 	c->conn = PQconnectStartParams(keywords, values, 1);
 	if (!c->conn)
@@ -186,10 +193,11 @@ connect_to_addresses(struct connector *c)
 	if (!options)
 		return fail(c, "out of memory");
 	const char *hosts = option(options, "host", "PGHOST"), *ports = option(options, "port", "PGPORT");
-	list_targets(slice_of(hosts ? hosts : ""), slice_of(ports ? ports : ""), slice_of(c->resolver.answer), &targets,
-				 problem, sizeof problem);
+	list_targets(slice_of(hosts ? hosts : ""), slice_of(ports ? ports : ""), slice_of(c->resolver.answer),
+				 &targets, problem, sizeof problem);
 	for (int i = 0; i < targets.count; i++) {
-		const struct target *t = &targets.item[(i + (int) (c->attempts % (unsigned) targets.count)) % targets.count];
+		const struct target *t =
+			&targets.item[(i + (int) (c->attempts % (unsigned) targets.count)) % targets.count];
 		append_item(&host, i, t->host);
 		append_item(&address, i, t->address);
 		append_item(&port, i, t->port);

@@ -16,8 +16,8 @@ encode_timestamp(struct strbuf *b, int64_t us)
 		seconds--;
 	}
 	gmtime_r(&seconds, &t);
-	strbuf_printf(b, "%04d-%02d-%02d %02d:%02d:%02d.%06ld+00", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour,
-				  t.tm_min, t.tm_sec, fraction);
+	strbuf_printf(b, "%04d-%02d-%02d %02d:%02d:%02d.%06ld+00", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
+				  t.tm_hour, t.tm_min, t.tm_sec, fraction);
 }
 
 void

@@ -16,7 +16,7 @@
 /* What can be asked. */
 enum helper_question {
 	ASK_FILESYSTEM, /* statvfs() of a path, answered by a struct fs_numbers, or an errno */
-	ASK_TOPOLOGY,	/* a scan of sysfs, answered by text for choose_topology() */
+	ASK_TOPOLOGY,   /* a scan of sysfs, answered by text for choose_topology() */
 };
 
 #define HELPER_ANSWER_MAX 32768

@@ -94,7 +94,8 @@ describe_nic(int dir, const char *name, struct strbuf *out)
 	read_line(dir, "ifindex", ifindex, sizeof ifindex);
 	read_line(dir, "iflink", iflink, sizeof iflink);
 	read_line(dir, "type", type, sizeof type);
-	read_line(dir, "speed", speed, sizeof speed); /* waits for the kernel's network lock: one reason to be in here */
+	read_line(dir, "speed", speed,
+			  sizeof speed); /* waits for the kernel's network lock: one reason to be in here */
 	bool lower = has_entry(dir, ".", "lower_");
 	if (exists(dir, "device"))
 		flags[n++] = 'd';
@@ -108,7 +109,8 @@ describe_nic(int dir, const char *name, struct strbuf *out)
 		flags[n++] = 't';
 	if (exists(dir, "bridge"))
 		flags[n++] = 'b';
-	strbuf_printf(out, "net %s %s %s %s\n", name, ifindex[0] ? ifindex : "0", speed[0] ? speed : "-", n ? flags : "-");
+	strbuf_printf(out, "net %s %s %s %s\n", name, ifindex[0] ? ifindex : "0", speed[0] ? speed : "-",
+				  n ? flags : "-");
 }
 
 static void
@@ -118,7 +120,8 @@ describe_disk(int dir, const char *name, struct strbuf *out)
 }
 
 static void
-scan_directory(const char *path, void (*describe)(int dir, const char *name, struct strbuf *out), struct strbuf *out)
+scan_directory(const char *path, void (*describe)(int dir, const char *name, struct strbuf *out),
+			   struct strbuf *out)
 {
 	DIR *d = opendir(path);
 	struct dirent *e;

@@ -22,8 +22,8 @@ format_uuid(unsigned char bytes[16], int version, char id[AGENT_ID_SIZE])
 	bytes[6] = (unsigned char) ((bytes[6] & 0x0f) | version << 4);
 	bytes[8] = (unsigned char) ((bytes[8] & 0x3f) | 0x80);
 	for (int i = 0, at = 0; i < 16; i++)
-		at += snprintf(id + at, (size_t) (AGENT_ID_SIZE - at), i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x",
-					   bytes[i]);
+		at += snprintf(id + at, (size_t) (AGENT_ID_SIZE - at),
+					   i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", bytes[i]);
 }
 
 static bool
@@ -82,7 +82,8 @@ identity_load(const char *dir, const char *vps_name, const char *app_name, char 
 
 	if (dir || (systemd && *systemd))
 		/* systemd separates several directories by colons; the first is ours */
-		snprintf(directory, sizeof directory, "%.*s", dir ? 590 : (int) strcspn(systemd, ":"), dir ? dir : systemd);
+		snprintf(directory, sizeof directory, "%.*s", dir ? 590 : (int) strcspn(systemd, ":"),
+				 dir ? dir : systemd);
 	else
 		snprintf(directory, sizeof directory, "/var/lib/obs-agent/%s", app_name);
 	if (!dir && !systemd)
@@ -102,7 +103,8 @@ identity_load(const char *dir, const char *vps_name, const char *app_name, char 
 	if (fd >= 0 && read_or_make(fd, id))
 		return true; /* stays open: it is the lock */
 	derive(vps_name, app_name, id);
-	log_line(LOG_LEVEL_INFO, "%s cannot be written (%s): the identity follows from machine-id and names instead", path,
+	log_line(LOG_LEVEL_INFO,
+			 "%s cannot be written (%s): the identity follows from machine-id and names instead", path,
 			 strerror(errno));
 	if (fd >= 0)
 		close(fd);

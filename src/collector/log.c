@@ -11,7 +11,8 @@
 
 #define LINE_MAX_BYTES 2000
 
-static void write_line(enum log_level level, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+static void write_line(enum log_level level, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 static void
 write_line(enum log_level level, const char *format, va_list args)
@@ -28,7 +29,8 @@ write_line(enum log_level level, const char *format, va_list args)
 	int used;
 
 	vsnprintf(raw, sizeof raw, format, args);
-	used = snprintf(line, 32, "%s", getenv("JOURNAL_STREAM") ? prefix[level].journal : prefix[level].terminal);
+	used =
+		snprintf(line, 32, "%s", getenv("JOURNAL_STREAM") ? prefix[level].journal : prefix[level].terminal);
 	slice_printable(slice_of(raw), line + used, LINE_MAX_BYTES);
 	size_t len = strlen(line);
 	line[len++] = '\n';
@@ -48,7 +50,8 @@ log_line(enum log_level level, const char *format, ...)
 }
 
 void
-problem_occurred(struct problem *p, enum log_level level, int64_t now_ms, const char *what, const char *format, ...)
+problem_occurred(struct problem *p, enum log_level level, int64_t now_ms, const char *what,
+				 const char *format, ...)
 {
 	uint64_t face = hash_string(HASH_SEED, what);
 	va_list args;

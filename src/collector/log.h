@@ -25,8 +25,8 @@ struct problem {
 };
 
 /* It has been met at `now_ms`, as `what` (a name for this face of it); logs the text if that is news. */
-void problem_occurred(struct problem *p, enum log_level level, int64_t now_ms, const char *what, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void problem_occurred(struct problem *p, enum log_level level, int64_t now_ms, const char *what,
+					  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* There is no problem (any more); says `good_news`, with how long it took, if there was one. */
 void problem_over(struct problem *p, int64_t now_ms, const char *good_news);

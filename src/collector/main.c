@@ -20,12 +20,16 @@ print_config(const struct config *c)
 {
 	struct strbuf b = STRBUF_INIT;
 
-	strbuf_printf(&b, "the configuration is valid\n  enabled: %s\n  postgres_url: given, not tried\n", c->enabled ? "true" : "false");
+	strbuf_printf(&b, "the configuration is valid\n  enabled: %s\n  postgres_url: given, not tried\n",
+				  c->enabled ? "true" : "false");
 	strbuf_printf(&b, "  collection_interval: %d s\n", c->interval_s);
-	strbuf_printf(&b, "  health_checks: %d configured (checked for form only: not run by this version)\n", c->check_count);
+	strbuf_printf(&b, "  health_checks: %d configured (checked for form only: not run by this version)\n",
+				  c->check_count);
 	for (int i = 0; i < c->check_count; i++)
-		strbuf_printf(&b, "    %s each %d s, timeout %d s\n", c->checks[i].url, c->checks[i].interval_s, c->checks[i].timeout_s);
-	strbuf_printf(&b, "  log_files: %d configured (checked for form only: not read by this version)\n", c->log_file_count);
+		strbuf_printf(&b, "    %s each %d s, timeout %d s\n", c->checks[i].url, c->checks[i].interval_s,
+					  c->checks[i].timeout_s);
+	strbuf_printf(&b, "  log_files: %d configured (checked for form only: not read by this version)\n",
+				  c->log_file_count);
 	for (int i = 0; i < c->log_file_count; i++)
 		strbuf_printf(&b, "    %s\n", c->log_files[i]);
 	ssize_t written = b.failed ? -1 : write(STDOUT_FILENO, b.data, b.len);

@@ -10,9 +10,9 @@
 #include "collector/encode.h"
 #include "collector/sampler.h"
 
-#define COVERS_MS		   1000
+#define COVERS_MS          1000
 #define ANSWER_DEADLINE_MS 2000
-#define MAX_SILENT		   3
+#define MAX_SILENT         3
 
 /* Runs the sampler until a row is complete (or, with `row` NULL, until the baseline is read). */
 static bool
@@ -93,8 +93,8 @@ print_number(struct strbuf *b, double v, const char *format, const char *unknown
 }
 
 static void
-print_table(struct strbuf *b, const struct options *o, const struct row *row, const struct chosen_mount *mounts,
-			const struct filesystem *fs, int count)
+print_table(struct strbuf *b, const struct options *o, const struct row *row,
+			const struct chosen_mount *mounts, const struct filesystem *fs, int count)
 {
 	strbuf_printf(b, "%s at ", o->vps_name);
 	encode_timestamp(b, row->timestamp_us);
@@ -108,8 +108,8 @@ print_table(struct strbuf *b, const struct options *o, const struct row *row, co
 		strbuf_printf(b, " %-8s %s\n", c->unit, c->name);
 	}
 	strbuf_puts(b, "\n  -: not known (no such thing here, or the kernel does not say)\n\n");
-	strbuf_printf(b, "  %-36s %-10s %10s %10s %5s %7s\n", "filesystem", "type", "GiB used", "GiB free", "use%",
-				  "inodes%");
+	strbuf_printf(b, "  %-36s %-10s %10s %10s %5s %7s\n", "filesystem", "type", "GiB used", "GiB free",
+				  "use%", "inodes%");
 	for (int i = 0; i < count; i++) {
 		const struct fs_numbers *n = &fs[i].numbers;
 		char path[200];
@@ -129,8 +129,8 @@ print_table(struct strbuf *b, const struct options *o, const struct row *row, co
 
 /* The columns as one object, and the filesystems as one more member of it. */
 static void
-print_json(struct strbuf *b, const struct options *o, const struct row *row, const struct chosen_mount *mounts,
-		   const struct filesystem *fs, int count)
+print_json(struct strbuf *b, const struct options *o, const struct row *row,
+		   const struct chosen_mount *mounts, const struct filesystem *fs, int count)
 {
 	encode_json(b, row, o->vps_name, o->app_name ? o->app_name : "");
 	b->len--;

@@ -15,7 +15,8 @@
 #define MAX_NAME_BYTES 200
 
 static const char usage[] =
-	"obs-agent collects the metrics of this machine and writes them to PostgreSQL with the extension observ.\n"
+	"obs-agent collects the metrics of this machine and writes them to PostgreSQL with the extension "
+	"observ.\n"
 	"\n"
 	"usage: obs-agent --config FILE --app-name NAME [options]\n"
 	"       obs-agent --once [--json] [options]\n"
@@ -27,16 +28,31 @@ static const char usage[] =
 	"  --once            print one sample of one second and end; writes nothing to the database\n"
 	"  --json            with --once: for programs\n"
 	"  --check-config    check the file, say what would be done, and end\n"
-	"  --proc-root DIR   read DIR/proc and DIR/sys (or DIR itself in place of /proc) instead of this machine's\n"
-	"  --state-dir DIR   where the agent keeps its identity (default: $STATE_DIRECTORY or /var/lib/obs-agent/NAME)\n"
+	"  --proc-root DIR   read DIR/proc and DIR/sys (or DIR itself in place of /proc) instead of this "
+	"machine's\n"
+	"  --state-dir DIR   where the agent keeps its identity (default: $STATE_DIRECTORY or "
+	"/var/lib/obs-agent/NAME)\n"
 	"  --help, --version\n"
 	"\n"
-	"exit codes: 0 done or stopped by a signal, 1 failure at run time, 2 wrong usage, 3 error in the configuration,\n"
+	"exit codes: 0 done or stopped by a signal, 1 failure at run time, 2 wrong usage, 3 error in the "
+	"configuration,\n"
 	"            4 monitoring is not enabled in the configuration\n"
-	"signals:    TERM, INT: deliver what is waiting (5 s at most) and end; HUP: read the configuration again, try at once\n"
+	"signals:    TERM, INT: deliver what is waiting (5 s at most) and end; HUP: read the configuration "
+	"again, try at once\n"
 	"manual:     docs/obs-agent.md\n";
 
-enum { OPT_CONFIG = 256, OPT_APP, OPT_VPS, OPT_ONCE, OPT_JSON, OPT_CHECK, OPT_PROC, OPT_STATE, OPT_HELP, OPT_VERSION };
+enum {
+	OPT_CONFIG = 256,
+	OPT_APP,
+	OPT_VPS,
+	OPT_ONCE,
+	OPT_JSON,
+	OPT_CHECK,
+	OPT_PROC,
+	OPT_STATE,
+	OPT_HELP,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, OPT_CONFIG},
@@ -100,7 +116,8 @@ check(struct options *o)
 		return wrong("--app-name is required", NULL);
 	if (o->app_name && (!is_name(o->app_name) || strchr(o->app_name, '/') || strcmp(o->app_name, ".") == 0 ||
 						strcmp(o->app_name, "..") == 0))
-		return wrong("--app-name must be 1 to 200 bytes of UTF-8 without control characters and without /", NULL);
+		return wrong("--app-name must be 1 to 200 bytes of UTF-8 without control characters and without /",
+					 NULL);
 	if (o->json && !o->once)
 		return wrong("--json goes with --once", NULL);
 	o->config = absolute(o->config);

@@ -12,10 +12,10 @@
 #include "collector/clock.h"
 #include "core/schedule.h"
 
-#define FIRST_BUFFER	8192
-#define LARGEST_BUFFER	(4 * 1024 * 1024)
-#define SCAN_PERIOD_MS	60000
-#define DIRENTS_BYTES	4096
+#define FIRST_BUFFER   8192
+#define LARGEST_BUFFER (4 * 1024 * 1024)
+#define SCAN_PERIOD_MS 60000
+#define DIRENTS_BYTES  4096
 
 struct parsing {
 	struct proc_reader *reader;
@@ -142,7 +142,8 @@ file_exists(const char *dir, const char *name)
 bool
 proc_reader_init(struct proc_reader *r, const char *root)
 {
-	*r = (struct proc_reader){.ticks_per_second = sysconf(_SC_CLK_TCK), .processes = UNKNOWN, .zombies = UNKNOWN};
+	*r = (struct proc_reader){
+		.ticks_per_second = sysconf(_SC_CLK_TCK), .processes = UNKNOWN, .zombies = UNKNOWN};
 	r->last_scan_ms = INT64_MIN;
 	r->fixture = root != NULL;
 	for (int i = 0; i < PROC_FILES; i++)

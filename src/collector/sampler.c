@@ -6,8 +6,8 @@
 
 #include "collector/clock.h"
 
-#define ANSWER_DEADLINE_MS	 2000
-#define TOPOLOGY_PERIOD_MS	 60000
+#define ANSWER_DEADLINE_MS 2000
+#define TOPOLOGY_PERIOD_MS 60000
 
 static void
 ask_topology(struct sampler *s, int64_t now_ms)
@@ -100,11 +100,12 @@ note_silence(struct sampler *s, int64_t now_ms)
 {
 	bool root = s->helper.busy && s->helper.question == ASK_FILESYSTEM;
 
-	problem_occurred(&s->hung, LOG_LEVEL_WARNING, now_ms, root ? "root" : "scan",
-					 root ? "the filesystem of / does not answer: disk_percent, disk_gb and inode_percent are NULL "
-							"until it does"
-						  : "the helper process does not answer: disk_percent, disk_gb and inode_percent are NULL "
-							"until it does");
+	problem_occurred(
+		&s->hung, LOG_LEVEL_WARNING, now_ms, root ? "root" : "scan",
+		root ? "the filesystem of / does not answer: disk_percent, disk_gb and inode_percent are NULL "
+			   "until it does"
+			 : "the helper process does not answer: disk_percent, disk_gb and inode_percent are NULL "
+			   "until it does");
 }
 
 static bool
@@ -134,8 +135,9 @@ take_answer(struct sampler *s, const char *answer, size_t len, int error, int64_
 {
 	struct fs_numbers root = fs_unknown;
 
-	problem_over(&s->hung, now_ms, s->helper.question == ASK_FILESYSTEM ? "the filesystem of / answers again"
-																		 : "the helper process answers again");
+	problem_over(&s->hung, now_ms,
+				 s->helper.question == ASK_FILESYSTEM ? "the filesystem of / answers again"
+													  : "the helper process answers again");
 	if (s->helper.question == ASK_TOPOLOGY) {
 		take_topology(s, (struct slice){answer, answer + len});
 		if (!s->started)

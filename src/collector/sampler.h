@@ -16,9 +16,9 @@ struct sampler {
 	struct proc_reader reader;
 	struct helper helper;
 	struct topology topology;
-	bool started;	   /* the baseline has been read */
+	bool started;      /* the baseline has been read */
 	bool topology_due; /* is to be asked for as soon as the helper is free */
-	bool row_open;	   /* waits for the numbers of "/" */
+	bool row_open;     /* waits for the numbers of "/" */
 	bool root_asked;
 	int64_t give_up_ms; /* of what is being waited for */
 	int64_t topology_ms;

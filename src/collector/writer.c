@@ -9,14 +9,14 @@
 #include "collector/writer_statements.h"
 #include "core/schedule.h"
 
-#define CONNECT_DEADLINE_MS	 15000
-#define FLUSH_DEADLINE_MS	 15000
-#define RETRY_FLOOR_MS		 1000
-#define OPERATOR_FLOOR_MS	 15000
-#define RETRY_CEILING_MS	 60000
+#define CONNECT_DEADLINE_MS  15000
+#define FLUSH_DEADLINE_MS    15000
+#define RETRY_FLOOR_MS       1000
+#define OPERATOR_FLOOR_MS    15000
+#define RETRY_CEILING_MS     60000
 #define CATCHING_UP_PAUSE_MS 1000
-#define NEVER				 INT64_MAX
-#define GOOD_NEWS			 "the database takes rows again"
+#define NEVER                INT64_MAX
+#define GOOD_NEWS            "the database takes rows again"
 
 /* Rows of a batch that is not under way any more go back, unless it may have been applied. */
 static void
@@ -149,7 +149,8 @@ batch_delivered(struct writer *w, int64_t now_ms)
 	w->wake_ms = now_ms;
 	if (!w->last_chance) {
 		w->wake_ms += w->reply.backpressure_ms;
-		if (w->queue.count > 0 && w->reply.backpressure_ms < CATCHING_UP_PAUSE_MS && problem_active(&w->problem))
+		if (w->queue.count > 0 && w->reply.backpressure_ms < CATCHING_UP_PAUSE_MS &&
+			problem_active(&w->problem))
 			w->wake_ms = now_ms + CATCHING_UP_PAUSE_MS;
 	}
 	if (problem_active(&w->problem) && w->queue.count == 0)
@@ -168,7 +169,8 @@ batch_refused(struct writer *w, int64_t now_ms)
 		w->wake_ms = now_ms;
 		return;
 	}
-	log_line(LOG_LEVEL_WARNING, "batch number %lld was used already; does another agent run with a copy of the agent_id?",
+	log_line(LOG_LEVEL_WARNING,
+			 "batch number %lld was used already; does another agent run with a copy of the agent_id?",
 			 (long long) w->batch->seq);
 	put_batch_back(w);
 	w->state = WRITER_IDLE;
@@ -270,7 +272,8 @@ read_result(struct writer *w, const PGresult *res)
 	ExecStatusType status = PQresultStatus(res);
 
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-		set_error(w, PQresultErrorField(res, PG_DIAG_SQLSTATE), PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY),
+		set_error(w, PQresultErrorField(res, PG_DIAG_SQLSTATE),
+				  PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY),
 				  PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
 		return false;
 	}
@@ -417,8 +420,8 @@ writer_wake_ms(const struct writer *w)
 }
 
 bool
-writer_init(struct writer *w, const char *url, const char *vps_name, const char *app_name, const char *agent_id,
-			int interval_s)
+writer_init(struct writer *w, const char *url, const char *vps_name, const char *app_name,
+			const char *agent_id, int interval_s)
 {
 	*w = (struct writer){.url = url,
 						 .vps_name = vps_name,

@@ -18,31 +18,39 @@
 #define BATCH_ROWS 100
 
 enum writer_state {
-	WRITER_DOWN,	   /* no connection; tries again at `wake_ms` */
+	WRITER_DOWN,       /* no connection; tries again at `wake_ms` */
 	WRITER_CONNECTING, /* gives up at `deadline_ms` */
-	WRITER_IDLE,	   /* connected; may send from `wake_ms` on */
-	WRITER_BUSY,	   /* a statement is under way; gives up at `deadline_ms` */
+	WRITER_IDLE,       /* connected; may send from `wake_ms` on */
+	WRITER_BUSY,       /* a statement is under way; gives up at `deadline_ms` */
 };
 
-enum writer_step { STEP_GREETING, STEP_BEGIN, STEP_BATCH, STEP_INSERT, STEP_QUARANTINE, STEP_COMMIT, STEP_ROLLBACK };
+enum writer_step {
+	STEP_GREETING,
+	STEP_BEGIN,
+	STEP_BATCH,
+	STEP_INSERT,
+	STEP_QUARANTINE,
+	STEP_COMMIT,
+	STEP_ROLLBACK
+};
 
 struct batch {
 	struct row row[BATCH_ROWS];
 	int count;
 	int64_t seq;
-	bool commit_sent;	/* its fate may be unknown: it keeps its number until the database has said */
+	bool commit_sent;  /* its fate may be unknown: it keeps its number until the database has said */
 	char bad_row[300]; /* why its only row goes to quarantine; "" while nothing is wrong */
 	/* What this batch reports to the database, and what it adds to the next report. */
 	int64_t clamped, quarantined, dropped;
 	int64_t now_clamped, now_quarantined;
 };
 
-
 /* The answer of observ.begin_batch(), times in microseconds since 1970. */
 struct batch_reply {
 	bool accepted;
 	int64_t last_seq;
-	int64_t server_time_us, accept_from_us, accept_until_us; /* INT64_MIN, INT64_MAX where there is no limit */
+	int64_t server_time_us, accept_from_us,
+		accept_until_us; /* INT64_MIN, INT64_MAX where there is no limit */
 	int64_t backpressure_ms;
 };
 
@@ -59,11 +67,11 @@ struct writer {
 	struct batch *batch;
 	struct batch_reply reply;
 	bool catching_up; /* the next batch is the newest row alone */
-	bool greeted;	  /* the database has told the number of the last batch */
+	bool greeted;     /* the database has told the number of the last batch */
 	bool step_failed; /* a result of the statement under way was an error */
-	bool gave_up;	  /* the last chance was missed */
+	bool gave_up;     /* the last chance was missed */
 	bool last_chance; /* the agent is stopping: no pauses, no second try */
-	int attempt;	  /* failures in a row */
+	int attempt;      /* failures in a row */
 	int64_t sent_at_us, offset_us;
 	bool offset_known;
 	int64_t clamped, quarantined, dropped_reported;
@@ -76,8 +84,8 @@ struct writer {
 };
 
 /* The strings must live as long as the writer. False when memory runs out. */
-bool writer_init(struct writer *w, const char *url, const char *vps_name, const char *app_name, const char *agent_id,
-				 int interval_s);
+bool writer_init(struct writer *w, const char *url, const char *vps_name, const char *app_name,
+				 const char *agent_id, int interval_s);
 
 /* Takes a row. It is sent as soon as the state allows. */
 void writer_add(struct writer *w, const struct row *row);

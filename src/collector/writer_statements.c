@@ -41,8 +41,8 @@ send_begin_batch(struct writer *w, bool greeting)
 	snprintf(clamped, sizeof clamped, "%lld", greeting ? 0LL : (long long) b->clamped);
 	snprintf(quarantined, sizeof quarantined, "%lld", greeting ? 0LL : (long long) b->quarantined);
 	snprintf(dropped, sizeof dropped, "%lld", greeting ? 0LL : (long long) b->dropped);
-	const char *values[] = {w->agent_id, seq,	   sent_at.data, w->vps_name, w->app_name,
-							OBSERV_VERSION, interval, clamped,	 quarantined, dropped};
+	const char *values[] = {w->agent_id,    seq,      sent_at.data, w->vps_name, w->app_name,
+							OBSERV_VERSION, interval, clamped,      quarantined, dropped};
 	bool ok = !sent_at.failed && PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, 10, NULL, values, NULL, NULL, 0);
 	strbuf_free(&sent_at);
 	return ok;

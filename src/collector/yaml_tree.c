@@ -9,8 +9,8 @@
 #include <yaml.h>
 
 #define MAX_FILE_BYTES (1024 * 1024)
-#define MAX_DEPTH	   32
-#define MAX_ITEMS	   5000
+#define MAX_DEPTH      32
+#define MAX_ITEMS      5000
 
 struct loader {
 	const char *path;
@@ -42,10 +42,12 @@ next_event(struct loader *l, yaml_event_t *event)
 		return false;
 	if (yaml_parser_parse(&l->parser, event))
 		return true;
-	size_t line = (l->parser.problem_mark.line ? l->parser.problem_mark.line : l->parser.context_mark.line) + 1;
+	size_t line =
+		(l->parser.problem_mark.line ? l->parser.problem_mark.line : l->parser.context_mark.line) + 1;
 	char what[256];
-	snprintf(what, sizeof what, "not valid YAML: %s%s%s", l->parser.problem ? l->parser.problem : "out of memory",
-			 l->parser.context ? " " : "", l->parser.context ? l->parser.context : "");
+	snprintf(what, sizeof what, "not valid YAML: %s%s%s",
+			 l->parser.problem ? l->parser.problem : "out of memory", l->parser.context ? " " : "",
+			 l->parser.context ? l->parser.context : "");
 	give_up(l, line, what);
 	return false;
 }
@@ -110,7 +112,8 @@ load_text(struct loader *l, yaml_event_t *event)
 
 	if (item) {
 		size_t len = event->data.scalar.length;
-		item->plain = event->data.scalar.plain_implicit && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+		item->plain =
+			event->data.scalar.plain_implicit && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 		if (memchr(event->data.scalar.value, '\0', len))
 			complain(l, (size_t) item->line, "a zero byte inside a value");
 		item->text = strndup((const char *) event->data.scalar.value, len);
@@ -179,7 +182,8 @@ load_node(struct loader *l, yaml_event_t *event, int depth)
 	if (event->type == YAML_SCALAR_EVENT)
 		return load_text(l, event);
 	if (!opens(event) || depth > MAX_DEPTH) {
-		complain(l, (size_t) line, opens(event) ? "nested too deeply" : "aliases (*name) are not supported here");
+		complain(l, (size_t) line,
+				 opens(event) ? "nested too deeply" : "aliases (*name) are not supported here");
 		skip_node(l, event);
 		return NULL;
 	}
@@ -276,7 +280,8 @@ read_file(const char *path, size_t *len, struct strbuf *errors)
 		strbuf_printf(errors, "%s: is not a regular file\n", path);
 	else if (st.st_size > MAX_FILE_BYTES)
 		strbuf_printf(errors, "%s: is larger than 1 MiB\n", path);
-	else if ((text = malloc((size_t) st.st_size + 1)) == NULL || (got = read(fd, text, (size_t) st.st_size)) < 0)
+	else if ((text = malloc((size_t) st.st_size + 1)) == NULL ||
+			 (got = read(fd, text, (size_t) st.st_size)) < 0)
 		strbuf_printf(errors, "%s: cannot be read: %s\n", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);

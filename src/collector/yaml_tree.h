@@ -16,10 +16,10 @@ enum yaml_kind { YAML_TEXT, YAML_LIST, YAML_MAP };
 
 struct yaml_item {
 	enum yaml_kind kind;
-	bool plain;	 /* text without quotes: may be a number, a boolean or null */
-	int line;	 /* from 1 */
-	char *text;	 /* of YAML_TEXT */
-	char *key;	 /* of an item inside a YAML_MAP */
+	bool plain; /* text without quotes: may be a number, a boolean or null */
+	int line;   /* from 1 */
+	char *text; /* of YAML_TEXT */
+	char *key;  /* of an item inside a YAML_MAP */
 	int key_line;
 	struct yaml_item *first; /* of YAML_LIST and YAML_MAP */
 	struct yaml_item *next;

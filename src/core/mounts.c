@@ -14,8 +14,8 @@ next_mount(struct slice *text, struct mount_entry *out)
 
 	while (slice_line(text, &line)) {
 		/* 36 35 98:0 /root /path options [optional fields] - type source super-options; see proc_pid_mountinfo(5) */
-		if (!slice_skip_words(&line, 2) || !slice_word(&line, &out->device) || !slice_word(&line, &out->root) ||
-			!slice_word(&line, &out->path) || !slice_skip_words(&line, 1))
+		if (!slice_skip_words(&line, 2) || !slice_word(&line, &out->device) ||
+			!slice_word(&line, &out->root) || !slice_word(&line, &out->path) || !slice_skip_words(&line, 1))
 			continue;
 		bool separator = false;
 		while (!separator && slice_word(&line, &word))
@@ -61,11 +61,11 @@ static bool
 is_pseudo_type(struct slice type)
 {
 	static const char *const pseudo[] = {
-		"proc",		   "sysfs",			   "cgroup",	  "cgroup2", "devtmpfs",   "devpts",	"debugfs",
-		"tracefs",	   "securityfs",	   "pstore",	  "bpf",	 "configfs",   "fusectl",	"hugetlbfs",
-		"mqueue",	   "binfmt_misc",	   "rpc_pipefs",  "nsfs",	 "autofs",	   "efivarfs",	"ramfs",
-		"overlay",	   "squashfs",		   "erofs",		  "iso9660", "fuse.lxcfs", "tmpfs",		"rootfs",
-		"selinuxfs",   "fuse.gvfsd-fuse",  "fuse.portal", "nfsd"};
+		"proc",      "sysfs",           "cgroup",      "cgroup2", "devtmpfs",   "devpts",   "debugfs",
+		"tracefs",   "securityfs",      "pstore",      "bpf",     "configfs",   "fusectl",  "hugetlbfs",
+		"mqueue",    "binfmt_misc",     "rpc_pipefs",  "nsfs",    "autofs",     "efivarfs", "ramfs",
+		"overlay",   "squashfs",        "erofs",       "iso9660", "fuse.lxcfs", "tmpfs",    "rootfs",
+		"selinuxfs", "fuse.gvfsd-fuse", "fuse.portal", "nfsd"};
 
 	for (size_t i = 0; i < sizeof pseudo / sizeof pseudo[0]; i++)
 		if (slice_equals(type, pseudo[i]))
@@ -76,8 +76,9 @@ is_pseudo_type(struct slice type)
 static bool
 is_system_path(const char *path)
 {
-	static const char *const under[] = {"/dev",		"/proc",		   "/sys",				   "/run/credentials",
-										"/run/user", "/var/lib/docker", "/var/lib/containers", "/snap"};
+	static const char *const under[] = {
+		"/dev", "/proc", "/sys", "/run/credentials", "/run/user", "/var/lib/docker", "/var/lib/containers",
+		"/snap"};
 
 	for (size_t i = 0; i < sizeof under / sizeof under[0]; i++) {
 		size_t len = strlen(under[i]);

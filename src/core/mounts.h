@@ -11,7 +11,7 @@
 #include "core/slice.h"
 
 #define MOUNT_PATH_MAX 512
-#define MAX_MOUNTS	   64
+#define MAX_MOUNTS     64
 
 /* One line of mountinfo; names as they stand there, with blanks and the like written as octal escapes. */
 struct mount_entry {

@@ -14,11 +14,21 @@
 #define UNKNOWN ((int64_t) -1)
 
 /* The "cpu" line of /proc/stat, in ticks of USER_HZ. Guest time is inside user and nice and is not read. */
-enum cpu_field { CPU_USER, CPU_NICE, CPU_SYSTEM, CPU_IDLE, CPU_IOWAIT, CPU_IRQ, CPU_SOFTIRQ, CPU_STEAL, CPU_FIELDS };
+enum cpu_field {
+	CPU_USER,
+	CPU_NICE,
+	CPU_SYSTEM,
+	CPU_IDLE,
+	CPU_IOWAIT,
+	CPU_IRQ,
+	CPU_SOFTIRQ,
+	CPU_STEAL,
+	CPU_FIELDS
+};
 
 struct cpu_times {
 	int64_t tick[CPU_FIELDS]; /* [CPU_USER] is UNKNOWN when there is no usable line */
-	int64_t online;			  /* number of cpuN lines */
+	int64_t online;           /* number of cpuN lines */
 };
 
 void parse_stat(struct slice text, struct cpu_times *out);

@@ -9,7 +9,7 @@
 
 /* A 64-bit counter never wraps. A 32-bit one may, and only a driver that slow has one. */
 #define ASSUMED_MBIT 1000
-#define MAX_MBIT	 800000 /* no interface is faster: what looks so is a broken counter */
+#define MAX_MBIT     800000 /* no interface is faster: what looks so is a broken counter */
 
 void
 snapshot_clear(struct snapshot *s)
@@ -42,8 +42,8 @@ snapshot_net_dev(struct snapshot *s, struct slice text, const struct topology *t
 		if (i < 0 || seen[i])
 			continue;
 		seen[i] = true;
-		s->nic[s->nics++] = (struct nic_reading){t->nic[i].ifindex, t->nic[i].speed_mbit, c.rx_bytes, c.tx_bytes,
-												 c.errors};
+		s->nic[s->nics++] =
+			(struct nic_reading){t->nic[i].ifindex, t->nic[i].speed_mbit, c.rx_bytes, c.tx_bytes, c.errors};
 	}
 	s->nics_known = t->nics_known && !t->too_many && s->nics > 0;
 }
@@ -112,8 +112,8 @@ cpu_rates(const struct snapshot *before, const struct snapshot *now, struct row 
 		part[i] = isnan(grown) ? 0 : grown;
 		total += part[i];
 	}
-	double busy =
-		percent(part[CPU_USER] + part[CPU_NICE] + part[CPU_SYSTEM] + part[CPU_IRQ] + part[CPU_SOFTIRQ], total);
+	double busy = percent(
+		part[CPU_USER] + part[CPU_NICE] + part[CPU_SYSTEM] + part[CPU_IRQ] + part[CPU_SOFTIRQ], total);
 	if (isnan(busy) || busy > 100.001)
 		return;
 	row->value[M_CPU_PERCENT] = busy;
@@ -224,10 +224,10 @@ compute_rates(const struct snapshot *before, const struct snapshot *now, double 
 	network_rates(before, now, seconds, row);
 	disk_rates(before, now, seconds, row);
 	row->value[M_SWAP_IO_PER_S] =
-		(growth(before->vm.swap_in, now->vm.swap_in) + growth(before->vm.swap_out, now->vm.swap_out)) / seconds;
-	row->value[M_TCP_RETRANSMIT_PERCENT] =
-		percent(growth(before->tcp.retransmitted, now->tcp.retransmitted),
-				growth(before->tcp.out_segments, now->tcp.out_segments));
+		(growth(before->vm.swap_in, now->vm.swap_in) + growth(before->vm.swap_out, now->vm.swap_out)) /
+		seconds;
+	row->value[M_TCP_RETRANSMIT_PERCENT] = percent(growth(before->tcp.retransmitted, now->tcp.retransmitted),
+												   growth(before->tcp.out_segments, now->tcp.out_segments));
 	row->value[M_PSI_CPU] = pressure(before->pressure_cpu_us, now->pressure_cpu_us, seconds);
 	row->value[M_PSI_MEMORY] = pressure(before->pressure_memory_us, now->pressure_memory_us, seconds);
 	row->value[M_PSI_IO] = pressure(before->pressure_io_us, now->pressure_io_us, seconds);
@@ -270,7 +270,8 @@ levels(const struct snapshot *now, const struct fs_numbers *root, struct row *ro
 	if (now->files.used >= 0)
 		row->value[M_OPEN_FILES_PERCENT] = percent((double) now->files.used, (double) now->files.limit);
 	if (now->conntrack_used >= 0)
-		row->value[M_CONNTRACK_PERCENT] = percent((double) now->conntrack_used, (double) now->conntrack_limit);
+		row->value[M_CONNTRACK_PERCENT] =
+			percent((double) now->conntrack_used, (double) now->conntrack_limit);
 	row->value[M_UPTIME_SECONDS] = number_or_nan(now->uptime_seconds);
 }
 

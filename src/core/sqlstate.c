@@ -17,7 +17,8 @@ static const struct {
 	{"25006",
 	 {REMEDY_RETRY, "the server is read-only, perhaps a standby",
 	  "add target_session_attrs=read-write and the other hosts to monitoring.postgres_url"}},
-	{"55000", {REMEDY_RETRY, NULL, "if monitoring is paused, type in that database: SELECT observ.resume();"}},
+	{"55000",
+	 {REMEDY_RETRY, NULL, "if monitoring is paused, type in that database: SELECT observ.resume();"}},
 	{"55", {REMEDY_RETRY, NULL, NULL}},
 	{"23514", {REMEDY_QUARANTINE, NULL, NULL}},
 	{"22", {REMEDY_QUARANTINE, NULL, NULL}},
@@ -42,7 +43,8 @@ static const struct {
 	 {REMEDY_OPERATOR, "the extension observ is of another version",
 	  "type in that database: ALTER EXTENSION observ UPDATE;"}},
 	{"42501",
-	 {REMEDY_OPERATOR, NULL, "type in that database: SELECT observ.enroll_vps('VPS', agent_role => 'USER');"}},
+	 {REMEDY_OPERATOR, NULL,
+	  "type in that database: SELECT observ.enroll_vps('VPS', agent_role => 'USER');"}},
 	{"42", {REMEDY_OPERATOR, NULL, NULL}},
 };
 

@@ -8,7 +8,7 @@
 #define OBSERV_CORE_SQLSTATE_H
 
 enum remedy {
-	REMEDY_RETRY,	   /* passes by itself: connection, resources, restart, serialization, standby, lock, paused */
+	REMEDY_RETRY, /* passes by itself: connection, resources, restart, serialization, standby, lock, paused */
 	REMEDY_OPERATOR,   /* someone has to do something: keep the rows, ask again slowly */
 	REMEDY_QUARANTINE, /* a row is bad: find it, put it aside, go on */
 };
@@ -16,7 +16,7 @@ enum remedy {
 struct sqlstate_advice {
 	enum remedy remedy;
 	const char *problem; /* in words; NULL: the server's own message says it */
-	const char *hint;	 /* what to type or look at, if the server gives no hint; NULL: none */
+	const char *hint;    /* what to type or look at, if the server gives no hint; NULL: none */
 };
 
 /* Any five characters; NULL or "" is a connection that failed without an answer. */

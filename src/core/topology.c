@@ -19,7 +19,8 @@ by_hardware(struct slice name, struct slice flags, struct slice route)
 static bool
 by_default_route(struct slice name, struct slice flags, struct slice route)
 {
-	return name.end - name.p == route.end - route.p && memcmp(name.p, route.p, (size_t) (name.end - name.p)) == 0;
+	return name.end - name.p == route.end - route.p &&
+		   memcmp(name.p, route.p, (size_t) (name.end - name.p)) == 0;
 }
 
 static bool
@@ -125,7 +126,7 @@ disk_counts_by_name(struct slice name)
 	if (slice_starts(name, "nvme") || slice_starts(name, "mmcblk") || slice_starts(name, "nbd") ||
 		slice_starts(name, "rbd"))
 		return !(end - name.p >= 2 && end[-1] == 'p' && is_digit(end[-2])); /* nvme0n1p1 */
-	return false; /* sda1, vda1, xvda1 */
+	return false;                                                           /* sda1, vda1, xvda1 */
 }
 
 int

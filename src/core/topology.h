@@ -10,14 +10,14 @@
 
 #include "core/slice.h"
 
-#define MAX_NICS	  64
-#define MAX_DISKS	  256
+#define MAX_NICS      64
+#define MAX_DISKS     256
 #define NIC_NAME_MAX  16 /* IFNAMSIZ */
 #define DISK_NAME_MAX 32 /* DISK_NAME_LEN */
 
 struct counted_nic {
 	char name[NIC_NAME_MAX];
-	int64_t ifindex; /* a new one is a new interface, whatever its name */
+	int64_t ifindex;    /* a new one is a new interface, whatever its name */
 	int64_t speed_mbit; /* UNKNOWN where the driver does not say */
 };
 

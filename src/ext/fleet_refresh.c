@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "ext/arming.h"
+#include "ext/brin.h"
 #include "ext/compat.h"
 #include "ext/fleet_latest.h"
 #include "ext/gucs.h"
@@ -270,7 +271,11 @@ refresh(Pass *pass)
 		!pass->replay && (pass->reconcile || is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US));
 	errors = pass->reconcile || is_due(pass->at, pass->errors_at, ERRORS_EVERY_US);
 	take_latest(pass, kept_plan(new_rows_sql, &new_rows), false);
+	if (pass->latest.candidates > 0)
+		observ_summarize_newest("vps_metrics", pass->at);
 	health = new_health(pass);
+	if (health)
+		observ_summarize_newest("health_checks", pass->at);
 	if (pass->reconcile) {
 		take_latest(pass, kept_plan(every_key_sql, &every_key), true);
 		pass->reconciled_at = pass->at;

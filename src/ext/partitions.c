@@ -117,6 +117,22 @@ observ_covered_to(const char *table, TimestampTz at)
 	return covered;
 }
 
+Oid
+observ_partition_of(const char *table, TimestampTz at)
+{
+	Relation parent = open_raw_table(table);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	Oid found = InvalidOid;
+
+	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
+		if (bounds->indexes[i] >= 0 && at < DatumGetTimestampTz(bounds->datums[i][0]) &&
+			at >= DatumGetTimestampTz(bounds->datums[i - 1][0]))
+			found = desc->oids[bounds->indexes[i]];
+	table_close(parent, AccessShareLock);
+	return found;
+}
+
 /*
  * Name for a partition of that range: a free one or, when orphans may be adopted, that of a table which an interrupted run or
  * a detach left behind (*orphan). What else bears the name is stepped around.

@@ -295,9 +295,11 @@ class Server:
         if self.tcp:
             base["listen_addresses"] = "'127.0.0.1'"
         lines = [f"{name} = {value}" for name, value in {**base, **self.settings}.items()]
-        conf = self.data / "harness.conf"
-        conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        give_to_server(conf)
+        # Replaced in one step: a server that is still reading after an earlier SIGHUP must not see half a file.
+        fresh = self.data / "harness.conf.new"
+        fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        give_to_server(fresh)
+        fresh.rename(self.data / "harness.conf")
         main = self.data / "postgresql.conf"
         text = main.read_text(encoding="utf-8")
         if "harness.conf" not in text:

@@ -16,17 +16,16 @@ is_chosen(int n, const char *path)
 static void
 pseudo_filesystems_and_system_paths_are_left_out(void **state)
 {
-	int n = choose_mounts(
-		slice_of("22 27 0:21 / /proc rw - proc proc rw\n"
-				 "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
-				 "30 27 8:17 / /srv rw shared:5 master:2 - xfs /dev/sdb1 rw\n"
-				 "31 27 0:50 / /run/user/1000 rw - tmpfs tmpfs rw\n"
-				 "32 27 8:33 / /var/lib/docker rw - ext4 /dev/sdc1 rw\n"
-				 "33 27 0:60 / /mnt/auto rw - autofs systemd-1 rw\n"
-				 "34 27 8:49 / /snapshot rw - ext4 /dev/sdd1 rw\n"
-				 "35 27 7:0 / /snap/core/1 ro - squashfs /dev/loop0 ro\n"
-				 "36 27 0:70 / /backup rw - nfs4 nas:/x rw\n"),
-		chosen, MAX_MOUNTS);
+	int n = choose_mounts(slice_of("22 27 0:21 / /proc rw - proc proc rw\n"
+								   "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+								   "30 27 8:17 / /srv rw shared:5 master:2 - xfs /dev/sdb1 rw\n"
+								   "31 27 0:50 / /run/user/1000 rw - tmpfs tmpfs rw\n"
+								   "32 27 8:33 / /var/lib/docker rw - ext4 /dev/sdc1 rw\n"
+								   "33 27 0:60 / /mnt/auto rw - autofs systemd-1 rw\n"
+								   "34 27 8:49 / /snapshot rw - ext4 /dev/sdd1 rw\n"
+								   "35 27 7:0 / /snap/core/1 ro - squashfs /dev/loop0 ro\n"
+								   "36 27 0:70 / /backup rw - nfs4 nas:/x rw\n"),
+						  chosen, MAX_MOUNTS);
 	assert_int_equal(n, 4);
 	assert_true(is_chosen(n, "/"));
 	assert_true(is_chosen(n, "/srv"));
@@ -37,8 +36,9 @@ pseudo_filesystems_and_system_paths_are_left_out(void **state)
 static void
 the_root_of_a_container_is_reported(void **state)
 {
-	int n = choose_mounts(slice_of("1 0 0:5 / / rw - overlay overlay rw,lowerdir=/a\n2 1 0:6 / /x rw - overlay overlay rw\n"),
-						  chosen, MAX_MOUNTS);
+	int n = choose_mounts(
+		slice_of("1 0 0:5 / / rw - overlay overlay rw,lowerdir=/a\n2 1 0:6 / /x rw - overlay overlay rw\n"),
+		chosen, MAX_MOUNTS);
 	assert_int_equal(n, 1);
 	assert_string_equal(chosen[0].type, "overlay");
 }
@@ -91,10 +91,12 @@ unescaping(void **state)
 static void
 broken_lines_cost_only_themselves(void **state)
 {
-	int n = choose_mounts(slice_of("\n1 2\n3 1 8:1 / /x rw no separator ext4 y rw\n9 1 8:1 / / rw - ext4\n"), chosen, MAX_MOUNTS);
+	int n = choose_mounts(slice_of("\n1 2\n3 1 8:1 / /x rw no separator ext4 y rw\n9 1 8:1 / / rw - ext4\n"),
+						  chosen, MAX_MOUNTS);
 	assert_int_equal(n, 1);
 	assert_string_equal(chosen[0].path, "/");
-	assert_int_equal(choose_mounts(slice_of("1 0 8:1 / / rw - ext4 a rw\n2 0 8:2 / /b rw - ext4 b rw\n"), chosen, 1), 1);
+	assert_int_equal(
+		choose_mounts(slice_of("1 0 8:1 / / rw - ext4 a rw\n2 0 8:2 / /b rw - ext4 b rw\n"), chosen, 1), 1);
 }
 
 static void

@@ -46,7 +46,9 @@ meminfo_by_name_in_any_order(void **state)
 {
 	struct memory_info m;
 
-	parse_meminfo(slice_of("Unknown:  1 kB\nMemAvailable:   300 kB\nMemTotal:       1000 kB\nMemTotalX: 5\nSwapFree: 2 kB\n"), &m);
+	parse_meminfo(slice_of("Unknown:  1 kB\nMemAvailable:   300 kB\nMemTotal:       1000 kB\nMemTotalX: "
+						   "5\nSwapFree: 2 kB\n"),
+				  &m);
 	assert_int_equal(m.total, 1000);
 	assert_int_equal(memory_available_kib(&m), 300);
 	assert_int_equal(m.swap_free, 2);
@@ -58,7 +60,9 @@ missing_memavailable_is_computed_without_underflow(void **state)
 {
 	struct memory_info m;
 
-	parse_meminfo(slice_of("MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 200 kB\nSReclaimable: 30 kB\nShmem: 50 kB\n"), &m);
+	parse_meminfo(slice_of("MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 20 kB\nCached: 200 "
+						   "kB\nSReclaimable: 30 kB\nShmem: 50 kB\n"),
+				  &m);
 	assert_int_equal(memory_available_kib(&m), 300);
 	parse_meminfo(slice_of("MemTotal: 1000 kB\nMemFree: 1 kB\nCached: 2 kB\nShmem: 50 kB\n"), &m);
 	assert_int_equal(memory_available_kib(&m), 0);
@@ -92,7 +96,9 @@ snmp_by_column_name(void **state)
 {
 	struct tcp_counters t;
 
-	parse_snmp(slice_of("Ip: Forwarding\nIp: 1\nTcp: RtoMin MaxConn OutSegs RetransSegs\nTcp: 200 -1 1000 30\nUdp: a\nUdp: 1\n"), &t);
+	parse_snmp(slice_of("Ip: Forwarding\nIp: 1\nTcp: RtoMin MaxConn OutSegs RetransSegs\nTcp: 200 -1 1000 "
+						"30\nUdp: a\nUdp: 1\n"),
+			   &t);
 	assert_int_equal(t.out_segments, 1000);
 	assert_int_equal(t.retransmitted, 30);
 	parse_snmp(slice_of("Tcp: OutSegs\n"), &t);
@@ -141,7 +147,9 @@ small_files(void **state)
 	assert_int_equal(parse_uptime(slice_of("3600.99 1.0\n")), 3600);
 	assert_int_equal(parse_uptime(slice_of("99999999999999999999.0\n")), UNKNOWN);
 	assert_int_equal(parse_uptime(slice_of("")), UNKNOWN);
-	assert_int_equal(parse_pressure_some(slice_of("some avg10=0.00 avg60=0.00 avg300=0.00 total=123\nfull avg10=0 total=5\n")), 123);
+	assert_int_equal(parse_pressure_some(slice_of(
+						 "some avg10=0.00 avg60=0.00 avg300=0.00 total=123\nfull avg10=0 total=5\n")),
+					 123);
 	assert_int_equal(parse_pressure_some(slice_of("full avg10=0 total=5\n")), UNKNOWN);
 	parse_file_nr(slice_of("1024\t24\t9223372036854775807\n"), &f);
 	assert_int_equal(f.used, 1000);
@@ -157,13 +165,13 @@ default_route_with_the_lowest_metric(void **state)
 {
 	struct slice name;
 
-	assert_true(parse_default_route(
-		slice_of("Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\n"
-				 "eth1\t0000A8C0\t0\t1\t0\t0\t0\t00FFFFFF\t0\n"
-				 "wlan0\t00000000\t0\t3\t0\t0\t600\t00000000\t0\n"
-				 "eth0\t00000000\t0\t3\t0\t0\t100\t00000000\t0\n"
-				 "tun0\t00000000\t0\t3\t0\t0\t1\t00000080\t0\n"),
-		&name));
+	assert_true(
+		parse_default_route(slice_of("Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\n"
+									 "eth1\t0000A8C0\t0\t1\t0\t0\t0\t00FFFFFF\t0\n"
+									 "wlan0\t00000000\t0\t3\t0\t0\t600\t00000000\t0\n"
+									 "eth0\t00000000\t0\t3\t0\t0\t100\t00000000\t0\n"
+									 "tun0\t00000000\t0\t3\t0\t0\t1\t00000080\t0\n"),
+							&name));
 	assert_true(slice_equals(name, "eth0"));
 	assert_false(parse_default_route(slice_of(""), &name));
 }
@@ -172,11 +180,14 @@ default_route_with_the_lowest_metric(void **state)
 static void
 cut_and_random_text(void **state)
 {
-	static const char *const samples[] = {
-		"cpu  10 1 5 100 7 2 3 4 50 60\ncpu0 5 1 2 50\n", "MemTotal: 1 kB\nMemFree: 99999999999999999999 kB\n",
-		"  eth0: 100 2 3 4 0 0 0 0 200 5 6 7 0 0 0 0\n",  "Tcp: OutSegs RetransSegs\nTcp: 1 2\n",
-		"   8 0 sda 1 2 300 4 5 6 700 8 0 42 11\n",		   "some avg10=0.00 total=123\n",
-		"42 (a) Z) S 1 42",								   "eth0\t00000000\t0\t3\t0\t0\t1\t00000000\t0\n"};
+	static const char *const samples[] = {"cpu  10 1 5 100 7 2 3 4 50 60\ncpu0 5 1 2 50\n",
+										  "MemTotal: 1 kB\nMemFree: 99999999999999999999 kB\n",
+										  "  eth0: 100 2 3 4 0 0 0 0 200 5 6 7 0 0 0 0\n",
+										  "Tcp: OutSegs RetransSegs\nTcp: 1 2\n",
+										  "   8 0 sda 1 2 300 4 5 6 700 8 0 42 11\n",
+										  "some avg10=0.00 total=123\n",
+										  "42 (a) Z) S 1 42",
+										  "eth0\t00000000\t0\t3\t0\t0\t1\t00000000\t0\n"};
 	unsigned seed = 1;
 
 	for (size_t i = 0; i < sizeof samples / sizeof samples[0] + 200; i++) {

@@ -3,7 +3,7 @@
 #include "core/rates.h"
 
 #define SECOND INT64_C(1000000)
-#define GAP	   (30 * SECOND)
+#define GAP    (30 * SECOND)
 
 static struct snapshot before, now;
 static struct row row;
@@ -312,14 +312,17 @@ root_filesystem(void **state)
 static void
 only_what_counts_is_read(void **state)
 {
-	choose_topology(slice_of("net eth0 2 - d\nnet lo 1 - o\nblock sda -\nblock dm-0 s\n"), slice_of(""), &one_nic);
-	snapshot_net_dev(&now, slice_of("lo: 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0\neth0: 5 0 0 0 0 0 0 0 6 0 0 0 0 0 0 0\n"
-									"eth0: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n"),
+	choose_topology(slice_of("net eth0 2 - d\nnet lo 1 - o\nblock sda -\nblock dm-0 s\n"), slice_of(""),
+					&one_nic);
+	snapshot_net_dev(&now,
+					 slice_of("lo: 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0\neth0: 5 0 0 0 0 0 0 0 6 0 0 0 0 0 0 0\n"
+							  "eth0: 7 0 0 0 0 0 0 0 8 0 0 0 0 0 0 0\n"),
 					 &one_nic);
 	assert_int_equal(now.nics, 1);
 	assert_int_equal(now.nic[0].rx_bytes, 5);
-	snapshot_diskstats(&now, slice_of("8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 1 sda1 1 2 3 4 5 6 7 8 9 10 11\n"
-									  "253 0 dm-0 1 2 3 4 5 6 7 8 9 10 11\n"),
+	snapshot_diskstats(&now,
+					   slice_of("8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 1 sda1 1 2 3 4 5 6 7 8 9 10 11\n"
+								"253 0 dm-0 1 2 3 4 5 6 7 8 9 10 11\n"),
 					   &one_nic);
 	assert_int_equal(now.disks, 1);
 	assert_string_equal(now.disk[0].name, "sda");

@@ -33,7 +33,8 @@ a_fleet_does_not_speak_at_once(void **state)
 static void
 late_ticks_are_skipped_and_never_doubled(void **state)
 {
-	assert_int_equal(next_tick_ms(1000, 1000, 10000, 3000), 13000); /* 3000 is less than half an interval away */
+	assert_int_equal(next_tick_ms(1000, 1000, 10000, 3000),
+					 13000); /* 3000 is less than half an interval away */
 	assert_int_equal(next_tick_ms(1000, -5000, 10000, 3000), 3000);
 	assert_int_equal(next_tick_ms(57000, 23000, 10000, 3000), 63000); /* 33000, 43000 and 53000 are gone */
 	/* the clock was set back an hour: the last sample lies in the future and counts for nothing */

@@ -75,9 +75,9 @@ what_is_not_utf8_becomes_a_question_mark(void **state)
 	printable("gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f");
 	printable("\xff", "?");
 	printable("a\xc3", "a?");
-	printable("\xed\xa0\x80", "???");		  /* a surrogate */
-	printable("\xc0\xaf", "??");			  /* overlong */
-	printable("\xf4\x90\x80\x80", "????");	  /* above U+10FFFF */
+	printable("\xed\xa0\x80", "???");      /* a surrogate */
+	printable("\xc0\xaf", "??");           /* overlong */
+	printable("\xf4\x90\x80\x80", "????"); /* above U+10FFFF */
 	printable("\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80");
 	printable("a\x1b[31m\n", "a?[31m?");
 	printable("\xc2\x9b", "??"); /* CSI in one character */

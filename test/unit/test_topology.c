@@ -14,9 +14,10 @@ choose(const char *scan, const char *route)
 static void
 bond_vlan_bridge_and_containers_count_once(void **state)
 {
-	choose("net lo 1 - o\nnet eth0 2 10000 d\nnet eth1 3 10000 d\nnet bond0 4 20000 l\nnet bond0.10 5 20000 l\n"
-		   "net br0 6 - lb\nnet docker0 7 - b\nnet veth1a 8 10000 v\nnet wg0 9 - t\nnet dummy0 10 - -\n",
-		   "br0");
+	choose(
+		"net lo 1 - o\nnet eth0 2 10000 d\nnet eth1 3 10000 d\nnet bond0 4 20000 l\nnet bond0.10 5 20000 l\n"
+		"net br0 6 - lb\nnet docker0 7 - b\nnet veth1a 8 10000 v\nnet wg0 9 - t\nnet dummy0 10 - -\n",
+		"br0");
 	assert_int_equal(t.nics, 2);
 	assert_int_equal(topology_nic(&t, slice_of("eth0")), 0);
 	assert_int_equal(topology_nic(&t, slice_of("eth1")), 1);
@@ -44,12 +45,11 @@ without_a_route_what_is_no_known_layer(void **state)
 	assert_false(t.nics_known);
 }
 
-
-
 static void
 disks_without_layers_partitions_and_toys(void **state)
 {
-	choose("block sda -\nblock sdb -\nblock dm-0 s\nblock md0 s\nblock loop0 -\nblock zram0 -\nblock sr0 -\nblock fd0 -\n"
+	choose("block sda -\nblock sdb -\nblock dm-0 s\nblock md0 s\nblock loop0 -\nblock zram0 -\nblock sr0 "
+		   "-\nblock fd0 -\n"
 		   "block ram15 -\nblock nvme0n1 -\nblock dm-9 -\n",
 		   "");
 	assert_int_equal(t.disks, 4);
@@ -63,9 +63,10 @@ disks_without_layers_partitions_and_toys(void **state)
 static void
 disks_by_name_where_sysfs_is_silent(void **state)
 {
-	static const char *const whole[] = {"sda", "vdb", "xvda", "nvme0n1", "nvme10n2", "mmcblk0", "nbd0", "sdram"};
-	static const char *const part[] = {"sda1", "vdb12", "nvme0n1p1", "mmcblk0p2", "loop3", "ram0", "zram1", "sr0",
-									   "fd0",  "dm-0",	"md127",	 ""};
+	static const char *const whole[] = {"sda",      "vdb",     "xvda", "nvme0n1",
+										"nvme10n2", "mmcblk0", "nbd0", "sdram"};
+	static const char *const part[] = {"sda1",  "vdb12", "nvme0n1p1", "mmcblk0p2", "loop3", "ram0",
+									   "zram1", "sr0",   "fd0",       "dm-0",      "md127", ""};
 
 	choose("", "");
 	assert_false(t.disks_known);
@@ -98,7 +99,8 @@ too_many_are_not_silently_fewer(void **state)
 static void
 broken_lines(void **state)
 {
-	choose("net\nnet eth0\nnet eth0 x - d\nnet averyveryverylongname 3 - d\nblock\nblock sda\n\nnonsense\n", "");
+	choose("net\nnet eth0\nnet eth0 x - d\nnet averyveryverylongname 3 - d\nblock\nblock sda\n\nnonsense\n",
+		   "");
 	assert_int_equal(t.nics, 0);
 	assert_int_equal(t.disks, 0);
 }
