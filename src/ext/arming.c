@@ -142,9 +142,10 @@ store_value(const char *value)
 	Oid user;
 	int context;
 	char *database = get_database_name(MyDatabaseId);
-	char *command = value == NULL ? psprintf("ALTER DATABASE %s RESET observ.armed", quote_identifier(database))
-								  : psprintf("ALTER DATABASE %s SET observ.armed = %s",
-											 quote_identifier(database), quote_literal_cstr(value));
+	char *command = value == NULL
+						? psprintf("ALTER DATABASE %s RESET observ.armed", quote_identifier(database))
+						: psprintf("ALTER DATABASE %s SET observ.armed = %s", quote_identifier(database),
+								   quote_literal_cstr(value));
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);

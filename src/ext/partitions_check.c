@@ -120,8 +120,7 @@ require_valid_indexes(const char *table, List *indexes)
 static void
 check_table(const char *table, Check *check)
 {
-	Relation parent =
-		table_open(get_relname_relid(table, get_namespace_oid("observ", false)), ShareUpdateExclusiveLock);
+	Relation parent = table_open(observ_relid(table), ShareUpdateExclusiveLock);
 	List *indexes = RelationGetIndexList(parent);
 	List *leaves = find_inheritance_children(RelationGetRelid(parent), ShareLock);
 	ListCell *cell;

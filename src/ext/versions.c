@@ -22,7 +22,7 @@
 
 OBSERV_SQL_FUNCTION(observ_version);
 
-#define NO_LAYOUT	 (-1) /* no table observ.layout_version */
+#define NO_LAYOUT    (-1) /* no table observ.layout_version */
 #define EMPTY_LAYOUT (-2) /* a table without a row, as a restore of the schema alone leaves it */
 
 Oid
@@ -97,8 +97,9 @@ observ_versions_mismatch(char **hint)
 		return pstrdup("the tables of observ are missing");
 	}
 	if (layout == EMPTY_LAYOUT) {
-		*hint = "Only the schema of a dump was restored here, or the restore is not finished: restore the data "
-				"of schemas observ and observ_data too.";
+		*hint =
+			"Only the schema of a dump was restored here, or the restore is not finished: restore the data "
+			"of schemas observ and observ_data too.";
 		return pstrdup("table observ.layout_version is empty");
 	}
 	if (sql == NULL || strcmp(sql, OBSERV_SQL_VERSION) != 0)
