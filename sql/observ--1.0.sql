@@ -531,7 +531,6 @@ REVOKE ALL ON ALL TABLES IN SCHEMA observ, observ_data FROM PUBLIC;
 REVOKE ALL ON TYPE observ.severity FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA observ TO observ_owner, observ_reader, observ_writer, observ_agent;
-GRANT USAGE ON SCHEMA observ_data TO observ_agent, observ_writer;
 GRANT USAGE, CREATE ON SCHEMA observ_data TO observ_owner;
 GRANT USAGE ON TYPE observ.severity TO observ_owner, observ_reader, observ_writer, observ_agent;
 
@@ -540,8 +539,9 @@ GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.flee
 	TO observ_reader;
 
 GRANT EXECUTE ON FUNCTION observ.version(),
-	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint),
-	observ_data._vps_of(name) TO observ_writer, observ_agent;
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) TO observ_writer, observ_agent;
+-- For the policies only: without USAGE on the schema an agent can't call it by name, and so can't ask for the VPSs of other roles.
+GRANT EXECUTE ON FUNCTION observ_data._vps_of(name) TO observ_agent;
 GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;
 -- An agent can't set id or received_at: both are the database's word.
 GRANT INSERT ("timestamp", vps_name, app_name, cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m,
