@@ -174,18 +174,31 @@ loop(struct agent *a, int signal_fd)
 	}
 }
 
+static void
+list_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+void
+agent_hold_signals(void)
+{
+	sigset_t set;
+
+	list_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int
 open_signals(void)
 {
-	sigset_t wanted;
+	sigset_t set;
 
-	sigemptyset(&wanted);
-	sigaddset(&wanted, SIGTERM);
-	sigaddset(&wanted, SIGINT);
-	sigaddset(&wanted, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &wanted, NULL) < 0)
-		return -1;
-	return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+	list_signals(&set);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int
