@@ -164,7 +164,7 @@ COMMENT ON COLUMN observ.vps_metrics.conntrack_percent IS 'connection tracking e
 COMMENT ON COLUMN observ.vps_metrics.oom_kills IS 'processes killed for lack of memory since the previous row';
 COMMENT ON COLUMN observ.vps_metrics.uptime_seconds IS 'seconds since boot';
 COMMENT ON COLUMN observ.vps_metrics.clock_offset_ms IS 'agent''s clock minus the database''s clock';
-COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'time that the rates of the row cover';
+COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'sampling interval of the agent: its next row is due after it';
 COMMENT ON COLUMN observ.vps_metrics.received_at IS 'when the row arrived, by the database''s clock';
 
 CREATE TABLE observ.health_checks (
@@ -301,6 +301,11 @@ CREATE FUNCTION observ.version() RETURNS text
 	AS 'MODULE_PATHNAME', 'observ_version';
 COMMENT ON FUNCTION observ.version() IS 'Version of the observ library that this session has loaded';
 
+CREATE FUNCTION observ.layout_version() RETURNS integer
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT version FROM observ.layout_version $$;
+COMMENT ON FUNCTION observ.layout_version() IS 'Layout number of the tables in this database';
+
 -- ---- ingest
 CREATE FUNCTION observ.begin_batch(
 	agent_id text, seq bigint, sent_at timestamptz,
@@ -398,6 +403,94 @@ COMMENT ON FUNCTION observ.status() IS
 'One row: whether observ works in this database. state: running, paused, no workers, standby, mismatch; reason and hint say why and what to do';
 
 -- =========================================================================================================== workers
+-- observ.job_runs and observ.job_status stay members: what a worker did here is no concern of a dump.
+CREATE TABLE observ.job_runs (
+	job_name text COLLATE "C" PRIMARY KEY,
+	running_since timestamptz,
+	last_start timestamptz,
+	last_end timestamptz,
+	last_success timestamptz,
+	last_result text,
+	runs bigint NOT NULL DEFAULT 0,
+	errors bigint NOT NULL DEFAULT 0,
+	retries bigint NOT NULL DEFAULT 0,
+	crashes bigint NOT NULL DEFAULT 0,
+	consecutive_failures integer NOT NULL DEFAULT 0,
+	consecutive_crashes integer NOT NULL DEFAULT 0,
+	last_error text,
+	last_error_sqlstate text,
+	last_error_at timestamptz,
+	next_run timestamptz,
+	disabled boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ.job_runs IS 'One row per job of observ''s scheduler: what it did last. Written by the scheduler; read it through observ.job_status';
+COMMENT ON COLUMN observ.job_runs.job_name IS 'name of the job';
+COMMENT ON COLUMN observ.job_runs.running_since IS 'start of the run that is under way, NULL between runs; committed before the run begins, so that a crash is found out';
+COMMENT ON COLUMN observ.job_runs.last_start IS 'start of the latest run';
+COMMENT ON COLUMN observ.job_runs.last_end IS 'end of the latest run that came to an end, well or badly';
+COMMENT ON COLUMN observ.job_runs.last_success IS 'end of the latest run without an error';
+COMMENT ON COLUMN observ.job_runs.last_result IS 'what that run said it did';
+COMMENT ON COLUMN observ.job_runs.runs IS 'runs begun';
+COMMENT ON COLUMN observ.job_runs.errors IS 'runs that ended with an error of the job''s own';
+COMMENT ON COLUMN observ.job_runs.retries IS 'runs given up for a lock conflict, deadlock or cancel; tried again soon';
+COMMENT ON COLUMN observ.job_runs.crashes IS 'runs during which the process or the server went down';
+COMMENT ON COLUMN observ.job_runs.consecutive_failures IS 'errors since the latest success; sets the pause before the next try';
+COMMENT ON COLUMN observ.job_runs.consecutive_crashes IS 'crashes since the latest run that came to an end; five disable the job';
+COMMENT ON COLUMN observ.job_runs.last_error IS 'message of the latest error, retry or crash';
+COMMENT ON COLUMN observ.job_runs.last_error_sqlstate IS 'its SQLSTATE';
+COMMENT ON COLUMN observ.job_runs.last_error_at IS 'when it was recorded';
+COMMENT ON COLUMN observ.job_runs.next_run IS 'when it is due next';
+COMMENT ON COLUMN observ.job_runs.disabled IS 'switched off after five crashes in a row; see observ.reset_job()';
+
+CREATE FUNCTION observ_data._jobs(OUT job_name text, OUT period interval, OUT parameter text, OUT command text) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 2 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_jobs';
+COMMENT ON FUNCTION observ_data._jobs() IS
+'The jobs that the library knows: name, period (NULL: switched off), the parameter that sets it, and the SQL that is run';
+
+CREATE VIEW observ.job_status AS
+SELECT j.job_name,
+	CASE
+		WHEN j.period IS NULL OR pg_catalog.current_setting('observ.enabled') = 'off' THEN 'off'
+		WHEN r.disabled THEN 'disabled'
+		WHEN r.running_since IS NOT NULL THEN 'running'
+		WHEN r.consecutive_failures > 0 OR r.consecutive_crashes > 0 THEN 'failing'
+		WHEN r.next_run IS NULL OR pg_catalog.now() - r.next_run > GREATEST(j.period, interval '30 s') THEN 'late'
+		ELSE 'ok'
+	END AS state,
+	j.period,
+	r.last_start AS last_run,
+	CASE WHEN r.last_end >= r.last_start THEN r.last_end - r.last_start END AS duration,
+	r.last_success,
+	r.next_run,
+	CASE WHEN j.period IS NOT NULL AND NOT r.disabled THEN GREATEST(pg_catalog.now() - r.next_run, interval '0') END AS lag,
+	r.last_result,
+	r.last_error,
+	r.last_error_sqlstate,
+	r.last_error_at,
+	r.runs, r.errors, r.retries, r.crashes
+FROM observ_data._jobs() j LEFT JOIN observ.job_runs r USING (job_name);
+COMMENT ON VIEW observ.job_status IS
+'Each job of this database''s scheduler. state: ok, running, late (due and not run: see observ.status()), failing (tried again with growing pauses), disabled (crashed five times in a row: see observ.reset_job()), off (its period is 0, or observ.enabled is off). lag: how long it is due. last_error stays after a success: compare last_error_at with last_success';
+GRANT EXECUTE ON FUNCTION observ_data._jobs() TO observ_reader;
+
+CREATE FUNCTION observ.start_workers() RETURNS integer
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_start_workers';
+COMMENT ON FUNCTION observ.start_workers() IS
+'Starts observ''s launcher, and with it the schedulers of all armed databases of this server, until the server is restarted; for servers that do not have observ in shared_preload_libraries. Returns its process id';
+
+CREATE FUNCTION observ.stop_workers() RETURNS boolean
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_stop_workers';
+COMMENT ON FUNCTION observ.stop_workers() IS
+'Stops what observ.start_workers() started, in all databases of this server, after the jobs that are under way; false when nothing ran';
+
+CREATE FUNCTION observ.reset_job(job_name text) RETURNS void
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_reset_job';
+COMMENT ON FUNCTION observ.reset_job(text) IS
+'Forgets the errors and crashes in a row of a job and switches it on again; it runs at once';
 
 -- ============================================================================================================= views
 
@@ -438,16 +531,17 @@ REVOKE ALL ON ALL TABLES IN SCHEMA observ, observ_data FROM PUBLIC;
 REVOKE ALL ON TYPE observ.severity FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA observ TO observ_owner, observ_reader, observ_writer, observ_agent;
-GRANT USAGE ON SCHEMA observ_data TO observ_agent, observ_writer;
 GRANT USAGE, CREATE ON SCHEMA observ_data TO observ_owner;
 GRANT USAGE ON TYPE observ.severity TO observ_owner, observ_reader, observ_writer, observ_agent;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA observ TO observ_reader;
-GRANT EXECUTE ON FUNCTION observ.version(), observ.fleet_summary(timestamptz), observ.status() TO observ_reader;
+GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.fleet_summary(timestamptz), observ.status()
+	TO observ_reader;
 
 GRANT EXECUTE ON FUNCTION observ.version(),
-	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint),
-	observ_data._vps_of(name) TO observ_writer, observ_agent;
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) TO observ_writer, observ_agent;
+-- For the policies only: without USAGE on the schema an agent can't call it by name, and so can't ask for the VPSs of other roles.
+GRANT EXECUTE ON FUNCTION observ_data._vps_of(name) TO observ_agent;
 GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;
 -- An agent can't set id or received_at: both are the database's word.
 GRANT INSERT ("timestamp", vps_name, app_name, cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m,

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "ext/arming.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -16,7 +18,6 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_db_role_setting.h"
 #include "commands/dbcommands.h"
-#include "ext/arming.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/processes.h"
@@ -74,7 +75,8 @@ stored_value(void)
 			Datum *elems;
 			int nelems;
 
-			deconstruct_array(DatumGetArrayTypeP(settings), TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL, &nelems);
+			deconstruct_array(DatumGetArrayTypeP(settings), TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL,
+							  &nelems);
 			for (int i = 0; i < nelems; i++) {
 				char *setting = TextDatumGetCString(elems[i]);
 
@@ -124,19 +126,26 @@ observ_require_armed(void)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("observ is paused in database \"%s\"", get_database_name(MyDatabaseId)), errdetail("%s.", reason),
+			 errmsg("observ is paused in database \"%s\"", get_database_name(MyDatabaseId)),
+			 errdetail("%s.", reason),
 			 state == OBSERV_DISABLED ? errhint("Set observ.enabled = on and reload the configuration.")
 									  : errhint("Run SELECT observ.resume() in it.")));
 }
 
-/* The setting belongs to superusers and database owners; the SQL functions that lead here have their own grants. */
+/*
+ * The setting belongs to superusers and database owners; the SQL functions that lead here have their own grants.
+ * NULL takes it away.
+ */
 static void
 store_value(const char *value)
 {
 	Oid user;
 	int context;
-	char *command = psprintf("ALTER DATABASE %s SET observ.armed = %s",
-							 quote_identifier(get_database_name(MyDatabaseId)), quote_literal_cstr(value));
+	char *database = get_database_name(MyDatabaseId);
+	char *command = value == NULL
+						? psprintf("ALTER DATABASE %s RESET observ.armed", quote_identifier(database))
+						: psprintf("ALTER DATABASE %s SET observ.armed = %s", quote_identifier(database),
+								   quote_literal_cstr(value));
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
@@ -149,6 +158,12 @@ void
 observ_arm(void)
 {
 	store_value(armed_value(MyDatabaseId));
+}
+
+void
+observ_disarm(void)
+{
+	store_value(NULL);
 }
 
 /*

@@ -4,8 +4,8 @@
 
 typedef enum ObservArming {
 	OBSERV_ARMED,
-	OBSERV_PAUSED,	/* by observ.pause() */
-	OBSERV_COPY,	/* the setting names another cluster or database, or there is none: a restored or cloned copy */
+	OBSERV_PAUSED, /* by observ.pause() */
+	OBSERV_COPY, /* the setting names another cluster or database, or there is none: a restored or cloned copy */
 	OBSERV_DISABLED /* observ.enabled is off in this cluster */
 } ObservArming;
 
@@ -23,5 +23,8 @@ extern void observ_require_armed(void);
 
 /* ALTER DATABASE … SET observ.armed for the current database; wakes the workers when the transaction commits. */
 extern void observ_arm(void);
+
+/* Takes that setting away: what is in the database now is a copy, whatever was armed here before. */
+extern void observ_disarm(void);
 
 #endif

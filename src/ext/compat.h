@@ -16,8 +16,8 @@
 #define PGDLLEXPORT __attribute__((visibility("default")))
 
 /* Declares and exports a function that SQL calls. */
-#define OBSERV_SQL_FUNCTION(name)                                                                                      \
-	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                                   \
+#define OBSERV_SQL_FUNCTION(name)                                                                            \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                         \
 	PG_FUNCTION_INFO_V1(name)
 
 #endif

@@ -7,14 +7,16 @@
  */
 #include "postgres.h"
 
+#include "ext/fleet_latest.h"
+
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "common/int.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
-#include "ext/fleet_latest.h"
+#include "ext/gucs.h"
 #include "ext/spi_util.h"
 #include "ext/vps_key.h"
 #include "miscadmin.h"
@@ -46,7 +48,7 @@ typedef struct Source {
 	Relation rel;
 	TupleTableSlot *slot;
 	AttrNumber *columns; /* of the partition, for each column of the summary; 0: it has none of that name */
-	AttrNumber timestamp, received_at, clock_offset_ms;
+	AttrNumber clock_offset_ms, received_at;
 } Source;
 
 /* The summary while it is being written. */
@@ -58,6 +60,7 @@ typedef struct Target {
 	CommandId cid;
 	HTAB *sources; /* of Source, by oid */
 	AttrNumber vps, app, timestamp, last_seen;
+	TimestampTz at;
 	ObservLatest *result;
 } Target;
 
@@ -66,7 +69,7 @@ static void
 open_target(Target *target)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	Oid relid = get_relname_relid("fleet_summary", get_namespace_oid("observ", false));
+	Oid relid = observ_relid("fleet_summary");
 
 	target->rel = table_open(relid, RowExclusiveLock);
 	target->estate = CreateExecutorState();
@@ -80,9 +83,10 @@ open_target(Target *target)
 	ExecOpenIndices(target->info, false);
 	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->rel), &TTSOpsVirtual);
 	target->cid = GetCurrentCommandId(true);
-	target->sources = hash_create("observ partitions", 16,
-								  &(HASHCTL){.keysize = sizeof(Oid), .entrysize = sizeof(Source), .hcxt = CurrentMemoryContext},
-								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	target->sources = hash_create(
+		"observ partitions", 16,
+		&(HASHCTL){.keysize = sizeof(Oid), .entrysize = sizeof(Source), .hcxt = CurrentMemoryContext},
+		HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	target->vps = get_attnum(relid, "vps_name");
 	target->app = get_attnum(relid, "app_name");
 	target->timestamp = get_attnum(relid, "timestamp");
@@ -123,9 +127,8 @@ open_source(Target *target, Oid partition)
 	for (int i = 0; i < summary->natts; i++)
 		if (!TupleDescAttr(summary, i)->attisdropped)
 			source->columns[i] = get_attnum(partition, NameStr(TupleDescAttr(summary, i)->attname));
-	source->timestamp = get_attnum(partition, "timestamp");
-	source->received_at = get_attnum(partition, "received_at");
 	source->clock_offset_ms = get_attnum(partition, "clock_offset_ms");
+	source->received_at = get_attnum(partition, "received_at");
 	return source;
 }
 
@@ -186,8 +189,31 @@ collect(SPIPlanPtr query, const Datum *params, TimestampTz limit, ObservLatest *
 }
 
 /*
+ * When a row was taken, by the database's clock. Of a clock that is ahead by more than observ.max_future_skew, rows that arrive at once are
+ * stored with their timestamp moved back already (docs/development.md); only one that was at least that late can't have been.
+ * An offset beyond reason, which any agent may send, counts as none.
+ */
+static TimestampTz
+by_our_clock(TimestampTz timestamp, int64 offset_ms, TimestampTz received_at)
+{
+	int64 skew = observ_max_future_skew * USECS_PER_SEC;
+	int64 offset, late;
+	TimestampTz seen;
+
+	if (pg_mul_s64_overflow(offset_ms, 1000, &offset) || pg_sub_s64_overflow(timestamp, offset, &seen) ||
+		!IS_VALID_TIMESTAMP(seen))
+		return timestamp;
+	if (offset <= skew)
+		return seen;
+	if (TIMESTAMP_NOT_FINITE(received_at) || pg_sub_s64_overflow(received_at, timestamp, &late))
+		return timestamp;
+	return late >= offset - skew ? seen : timestamp;
+}
+
+/*
  * Fetches the candidate's row and puts its values over those already in target->slot. False when the row is gone.
- * last_seen is the newest sign of life by the database's clock: the agent knows its offset, a hand-written row has none.
+ * last_seen is the newest sign of life by the database's clock: the agent knows its offset, a hand-written row has none; and nobody was
+ * seen later than now.
  */
 static bool
 overlay(Target *target, const Candidate *candidate)
@@ -208,8 +234,9 @@ overlay(Target *target, const Candidate *candidate)
 		}
 	seen = candidate->timestamp;
 	if (!row->tts_isnull[source->clock_offset_ms - 1])
-		seen -= DatumGetInt64(row->tts_values[source->clock_offset_ms - 1]) * 1000;
-	seen = Min(seen, DatumGetTimestampTz(row->tts_values[source->received_at - 1]));
+		seen = by_our_clock(seen, DatumGetInt64(row->tts_values[source->clock_offset_ms - 1]),
+							DatumGetTimestampTz(row->tts_values[source->received_at - 1]));
+	seen = Min(seen, target->at);
 	if (out_nulls[target->last_seen - 1] || DatumGetTimestampTz(out[target->last_seen - 1]) < seen)
 		out[target->last_seen - 1] = TimestampTzGetDatum(seen);
 	out_nulls[target->last_seen - 1] = false;
@@ -222,8 +249,9 @@ update_row(Target *target, TupleTableSlot *old)
 	TM_FailureData failure;
 	LockTupleMode lock_mode;
 	bool update_indexes;
-	TM_Result result = table_tuple_update(target->rel, &old->tts_tid, target->slot, target->cid, GetActiveSnapshot(),
-										  InvalidSnapshot, true, &failure, &lock_mode, &update_indexes);
+	TM_Result result =
+		table_tuple_update(target->rel, &old->tts_tid, target->slot, target->cid, GetActiveSnapshot(),
+						   InvalidSnapshot, true, &failure, &lock_mode, &update_indexes);
 
 	/* Changed or forgotten by somebody in this moment: the next reconcile puts it right. */
 	if (result != TM_Ok)
@@ -252,8 +280,9 @@ update_known(Target *target, HTAB *newest, bool replace)
 		if (candidate == NULL)
 			continue;
 		candidate->known = true;
-		shown = old->tts_isnull[target->timestamp - 1] ? DT_NOBEGIN
-														: DatumGetTimestampTz(old->tts_values[target->timestamp - 1]);
+		shown = old->tts_isnull[target->timestamp - 1]
+					? DT_NOBEGIN
+					: DatumGetTimestampTz(old->tts_values[target->timestamp - 1]);
 		if (replace ? candidate->timestamp == shown : candidate->timestamp <= shown)
 			continue;
 		ExecClearTuple(target->slot);
@@ -297,33 +326,41 @@ insert_unknown(Target *target, HTAB *newest)
 		list_free(ExecInsertIndexTuples(target->info, target->slot, target->estate, false, false, NULL, NIL));
 		ResetPerTupleExprContext(target->estate);
 		target->result->inserted++;
-		names = accumArrayResult(names, target->slot->tts_values[target->vps - 1], false, TEXTOID, CurrentMemoryContext);
+		names = accumArrayResult(names, target->slot->tts_values[target->vps - 1], false, TEXTOID,
+								 CurrentMemoryContext);
 	}
 	if (names != NULL) {
 		Oid types[] = {TEXTARRAYOID};
 		Datum array = makeArrayResult(names, CurrentMemoryContext);
 
 		observ_spi(SPI_OK_INSERT,
-				   "INSERT INTO observ.vps (vps_name) SELECT DISTINCT n FROM unnest($1) n WHERE n <> '' ON CONFLICT DO NOTHING", 1,
-				   types, &array, NULL);
+				   "INSERT INTO observ.vps (vps_name) SELECT DISTINCT n FROM unnest($1) n WHERE n <> '' ON "
+				   "CONFLICT DO NOTHING",
+				   1, types, &array, NULL);
 	}
 }
 
 void
-observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz limit, bool replace, ObservLatest *result)
+observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, TimestampTz limit,
+				   bool replace, ObservLatest *result)
 {
-	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "observ latest rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext work =
+		AllocSetContextCreate(CurrentMemoryContext, "observ latest rows", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(work);
-	HTAB *newest = collect(candidates, params, limit, result);
+	HTAB *newest;
 
+	/* What an earlier step of this pass wrote must be seen: the caller's snapshot is older. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	newest = collect(candidates, params, limit, result);
 	if (hash_get_num_entries(newest) > 0) {
-		Target target = {.result = result};
+		Target target = {.result = result, .at = at};
 
 		open_target(&target);
 		update_known(&target, newest, replace);
 		insert_unknown(&target, newest);
 		close_target(&target);
 	}
+	PopActiveSnapshot();
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(work);
 }

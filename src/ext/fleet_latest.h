@@ -11,7 +11,7 @@
 typedef struct ObservLatest {
 	int64 inserted;
 	int64 updated;
-	int64 future_rows;		  /* candidates later than the limit: left aside */
+	int64 future_rows;        /* candidates later than the limit: left aside */
 	TimestampTz future_until; /* the latest of them; unchanged when there are none */
 	int64 candidates;
 } ObservLatest;
@@ -21,7 +21,7 @@ typedef struct ObservLatest {
  * new, updated when it is newer than what is there (when `replace`: also when it is merely another one). Adds to *result. Needs SPI_connect();
  * runs as the current user.
  */
-extern void observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz limit, bool replace,
-							   ObservLatest *result);
+extern void observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, TimestampTz limit,
+							   bool replace, ObservLatest *result);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * Which rows are new: those received since the horizon of the last pass, that is since the start of the oldest transaction that was writing
  * then; whatever that pass could not see began later. The horizon is the database's clock at arrival; `at` only bounds
- * timestamps, so that passes can be replayed in virtual time.
+ * timestamps, so that passes can be replayed in virtual time: an `at` before the last pass looks at every row of its window.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "ext/arming.h"
+#include "ext/brin.h"
 #include "ext/compat.h"
 #include "ext/fleet_latest.h"
 #include "ext/gucs.h"
@@ -27,26 +28,31 @@
 OBSERV_SQL_FUNCTION(observ_refresh_fleet_summary);
 
 #define RECONCILE_EVERY_US (INT64CONST(300) * USECS_PER_SEC)
-#define ERRORS_EVERY_US	   (INT64CONST(30) * USECS_PER_SEC)
+#define ERRORS_EVERY_US    (INT64CONST(30) * USECS_PER_SEC)
+/* Sessions that start their transactions at about the same time do not replay each other. */
+#define REPLAY_AFTER_US (INT64CONST(60) * USECS_PER_SEC)
 /* received_at is taken a moment before its transaction has a transaction id. */
-#define HORIZON_MARGIN_US  (USECS_PER_SEC / 2)
+#define HORIZON_MARGIN_US (USECS_PER_SEC / 2)
 
 /* One pass: what it starts from, and what it did. Times in $1 … $5 of every statement below, in this order. */
 typedef struct Pass {
-	TimestampTz horizon;	/* $1: rows received from here on are new */
-	TimestampTz oldest;		/* $2: rows with an older timestamp are not looked for */
-	TimestampTz limit;		/* $3: rows with a later timestamp come from the future */
-	TimestampTz seen_until; /* $4: rows later than this were left aside before; infinity when there were none */
-	TimestampTz at;			/* $5 */
+	TimestampTz horizon; /* $1: rows received from here on are new */
+	TimestampTz oldest;  /* $2: rows with an older timestamp are not looked for */
+	TimestampTz limit;   /* $3: rows with a later timestamp come from the future */
+	TimestampTz
+		seen_until; /* $4: rows later than this were left aside before; infinity when there were none */
+	TimestampTz at; /* $5 */
 	TimestampTz reconciled_at;
 	TimestampTz errors_at;
 	ObservLatest latest;
 	int64 health_changed;
 	bool reconcile;
+	bool
+		replay; /* `at` lies before the last pass: somebody looks at the past, and leaves the state as it is */
 } Pass;
 
 /* Arrived since the last pass, or from a future that has become the present since. */
-#define NEW_ROWS                                                                                                       \
+#define NEW_ROWS                                                                                             \
 	"m.\"timestamp\" > $2 AND (m.received_at >= $1 OR (m.\"timestamp\" > $4 AND m.\"timestamp\" <= $3)) "
 
 static const char new_rows_sql[] =
@@ -56,47 +62,57 @@ static const char new_rows_sql[] =
 static const char every_key_sql[] =
 	"SELECT l.* FROM observ.fleet_summary k CROSS JOIN LATERAL (SELECT " OBSERV_CANDIDATE_COLUMNS
 	" FROM observ.vps_metrics m "
-	"WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.\"timestamp\" > $2 AND m.\"timestamp\" <= $3 "
+	"WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.\"timestamp\" > $2 AND m.\"timestamp\" "
+	"<= $3 "
 	"ORDER BY m.\"timestamp\" DESC LIMIT 1) l";
 
 static const char health_latest_sql[] =
 	"INSERT INTO observ_data.health_latest AS h (vps_name, app_name, url, checked_at, success, inconclusive) "
-	"SELECT DISTINCT ON (m.vps_name, m.app_name, m.url) m.vps_name, m.app_name, m.url, m.\"timestamp\", m.success, m.inconclusive "
-	"FROM observ.health_checks m WHERE " NEW_ROWS "AND m.\"timestamp\" <= $3 ORDER BY m.vps_name, m.app_name, m.url, m.\"timestamp\" DESC "
-	"ON CONFLICT (vps_name, app_name, url) DO UPDATE SET checked_at = excluded.checked_at, success = excluded.success, "
+	"SELECT DISTINCT ON (m.vps_name, m.app_name, m.url) m.vps_name, m.app_name, m.url, m.\"timestamp\", "
+	"m.success, m.inconclusive "
+	"FROM observ.health_checks m WHERE " NEW_ROWS
+	"AND m.\"timestamp\" <= $3 ORDER BY m.vps_name, m.app_name, m.url, m.\"timestamp\" DESC "
+	"ON CONFLICT (vps_name, app_name, url) DO UPDATE SET checked_at = excluded.checked_at, success = "
+	"excluded.success, "
 	"  inconclusive = excluded.inconclusive WHERE h.checked_at < excluded.checked_at";
 
 /* A check that has not run for an hour was taken out of the agent's configuration. %s: which keys to count again. */
 static const char health_totals_sql[] =
-	"WITH counted AS MATERIALIZED (SELECT h.vps_name, h.app_name, least(max(h.checked_at), $3) AS seen, "
-	"    count(*) FILTER (WHERE h.success AND NOT h.inconclusive) AS ok, count(*) FILTER (WHERE NOT h.inconclusive) AS total "
+	"WITH counted AS MATERIALIZED (SELECT h.vps_name, h.app_name, least(max(h.checked_at), $5) AS seen, "
+	"    count(*) FILTER (WHERE h.success AND NOT h.inconclusive) AS ok, count(*) FILTER (WHERE NOT "
+	"h.inconclusive) AS total "
 	"  FROM observ_data.health_latest h WHERE h.checked_at > $5 - interval '1 hour' %s GROUP BY 1, 2), "
-	"changed AS (INSERT INTO observ.fleet_summary AS f (vps_name, app_name, last_seen, health_ok, health_total) "
+	"changed AS (INSERT INTO observ.fleet_summary AS f (vps_name, app_name, last_seen, health_ok, "
+	"health_total) "
 	"  SELECT vps_name, app_name, seen, ok, total FROM counted ORDER BY 1, 2 "
 	"  ON CONFLICT (vps_name, app_name) DO UPDATE SET last_seen = greatest(f.last_seen, excluded.last_seen), "
 	"    health_ok = excluded.health_ok, health_total = excluded.health_total "
 	"  WHERE (f.health_ok, f.health_total) IS DISTINCT FROM (excluded.health_ok, excluded.health_total) "
 	"    OR f.last_seen < excluded.last_seen RETURNING 1), "
-	"registered AS (INSERT INTO observ.vps (vps_name) SELECT DISTINCT vps_name FROM counted WHERE vps_name <> '' "
+	"registered AS (INSERT INTO observ.vps (vps_name) SELECT DISTINCT vps_name FROM counted WHERE vps_name "
+	"<> '' "
 	"  ON CONFLICT DO NOTHING) "
 	"SELECT count(*) FROM changed";
 
-static const char health_new_keys[] =
-	"AND (h.vps_name, h.app_name) IN (SELECT m.vps_name, m.app_name FROM observ.health_checks m WHERE " NEW_ROWS ")";
+static const char health_new_keys[] = "AND (h.vps_name, h.app_name) IN (SELECT m.vps_name, m.app_name FROM "
+									  "observ.health_checks m WHERE " NEW_ROWS ")";
 
 static const char errors_sql[] =
 	"WITH counted AS MATERIALIZED (SELECT vps_name, app_name, count(*) AS n FROM observ.log_entries "
-	"  WHERE \"timestamp\" > $5 - interval '1 hour' AND \"timestamp\" <= $3 AND upper(level) = ANY (ARRAY['ERROR', 'FATAL', "
+	"  WHERE \"timestamp\" > $5 - interval '1 hour' AND \"timestamp\" <= $3 AND upper(level) = ANY "
+	"(ARRAY['ERROR', 'FATAL', "
 	"    'CRITICAL', 'ALERT', 'EMERGENCY', 'PANIC']) GROUP BY 1, 2) "
 	"UPDATE observ.fleet_summary f SET errors_1h = coalesce(c.n, 0) FROM "
-	"  (SELECT vps_name, app_name FROM counted UNION SELECT vps_name, app_name FROM observ.fleet_summary WHERE errors_1h > 0) k "
+	"  (SELECT vps_name, app_name FROM counted UNION SELECT vps_name, app_name FROM observ.fleet_summary "
+	"WHERE errors_1h > 0) k "
 	"LEFT JOIN counted c ON c.vps_name = k.vps_name AND c.app_name = k.app_name "
 	"WHERE f.vps_name = k.vps_name AND f.app_name = k.app_name AND f.errors_1h <> coalesce(c.n, 0)";
 
 static const char new_health_sql[] = "SELECT 1 FROM observ.health_checks m WHERE " NEW_ROWS "LIMIT 1";
 
 #define N_PARAMS 5
-static const Oid param_types[N_PARAMS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+static const Oid param_types[N_PARAMS] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+										  TIMESTAMPTZOID};
 
 static void
 pass_params(const Pass *pass, Datum *values)
@@ -138,10 +154,10 @@ take_latest(Pass *pass, SPIPlanPtr plan, bool replace)
 	Datum values[N_PARAMS];
 	int nest_level = NewGUCNestLevel();
 
-	(void) set_config_option("enable_seqscan", replace ? "on" : "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
+	(void) set_config_option("enable_seqscan", replace ? "on" : "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	pass_params(pass, values);
-	observ_take_latest(plan, values, pass->limit, replace, &pass->latest);
+	observ_take_latest(plan, values, pass->at, pass->limit, replace, &pass->latest);
 	AtEOXact_GUC(true, nest_level);
 }
 
@@ -152,7 +168,8 @@ new_health(const Pass *pass)
 	Datum values[N_PARAMS];
 	int nest_level = NewGUCNestLevel();
 
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
 	pass_params(pass, values);
 	if (SPI_execute_plan(kept_plan(new_health_sql, &plan), values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "a statement of observ.refresh_fleet_summary() failed");
@@ -186,16 +203,24 @@ static void
 read_state(Pass *pass)
 {
 	bool isnull;
-	TimestampTz *fields[] = {&pass->horizon, &pass->seen_until, &pass->latest.future_until, &pass->reconciled_at, &pass->errors_at};
+	TimestampTz *fields[] = {&pass->horizon, &pass->seen_until, &pass->latest.future_until,
+							 &pass->reconciled_at, &pass->errors_at};
 
 	if (observ_spi(SPI_OK_SELECT,
-				   "SELECT horizon, seen_until, future_until, reconciled_at, errors_at FROM observ_data.summary_state", 0, NULL,
-				   NULL, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.summary_state is empty"),
-						errhint("INSERT INTO observ_data.summary_state VALUES ('-infinity', '-infinity', '-infinity', "
-								"'-infinity', '-infinity').")));
+				   "SELECT horizon, seen_until, future_until, reconciled_at, errors_at FROM "
+				   "observ_data.summary_state",
+				   0, NULL, NULL, NULL) == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.summary_state is empty"),
+			 errhint("INSERT INTO observ_data.summary_state VALUES ('-infinity', '-infinity', '-infinity', "
+					 "'-infinity', '-infinity').")));
 	for (size_t i = 0; i < lengthof(fields); i++)
 		*fields[i] = DatumGetTimestampTz(observ_spi_value(0, i + 1, &isnull));
+	pass->replay =
+		!TIMESTAMP_NOT_FINITE(pass->seen_until) && pass->limit < pass->seen_until - REPLAY_AFTER_US;
+	if (pass->replay)
+		pass->horizon = DT_NOBEGIN;
 	/* Nothing left aside: there is no need to look for rows that time has caught up with. */
 	if (pass->latest.future_until <= pass->seen_until)
 		pass->seen_until = DT_NOEND;
@@ -204,11 +229,13 @@ read_state(Pass *pass)
 static void
 write_state(const Pass *pass, TimestampTz horizon)
 {
-	Datum values[] = {TimestampTzGetDatum(horizon), TimestampTzGetDatum(pass->limit), TimestampTzGetDatum(pass->latest.future_until),
+	Datum values[] = {TimestampTzGetDatum(horizon), TimestampTzGetDatum(pass->limit),
+					  TimestampTzGetDatum(pass->latest.future_until),
 					  TimestampTzGetDatum(pass->reconciled_at), TimestampTzGetDatum(pass->errors_at)};
 
 	observ_spi(SPI_OK_UPDATE,
-			   "UPDATE observ_data.summary_state SET horizon = $1, seen_until = $2, future_until = $3, reconciled_at = $4, "
+			   "UPDATE observ_data.summary_state SET horizon = $1, seen_until = $2, future_until = $3, "
+			   "reconciled_at = $4, "
 			   "errors_at = $5",
 			   N_PARAMS, param_types, values, NULL);
 }
@@ -240,10 +267,15 @@ refresh(Pass *pass)
 	bool health, errors;
 
 	read_state(pass);
-	pass->reconcile |= is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US);
+	pass->reconcile =
+		!pass->replay && (pass->reconcile || is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US));
 	errors = pass->reconcile || is_due(pass->at, pass->errors_at, ERRORS_EVERY_US);
 	take_latest(pass, kept_plan(new_rows_sql, &new_rows), false);
+	if (pass->latest.candidates > 0)
+		observ_summarize_newest("vps_metrics", pass->at);
 	health = new_health(pass);
+	if (health)
+		observ_summarize_newest("health_checks", pass->at);
 	if (pass->reconcile) {
 		take_latest(pass, kept_plan(every_key_sql, &every_key), true);
 		pass->reconciled_at = pass->at;
@@ -254,7 +286,7 @@ refresh(Pass *pass)
 		run(pass, SPI_OK_UPDATE, errors_sql);
 		pass->errors_at = pass->at;
 	}
-	if (pass->latest.candidates > 0 || health || errors)
+	if (!pass->replay && (pass->latest.candidates > 0 || health || errors))
 		write_state(pass, horizon);
 }
 
@@ -291,7 +323,8 @@ observ_refresh_fleet_summary(PG_FUNCTION_ARGS)
 		return result_row(fcinfo, "standby", &nothing);
 	observ_require_versions();
 	if (TIMESTAMP_NOT_FINITE(pass.at))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a refresh must be finite")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a refresh must be finite")));
 	if (observ_arming(&reason) != OBSERV_ARMED)
 		return result_row(fcinfo, "paused", &nothing);
 	if (!observ_try_job_lock(OBSERV_LOCK_REFRESH_SUMMARY))

@@ -2,13 +2,15 @@
  * Configuration parameters (GUCs) of observ: names, ranges, defaults, contexts, in one table per type.
  * What does not belong here: reading a parameter to decide something. docs/configuration.md lists them for users.
  *
- * None is PGC_POSTMASTER, so that the library can be loaded at any time.
+ * None is PGC_POSTMASTER, so that the library can be loaded at any time. What concerns the tables of one database is PGC_SUSET, so that
+ * ALTER DATABASE … SET can give each database its own.
  */
 #include "postgres.h"
 
+#include "ext/gucs.h"
+
 #include <limits.h>
 
-#include "ext/gucs.h"
 #include "utils/guc.h"
 
 bool observ_enabled = true;
@@ -41,20 +43,21 @@ typedef struct IntParameter {
 static const IntParameter int_parameters[] = {
 	{"observ.maintain_partitions_interval", "How often partitions are created ahead (0 = never).",
 	 &observ_maintain_partitions_interval, 3600, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
-	{"observ.refresh_fleet_summary_interval", "How often the fleet summary takes in what arrived (0 = never).",
-	 &observ_refresh_fleet_summary_interval, 5, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.refresh_fleet_summary_interval",
+	 "How often the fleet summary takes in what arrived (0 = never).", &observ_refresh_fleet_summary_interval,
+	 5, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
 	{"observ.job_statement_timeout", "Longest time one run of a job may take (0 = no limit).",
 	 &observ_job_statement_timeout, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
-	{"observ.job_lock_timeout", "Longest time a job waits for one lock (0 = no limit).", &observ_job_lock_timeout, 2000,
-	 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
-	{"observ.premake", "How far ahead of the clock partitions exist.", &observ_premake, 7 * 86400, 3600, 60 * 86400,
-	 PGC_SIGHUP, GUC_UNIT_S},
-	{"observ.late_window", "How old a row may be when it arrives.", &observ_late_window, 7 * 86400, 3600, 60 * 86400,
-	 PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.job_lock_timeout", "Longest time a job waits for one lock (0 = no limit).",
+	 &observ_job_lock_timeout, 2000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
+	{"observ.premake", "How far ahead of the clock partitions exist.", &observ_premake, 7 * 86400, 3600,
+	 60 * 86400, PGC_SUSET, GUC_UNIT_S},
+	{"observ.late_window", "How old a row may be when it arrives.", &observ_late_window, 7 * 86400, 3600,
+	 60 * 86400, PGC_SUSET, GUC_UNIT_S},
 	{"observ.max_future_skew", "How far in the future a row's timestamp may lie when it arrives.",
-	 &observ_max_future_skew, 120, 1, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	 &observ_max_future_skew, 120, 1, 3600, PGC_SUSET, GUC_UNIT_S},
 	{"observ.backpressure", "Shortest pause between two batches that agents are asked to keep (0 = none).",
-	 &observ_backpressure, 0, 0, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+	 &observ_backpressure, 0, 0, 3600000, PGC_SUSET, GUC_UNIT_MS},
 };
 
 typedef struct StringParameter {
@@ -67,14 +70,16 @@ typedef struct StringParameter {
 } StringParameter;
 
 static const StringParameter string_parameters[] = {
-	{"observ.databases", "Databases that observ works in; empty: those that CREATE EXTENSION or observ.resume() armed.",
+	{"observ.databases",
+	 "Databases that observ works in; empty: those that CREATE EXTENSION or observ.resume() armed.",
 	 &observ_databases, "", PGC_SIGHUP, GUC_LIST_INPUT},
 	{"observ.maintenance_database", "Database in which observ looks up which databases are armed.",
 	 &observ_maintenance_database, "postgres", PGC_SIGHUP, 0},
 	{"observ.worker_role", "Role that observ's schedulers connect as; empty: the bootstrap superuser.",
 	 &observ_worker_role, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY},
-	{"observ.armed", "Set by CREATE EXTENSION, observ.resume() and observ.pause(); not for hands.", &observ_armed, "",
-	 PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE | GUC_NO_RESET_ALL},
+	{"observ.armed", "Set by CREATE EXTENSION, observ.resume() and observ.pause(); not for hands.",
+	 &observ_armed, "", PGC_SUSET,
+	 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE | GUC_NO_RESET_ALL},
 };
 
 /*
@@ -87,10 +92,10 @@ observ_gucs_init(void)
 							 "Whether observ's background workers may do anything in this cluster.",
 							 "Turn it off in the configuration of a physical clone (staging, base backup).",
 							 &observ_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("observ.metrics_partition_width", "Width of the partitions of observ.vps_metrics.",
-							 "A change applies to partitions that are not created yet.",
-							 &observ_metrics_partition_width, 86400, partition_widths, PGC_SIGHUP, 0, NULL, NULL,
-							 NULL);
+	DefineCustomEnumVariable(
+		"observ.metrics_partition_width", "Width of the partitions of observ.vps_metrics.",
+		"A change applies to partitions that are not created yet.", &observ_metrics_partition_width, 86400,
+		partition_widths, PGC_SUSET, 0, NULL, NULL, NULL);
 	for (size_t i = 0; i < lengthof(int_parameters); i++) {
 		const IntParameter *p = &int_parameters[i];
 
@@ -100,8 +105,8 @@ observ_gucs_init(void)
 	for (size_t i = 0; i < lengthof(string_parameters); i++) {
 		const StringParameter *p = &string_parameters[i];
 
-		DefineCustomStringVariable(p->name, p->description, NULL, p->value, p->boot, p->context, p->flags, NULL,
-								   NULL, NULL);
+		DefineCustomStringVariable(p->name, p->description, NULL, p->value, p->boot, p->context, p->flags,
+								   NULL, NULL, NULL);
 	}
 	MarkGUCPrefixReserved("observ");
 }

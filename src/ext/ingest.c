@@ -37,18 +37,20 @@ enum BatchArgument {
 };
 
 static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-										   TEXTOID, INT4OID, INT8OID,		 INT8OID, INT8OID};
+										   TEXTOID, INT4OID, INT8OID,        INT8OID, INT8OID};
 
 /*
  * Advances last_seq. Returns a row only when the batch is new; the row lock makes a second writer with the same
  * agent_id wait for the first one's commit, and then see its number.
  */
 static const char advance_sql[] =
-	"INSERT INTO observ.collectors AS c (agent_id, last_seq, last_sent_at, vps_name, app_name, version, interval_ms, "
+	"INSERT INTO observ.collectors AS c (agent_id, last_seq, last_sent_at, vps_name, app_name, version, "
+	"interval_ms, "
 	"  clamped_rows, quarantined_rows, dropped_rows, batches, clock_skew_ms) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 0), coalesce($9, 0), coalesce($10, 0), 1, "
 	"  extract(epoch FROM $3 - clock_timestamp()) * 1000) "
-	"ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq, last_sent_at = excluded.last_sent_at, "
+	"ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq, last_sent_at = "
+	"excluded.last_sent_at, "
 	"  last_seen = clock_timestamp(), vps_name = coalesce(excluded.vps_name, c.vps_name), "
 	"  app_name = coalesce(excluded.app_name, c.app_name), version = coalesce(excluded.version, c.version), "
 	"  interval_ms = coalesce(excluded.interval_ms, c.interval_ms), clock_skew_ms = excluded.clock_skew_ms, "
@@ -67,13 +69,33 @@ static const char owner_sql[] = "SELECT vps_name FROM observ.collectors WHERE ag
 static const char enrolled_sql[] =
 	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
 
-static const char boost_sql[] = "SELECT boost_until FROM observ.vps WHERE vps_name = $1 AND boost_until > now()";
+static const char boost_sql[] =
+	"SELECT boost_until FROM observ.vps WHERE vps_name = $1 AND boost_until > now()";
 
 static void
 require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s of a batch must not be null", name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s of a batch must not be null", name)));
+}
+
+static void
+check_arguments(FunctionCallInfo fcinfo)
+{
+	require_argument(fcinfo, ARG_AGENT_ID, "agent_id");
+	require_argument(fcinfo, ARG_SEQ, "seq");
+	require_argument(fcinfo, ARG_SENT_AT, "sent_at");
+	if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(ARG_AGENT_ID)) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("agent_id of a batch must not be empty")));
+	if (TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(ARG_SENT_AT)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("sent_at of a batch must be finite")));
+	if (PG_GETARG_INT64(ARG_SEQ) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("seq of a batch must not be negative"),
+				 errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ))));
 }
 
 /* Whether the caller may write rows of any VPS: writers, admins, owner and superusers. Else it is an agent. */
@@ -96,21 +118,26 @@ require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 	bool isnull = true;
 
 	if (vps_name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("vps_name of a batch must not be null for role \"%s\"",
-																		GetUserNameFromId(caller, false))));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("vps_name of a batch must not be null for role \"%s\"",
+							   GetUserNameFromId(caller, false))));
 	values[0] = CStringGetTextDatum(vps_name);
 	values[1] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(caller, false)));
 	if (observ_spi(SPI_OK_SELECT, enrolled_sql, 2, types, values, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(caller, false), vps_name),
-						errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
-								quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(caller, false)))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(caller, false),
+					vps_name),
+			 errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
+					 quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(caller, false)))));
 	values[0] = CStringGetTextDatum(agent_id);
 	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, values, NULL) > 0) {
 		Datum owner = observ_spi_value(0, 1, &isnull);
 
 		if (!isnull && strcmp(TextDatumGetCString(owner), vps_name) != 0)
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("agent \"%s\" belongs to another VPS", agent_id),
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("agent \"%s\" belongs to another VPS", agent_id),
 							errhint("Remove the agent's state directory, so that it takes a new identity.")));
 	}
 }
@@ -120,8 +147,10 @@ static void
 require_partition(TimestampTz now)
 {
 	if (observ_covered_to("vps_metrics", now) <= now)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.vps_metrics has no partition for now"),
-						errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("observ.vps_metrics has no partition for now"),
+				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
 }
 
 /* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
@@ -130,7 +159,8 @@ advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
 {
 	bool isnull;
 
-	if (seq > 0 && observ_spi(SPI_OK_INSERT_RETURNING, advance_sql, N_ARGS, argument_types, values, nulls) > 0) {
+	if (seq > 0 &&
+		observ_spi(SPI_OK_INSERT_RETURNING, advance_sql, N_ARGS, argument_types, values, nulls) > 0) {
 		*last_seq = seq;
 		return true;
 	}
@@ -158,12 +188,7 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 
 	observ_require_versions();
 	observ_require_armed();
-	require_argument(fcinfo, ARG_AGENT_ID, "agent_id");
-	require_argument(fcinfo, ARG_SEQ, "seq");
-	require_argument(fcinfo, ARG_SENT_AT, "sent_at");
-	if (PG_GETARG_INT64(ARG_SEQ) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("seq of a batch must not be negative"),
-						errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ))));
+	check_arguments(fcinfo);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	for (int i = 0; i < N_ARGS; i++) {
@@ -175,7 +200,8 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (!caller_is_writer(caller))
 		require_own_vps(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)),
-						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)), caller);
+						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)),
+						caller);
 	require_partition(now);
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
@@ -184,7 +210,8 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
 	reply_nulls[5] = true;
 	reply[5] = (Datum) 0;
-	if (!PG_ARGISNULL(ARG_VPS_NAME) && observ_spi(SPI_OK_SELECT, boost_sql, 1, (Oid[]){TEXTOID}, &values[ARG_VPS_NAME], NULL) > 0)
+	if (!PG_ARGISNULL(ARG_VPS_NAME) &&
+		observ_spi(SPI_OK_SELECT, boost_sql, 1, (Oid[]){TEXTOID}, &values[ARG_VPS_NAME], NULL) > 0)
 		reply[5] = observ_spi_value(0, 1, &reply_nulls[5]);
 	reply[6] = Int32GetDatum(observ_backpressure);
 	SPI_finish();

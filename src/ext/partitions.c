@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "ext/partitions.h"
+
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -16,7 +18,6 @@
 #include "ext/arming.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
-#include "ext/partitions.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
@@ -32,9 +33,9 @@
 
 OBSERV_SQL_FUNCTION(observ_maintain_partitions);
 
-#define MAX_NAME_ATTEMPTS	10
+#define MAX_NAME_ATTEMPTS   10
 #define QUARANTINE_MAX_ROWS 100000
-#define QUARANTINE_MAX_AGE	"30 days"
+#define QUARANTINE_MAX_AGE  "30 days"
 
 const char *const observ_raw_tables[] = {"vps_metrics", "health_checks", "log_entries", "events", NULL};
 
@@ -86,8 +87,9 @@ observ_partition_ranges(Relation parent, int *n)
 		ranges[*n].from = bounds->kind[i - 1][0] == PARTITION_RANGE_DATUM_VALUE
 							  ? DatumGetTimestampTz(bounds->datums[i - 1][0])
 							  : DT_NOBEGIN;
-		ranges[*n].to = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE ? DatumGetTimestampTz(bounds->datums[i][0])
-																		   : DT_NOEND;
+		ranges[*n].to = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE
+							? DatumGetTimestampTz(bounds->datums[i][0])
+							: DT_NOEND;
 		(*n)++;
 	}
 	return ranges;
@@ -96,7 +98,7 @@ observ_partition_ranges(Relation parent, int *n)
 static Relation
 open_raw_table(const char *table)
 {
-	return table_open(get_relname_relid(table, get_namespace_oid("observ", false)), AccessShareLock);
+	return table_open(observ_relid(table), AccessShareLock);
 }
 
 TimestampTz
@@ -115,6 +117,22 @@ observ_covered_to(const char *table, TimestampTz at)
 	return covered;
 }
 
+Oid
+observ_partition_of(const char *table, TimestampTz at)
+{
+	Relation parent = open_raw_table(table);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	Oid found = InvalidOid;
+
+	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
+		if (bounds->indexes[i] >= 0 && at < DatumGetTimestampTz(bounds->datums[i][0]) &&
+			at >= DatumGetTimestampTz(bounds->datums[i - 1][0]))
+			found = desc->oids[bounds->indexes[i]];
+	table_close(parent, AccessShareLock);
+	return found;
+}
+
 /*
  * Name for a partition of that range: a free one or, when orphans may be adopted, that of a table which an interrupted run or
  * a detach left behind (*orphan). What else bears the name is stepped around.
@@ -124,19 +142,22 @@ partition_name(const char *table, const ObservRange *range, bool adopt, bool *or
 {
 	Oid schema = get_namespace_oid("observ_data", false);
 	bool whole_day = range->from % USECS_PER_DAY == 0 && range->to % USECS_PER_DAY == 0;
-	char *base = psprintf("%s_%s", table, utc_text(range->from, whole_day ? "%04d%02d%02d" : "%04d%02d%02d_%02d%02d"));
+	char *base =
+		psprintf("%s_%s", table, utc_text(range->from, whole_day ? "%04d%02d%02d" : "%04d%02d%02d_%02d%02d"));
 
 	for (int attempt = 0; attempt < MAX_NAME_ATTEMPTS; attempt++) {
 		char *name = attempt == 0 ? base : psprintf("%s_%d", base, attempt);
 		Oid relid = get_relname_relid(name, schema);
 
-		*orphan = adopt && OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION && !get_rel_relispartition(relid);
+		*orphan = adopt && OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_RELATION &&
+				  !get_rel_relispartition(relid);
 		if (!OidIsValid(relid) || *orphan)
 			return name;
 	}
-	ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE), errmsg("no free name for a partition of observ.%s", table),
-					errdetail("%s and its numbered variants are taken in schema observ_data.", base),
-					errhint("Rename or drop them.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_TABLE), errmsg("no free name for a partition of observ.%s", table),
+			 errdetail("%s and its numbered variants are taken in schema observ_data.", base),
+			 errhint("Rename or drop them.")));
 }
 
 static void
@@ -151,11 +172,12 @@ create_partition(const char *table, const ObservRange *range, bool adopt)
 				   psprintf("CREATE TABLE observ_data.%s (LIKE observ.%s INCLUDING ALL EXCLUDING IDENTITY)",
 							quote_identifier(name), quote_identifier(table)),
 				   0, NULL, NULL, NULL);
-	observ_spi(SPI_OK_UTILITY,
-			   psprintf("ALTER TABLE observ.%s ATTACH PARTITION observ_data.%s FOR VALUES FROM ('%s') TO ('%s')",
-						quote_identifier(table), quote_identifier(name), utc_text(range->from, iso),
-						utc_text(range->to, iso)),
-			   0, NULL, NULL, NULL);
+	observ_spi(
+		SPI_OK_UTILITY,
+		psprintf("ALTER TABLE observ.%s ATTACH PARTITION observ_data.%s FOR VALUES FROM ('%s') TO ('%s')",
+				 quote_identifier(table), quote_identifier(name), utc_text(range->from, iso),
+				 utc_text(range->to, iso)),
+		0, NULL, NULL, NULL);
 }
 
 /* create_partition() in a subtransaction. Cancels and shutdowns end the job; anything else is a warning. */
@@ -183,7 +205,8 @@ try_create_partition(const char *table, const ObservRange *range, bool adopt)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		ereport(WARNING, (errcode(error->sqlerrcode), errmsg("could not create a partition of observ.%s: %s", table, error->message),
+		ereport(WARNING, (errcode(error->sqlerrcode),
+						  errmsg("could not create a partition of observ.%s: %s", table, error->message),
 						  errdetail("Its range begins at %s.", timestamptz_to_str(range->from))));
 		FreeErrorData(error);
 		ok = false;
@@ -228,7 +251,8 @@ maintain_table(const char *table, TimestampTz at, ObservMaintenance *done)
 
 	/* Closed, but still locked: nobody else attaches or detaches before we commit. */
 	table_close(parent, NoLock);
-	for (TimestampTz from = floor_to(at - observ_late_window * USECS_PER_SEC, width); from <= last; from += width) {
+	for (TimestampTz from = floor_to(at - observ_late_window * USECS_PER_SEC, width); from <= last;
+		 from += width) {
 		ObservRange slot = {from, from + width};
 
 		CHECK_FOR_INTERRUPTS();
@@ -246,10 +270,11 @@ trim_quarantine(TimestampTz at)
 	Oid types[] = {TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(at)};
 
-	return observ_spi(SPI_OK_DELETE,
-					  "DELETE FROM observ.quarantine WHERE received_at < $1 - interval '" QUARANTINE_MAX_AGE "' "
-					  "OR id <= (SELECT max(id) - " CppAsString2(QUARANTINE_MAX_ROWS) " FROM observ.quarantine)",
-					  1, types, values, NULL);
+	return observ_spi(
+		SPI_OK_DELETE,
+		"DELETE FROM observ.quarantine WHERE received_at < $1 - interval '" QUARANTINE_MAX_AGE "' "
+		"OR id <= (SELECT max(id) - " CppAsString2(QUARANTINE_MAX_ROWS) " FROM observ.quarantine)",
+		1, types, values, NULL);
 }
 
 void
@@ -280,7 +305,8 @@ maintenance_row(FunctionCallInfo fcinfo, const char *status, const ObservMainten
 	values[2] = Int32GetDatum(done->failed);
 	nulls[3] = done->covered_to == 0;
 	values[3] = nulls[3] ? (Datum) 0
-						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(done->covered_to), TimestampTzGetDatum(at));
+						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(done->covered_to),
+											   TimestampTzGetDatum(at));
 	values[4] = Int64GetDatum(done->trimmed);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
@@ -300,8 +326,9 @@ observ_maintain_partitions(PG_FUNCTION_ARGS)
 	observ_require_versions();
 	if (TIMESTAMP_NOT_FINITE(at) || !IS_VALID_TIMESTAMP(at - INT64CONST(120) * USECS_PER_DAY) ||
 		!IS_VALID_TIMESTAMP(at + INT64CONST(120) * USECS_PER_DAY))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time out of range for partitions"),
-						errdetail("Given: %s.", timestamptz_to_str(at))));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time out of range for partitions"),
+				 errdetail("Given: %s.", timestamptz_to_str(at))));
 	if (observ_arming(&reason) != OBSERV_ARMED)
 		return maintenance_row(fcinfo, "paused", &done, at);
 	if (!observ_try_job_lock(OBSERV_LOCK_MAINTAIN_PARTITIONS))

@@ -8,7 +8,7 @@
 typedef struct ObservMaintenance {
 	int created;
 	int failed;
-	int64 trimmed;			/* rows taken out of observ.quarantine */
+	int64 trimmed;          /* rows taken out of observ.quarantine */
 	TimestampTz covered_to; /* every raw table takes rows from `at` up to here */
 } ObservMaintenance;
 
@@ -26,6 +26,9 @@ extern ObservRange *observ_partition_ranges(Relation parent, int *n);
 
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
+
+/* The partition of a raw table that takes rows of `at`, InvalidOid when none does. */
+extern Oid observ_partition_of(const char *table, TimestampTz at);
 
 /* Creates what is missing around `at`. One partition that can't be made is a warning, and the others are made. */
 extern void observ_maintain(TimestampTz at, ObservMaintenance *done);

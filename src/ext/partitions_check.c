@@ -45,7 +45,8 @@ create_leaf_index(Relation parent, Relation leaf, Relation parent_index)
 	IndexStmt *stmt = generateClonedIndexStmt(NULL, parent_index, map, &constraint);
 
 	stmt->idxname = NULL;
-	return DefineIndex(RelationGetRelid(leaf), stmt, InvalidOid, InvalidOid, InvalidOid, false, false, false, false, true)
+	return DefineIndex(RelationGetRelid(leaf), stmt, InvalidOid, InvalidOid, InvalidOid, false, false, false,
+					   false, true)
 		.objectId;
 }
 
@@ -55,12 +56,25 @@ qualified_name(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* Which partition, and what to do about duplicates: the error itself only names an index that does not exist afterwards. */
+static void
+leaf_error_context(void *arg)
+{
+	Oid *leaf = arg;
+	char *name = qualified_name(*leaf);
+
+	if (geterrcode() == ERRCODE_UNIQUE_VIOLATION)
+		errhint("Delete the duplicate rows from %s, then run SELECT observ.resume() again.", name);
+	errcontext("creating an index that partition %s lacks", name);
+}
+
 static void
 check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 {
 	Relation leaf = table_open(leaf_oid, ShareLock);
 	List *leaf_indexes = RelationGetIndexList(leaf);
 	ListCell *cell;
+	ErrorContextCallback callback = {.callback = leaf_error_context, .arg = &leaf_oid};
 
 	check->leaves++;
 	foreach (cell, parent_indexes) {
@@ -71,12 +85,16 @@ check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 		if (OidIsValid(index_get_partition(leaf, parent_index)))
 			continue;
 		index = index_open(parent_index, AccessShareLock);
+		callback.previous = error_context_stack;
+		error_context_stack = &callback;
 		created = create_leaf_index(parent, leaf, index);
+		error_context_stack = callback.previous;
 		index_close(index, NoLock);
 		CommandCounterIncrement();
 		observ_spi(SPI_OK_UTILITY,
-				   psprintf("ALTER INDEX %s ATTACH PARTITION %s", qualified_name(parent_index), qualified_name(created)), 0, NULL,
-				   NULL, NULL);
+				   psprintf("ALTER INDEX %s ATTACH PARTITION %s", qualified_name(parent_index),
+							qualified_name(created)),
+				   0, NULL, NULL, NULL);
 		check->repaired++;
 	}
 	list_free(leaf_indexes);
@@ -102,7 +120,7 @@ require_valid_indexes(const char *table, List *indexes)
 static void
 check_table(const char *table, Check *check)
 {
-	Relation parent = table_open(get_relname_relid(table, get_namespace_oid("observ", false)), ShareUpdateExclusiveLock);
+	Relation parent = table_open(observ_relid(table), ShareUpdateExclusiveLock);
 	List *indexes = RelationGetIndexList(parent);
 	List *leaves = find_inheritance_children(RelationGetRelid(parent), ShareLock);
 	ListCell *cell;
@@ -111,8 +129,10 @@ check_table(const char *table, Check *check)
 		check_leaf(parent, lfirst_oid(cell), indexes, check);
 	CommandCounterIncrement();
 	if (indexes == NIL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.%s has no index", table),
-						errdetail("The restore did not reach its post-data section."), errhint("Finish the restore first.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ.%s has no index", table),
+				 errdetail("The restore did not reach its post-data section."),
+				 errhint("Finish the restore first.")));
 	require_valid_indexes(table, indexes);
 	table_close(parent, NoLock);
 }

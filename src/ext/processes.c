@@ -7,12 +7,17 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "ext/processes.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+
+bool observ_preloaded = false;
 
 static bool wake_pending = false;
 static bool xact_callback_registered = false;
@@ -33,18 +38,58 @@ is_ours(const PGPROC *proc, const char *bgw_type, Oid database)
 int
 observ_find_process(const char *bgw_type, Oid database)
 {
-	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++) {
+		int pid = ProcGlobal->allProcs[i].pid;
+
 		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, database))
-			return ProcGlobal->allProcs[i].pid;
+			return pid;
+	}
 	return 0;
 }
 
+int
+observ_list_processes(const char *bgw_type, ObservProcess **processes)
+{
+	int count = 0;
+
+	*processes = palloc(sizeof(ObservProcess) * ProcGlobal->allProcCount);
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++) {
+		const PGPROC *proc = &ProcGlobal->allProcs[i];
+		ObservProcess found = {proc->pid, proc->databaseId};
+
+		if (is_ours(proc, bgw_type, InvalidOid))
+			(*processes)[count++] = found;
+	}
+	return count;
+}
+
+int
+observ_signal_processes(const char *bgw_type, Oid database, int signal)
+{
+	int count = 0;
+
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++) {
+		int pid = ProcGlobal->allProcs[i].pid;
+
+		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, database) && kill(pid, signal) == 0)
+			count++;
+	}
+	return count;
+}
+
 void
-observ_wake_process(const char *bgw_type, Oid database)
+observ_wake_scheduler(void)
 {
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
-		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, database))
+		if (is_ours(&ProcGlobal->allProcs[i], OBSERV_SCHEDULER, MyDatabaseId))
 			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+}
+
+void
+observ_wake_launcher(void)
+{
+	/* A signal and not its latch alone: the latch is also set for each worker that starts or ends. */
+	observ_signal_processes(OBSERV_LAUNCHER, InvalidOid, SIGUSR2);
 }
 
 static void
@@ -53,8 +98,8 @@ wake_after_commit(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
 		return;
 	if (wake_pending && event == XACT_EVENT_COMMIT) {
-		observ_wake_process(OBSERV_LAUNCHER, InvalidOid);
-		observ_wake_process(OBSERV_SCHEDULER, MyDatabaseId);
+		observ_wake_launcher();
+		observ_wake_scheduler();
 	}
 	wake_pending = false;
 }

@@ -2,9 +2,12 @@
 #ifndef OBSERV_EXT_PROCESSES_H
 #define OBSERV_EXT_PROCESSES_H
 
-#define OBSERV_LAUNCHER	 "observ launcher" /* bgw_type, shown as pg_stat_activity.backend_type */
-#define OBSERV_SCANNER	 "observ scanner"
+#define OBSERV_LAUNCHER  "observ launcher" /* bgw_type, shown as pg_stat_activity.backend_type */
+#define OBSERV_SCANNER   "observ scanner"
 #define OBSERV_SCHEDULER "observ scheduler"
+
+/* Whether this server loaded the library through shared_preload_libraries; set once by _PG_init. */
+extern bool observ_preloaded;
 
 /*
  * Pid of the process of that type connected to that database (InvalidOid: any), 0 when there is none.
@@ -12,8 +15,25 @@
  */
 extern int observ_find_process(const char *bgw_type, Oid database);
 
-/* Sets the latch of every such process; a no-op where none runs. */
-extern void observ_wake_process(const char *bgw_type, Oid database);
+typedef struct ObservProcess {
+	int pid;
+	Oid database;
+} ObservProcess;
+
+/* All processes of that type, as a palloc'd array; the return value is their number. */
+extern int observ_list_processes(const char *bgw_type, ObservProcess **processes);
+
+/*
+ * Sends a signal to every process of that type connected to that database (InvalidOid: any). Returns how many there were.
+ * Processes that are gone by then don't count.
+ */
+extern int observ_signal_processes(const char *bgw_type, Oid database, int signal);
+
+/* Sets the latch of this database's scheduler: it looks again at what it should do. A no-op where none runs. */
+extern void observ_wake_scheduler(void);
+
+/* Asks the launcher to look again which databases are armed. A no-op where none runs. */
+extern void observ_wake_launcher(void);
 
 /* Wakes launcher and this database's scheduler when the current transaction commits. */
 extern void observ_wake_workers_at_commit(void);

@@ -28,9 +28,12 @@ create_agent_role(const char *role)
 {
 	const char *name = quote_identifier(role);
 
-	observ_spi(SPI_OK_UTILITY, psprintf("CREATE ROLE %s LOGIN CONNECTION LIMIT 2 IN ROLE observ_agent", name), 0, NULL, NULL, NULL);
-	observ_spi(SPI_OK_UTILITY, psprintf("ALTER ROLE %s SET statement_timeout = '10s'", name), 0, NULL, NULL, NULL);
-	observ_spi(SPI_OK_UTILITY, psprintf("ALTER ROLE %s SET idle_in_transaction_session_timeout = '10s'", name), 0, NULL, NULL,
+	observ_spi(SPI_OK_UTILITY, psprintf("CREATE ROLE %s LOGIN CONNECTION LIMIT 2 IN ROLE observ_agent", name),
+			   0, NULL, NULL, NULL);
+	observ_spi(SPI_OK_UTILITY, psprintf("ALTER ROLE %s SET statement_timeout = '10s'", name), 0, NULL, NULL,
+			   NULL);
+	observ_spi(SPI_OK_UTILITY,
+			   psprintf("ALTER ROLE %s SET idle_in_transaction_session_timeout = '10s'", name), 0, NULL, NULL,
 			   NULL);
 }
 
@@ -43,7 +46,8 @@ prepare_role(const char *role)
 	if (!OidIsValid(oid))
 		create_agent_role(role);
 	else if (!is_member_of_role_nosuper(oid, get_role_oid("observ_agent", false)))
-		observ_spi(SPI_OK_UTILITY, psprintf("GRANT observ_agent TO %s", quote_identifier(role)), 0, NULL, NULL, NULL);
+		observ_spi(SPI_OK_UTILITY, psprintf("GRANT observ_agent TO %s", quote_identifier(role)), 0, NULL,
+				   NULL, NULL);
 }
 
 /*
@@ -60,6 +64,8 @@ observ_enroll_vps(PG_FUNCTION_ARGS)
 	observ_require_versions();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("vps_name must not be null")));
+	if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("vps_name must not be empty")));
 	for (size_t i = 0; i < lengthof(types); i++) {
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';

@@ -3,9 +3,10 @@
  */
 #include "postgres.h"
 
+#include "ext/spi_util.h"
+
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "ext/spi_util.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/guc.h"
@@ -14,20 +15,28 @@
 #include "utils/syscache.h"
 #include "catalog/pg_class.h"
 
+Oid
+observ_relid(const char *table)
+{
+	Oid relid = get_relname_relid(table, get_namespace_oid("observ", false));
+
+	if (!OidIsValid(relid))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.%s does not exist", table),
+			 errhint("Restore it from a dump; or run DROP EXTENSION observ CASCADE; SET row_security = on; "
+					 "CREATE EXTENSION observ.")));
+	return relid;
+}
+
 /* Owner of observ.collectors, which stands for all tables of observ: they are created and handed over together. */
 static Oid
 tables_owner(void)
 {
-	Oid schema = get_namespace_oid("observ", false);
-	Oid relid = get_relname_relid("collectors", schema);
-	HeapTuple tuple;
+	Oid relid = observ_relid("collectors");
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid owner;
 
-	if (!OidIsValid(relid))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.collectors does not exist"),
-						errhint("Run DROP EXTENSION observ CASCADE, SET row_security = on, CREATE EXTENSION observ; or "
-								"restore the tables from a dump.")));
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
@@ -42,8 +51,8 @@ observ_as_owner_begin(void)
 
 	GetUserIdAndSecContext(&saved.user, &saved.context);
 	saved.nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	/* Compiling a statement that runs in milliseconds costs more than it saves. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SetUserIdAndSecContext(tables_owner(), saved.context | SECURITY_LOCAL_USERID_CHANGE);
@@ -65,8 +74,8 @@ observ_spi_utility(const char *command)
 	SPI_connect();
 	rc = SPI_execute(command, false, 0);
 	if (rc < 0)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not run a statement of observ: %s",
-																SPI_result_code_string(rc)),
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not run a statement of observ: %s", SPI_result_code_string(rc)),
 						errdetail("Statement: %s", command)));
 	SPI_finish();
 }

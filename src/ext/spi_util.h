@@ -18,6 +18,9 @@ typedef struct ObservIdentity {
 extern ObservIdentity observ_as_owner_begin(void);
 extern void observ_as_owner_end(const ObservIdentity *saved);
 
+/* Oid of a table of schema observ. Raises 42P01 with a hint when it is not there (a partial restore, a hand that slipped). */
+extern Oid observ_relid(const char *table);
+
 /* Runs one utility statement in an SPI connection of its own. */
 extern void observ_spi_utility(const char *command);
 
@@ -32,9 +35,9 @@ extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 extern bool observ_try_job_lock(int job);
 
 /* Second keys of the advisory locks in use; the first is OBSERV_LOCK_NAMESPACE (docs/architecture.md). */
-#define OBSERV_LOCK_NAMESPACE			0x6f627376 /* "obsv" */
+#define OBSERV_LOCK_NAMESPACE           0x6f627376 /* "obsv" */
 #define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
-#define OBSERV_LOCK_REFRESH_SUMMARY		2
-#define OBSERV_LOCK_ROLES				3 /* of the whole cluster: database 0 */
+#define OBSERV_LOCK_REFRESH_SUMMARY     2
+#define OBSERV_LOCK_ROLES               3 /* of the whole cluster: database 0 */
 
 #endif

@@ -42,10 +42,12 @@ judge(int launcher, int scheduler)
 		return (Verdict){"paused", reason, "SELECT observ.resume()"};
 	if (launcher == 0)
 		return (Verdict){"no workers", "no observ launcher is running in this cluster",
-						 "add observ to shared_preload_libraries and restart the server, or SELECT observ.start_workers()"};
+						 "add observ to shared_preload_libraries and restart the server, or SELECT "
+						 "observ.start_workers()"};
 	if (scheduler == 0)
 		return (Verdict){"no workers", "the scheduler of this database is not running (yet)",
-						 "it is retried every few seconds; the server's log says why, often max_worker_processes is too low"};
+						 "it is retried every few seconds; the server's log says why, often "
+						 "max_worker_processes is too low"};
 	return (Verdict){"running", NULL, NULL};
 }
 
@@ -92,6 +94,7 @@ observ_status(PG_FUNCTION_ARGS)
 	values[7] = Int32GetDatum(layout);
 	nulls[8] = !readable;
 	values[8] = nulls[8] ? (Datum) 0
-						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(covered_by_all(now)), TimestampTzGetDatum(now));
+						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(covered_by_all(now)),
+											   TimestampTzGetDatum(now));
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

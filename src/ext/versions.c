@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "ext/versions.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -12,7 +14,6 @@
 #include "commands/extension.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
-#include "ext/versions.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -21,7 +22,8 @@
 
 OBSERV_SQL_FUNCTION(observ_version);
 
-#define NO_LAYOUT (-1)
+#define NO_LAYOUT    (-1) /* no table observ.layout_version */
+#define EMPTY_LAYOUT (-2) /* a table without a row, as a restore of the schema alone leaves it */
 
 Oid
 observ_extension_oid(void)
@@ -68,6 +70,7 @@ observ_layout_version(void)
 	rel = table_open(relid, AccessShareLock);
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	tuple = systable_getnext(scan);
+	version = EMPTY_LAYOUT;
 	if (HeapTupleIsValid(tuple)) {
 		bool isnull;
 		Datum value = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
@@ -88,21 +91,30 @@ observ_versions_mismatch(char **hint)
 
 	*hint = NULL;
 	if (layout == NO_LAYOUT) {
-		*hint = "Restore the tables from a dump, or run DROP EXTENSION observ CASCADE; SET row_security = on; "
-				"CREATE EXTENSION observ.";
+		*hint =
+			"Restore the tables from a dump, or run DROP EXTENSION observ CASCADE; SET row_security = on; "
+			"CREATE EXTENSION observ.";
 		return pstrdup("the tables of observ are missing");
 	}
+	if (layout == EMPTY_LAYOUT) {
+		*hint =
+			"Only the schema of a dump was restored here, or the restore is not finished: restore the data "
+			"of schemas observ and observ_data too.";
+		return pstrdup("table observ.layout_version is empty");
+	}
 	if (sql == NULL || strcmp(sql, OBSERV_SQL_VERSION) != 0)
-		*hint = "Install the observ library and SQL files of one version, reconnect, and run ALTER EXTENSION observ UPDATE.";
+		*hint = "Install the observ library and SQL files of one version, reconnect, and run ALTER EXTENSION "
+				"observ UPDATE.";
 	else if (layout > OBSERV_LAYOUT_VERSION)
 		*hint = "The tables come from a newer observ: install that version.";
 	else if (layout < OBSERV_LAYOUT_VERSION)
 		*hint = "The tables come from an older observ: run ALTER EXTENSION observ UPDATE.";
 	else
 		return NULL;
-	return psprintf("library %s works with SQL objects %s and table layout %d; this database has SQL objects %s and "
-					"table layout %d",
-					OBSERV_LIBRARY_VERSION, OBSERV_SQL_VERSION, OBSERV_LAYOUT_VERSION, sql ? sql : "(none)", layout);
+	return psprintf(
+		"library %s works with SQL objects %s and table layout %d; this database has SQL objects %s and "
+		"table layout %d",
+		OBSERV_LIBRARY_VERSION, OBSERV_SQL_VERSION, OBSERV_LAYOUT_VERSION, sql ? sql : "(none)", layout);
 }
 
 void
@@ -117,8 +129,8 @@ observ_require_versions(void)
 	mismatch = observ_versions_mismatch(&hint);
 	if (mismatch != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("observ's library, SQL objects and tables do not belong together"), errdetail("%s.", mismatch),
-						errhint("%s", hint)));
+						errmsg("observ's library, SQL objects and tables do not belong together"),
+						errdetail("%s.", mismatch), errhint("%s", hint)));
 	checked = MyProc->lxid;
 }
 

@@ -3,8 +3,8 @@
 #define OBSERV_EXT_VERSIONS_H
 
 #define OBSERV_LIBRARY_VERSION "1.0" /* what `SELECT observ.version()` says */
-#define OBSERV_SQL_VERSION	   "1.0" /* the extension version whose SQL objects this library serves */
-#define OBSERV_LAYOUT_VERSION  1	 /* the table layout that this library reads and writes */
+#define OBSERV_SQL_VERSION     "1.0" /* the extension version whose SQL objects this library serves */
+#define OBSERV_LAYOUT_VERSION  1     /* the table layout that this library reads and writes */
 
 /* Oid of extension observ in this database, InvalidOid when it is not installed. Needs a transaction. */
 extern Oid observ_extension_oid(void);

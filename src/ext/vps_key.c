@@ -3,8 +3,9 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "ext/vps_key.h"
+
+#include "common/hashfn.h"
 #include "fmgr.h"
 
 static uint32

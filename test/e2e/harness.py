@@ -20,7 +20,7 @@ Nothing sleeps except wait_until(). A process is ended by its own id only.
 Environment:
     OBSERV_PG_PREFIX   directory of the private PostgreSQL (default: build/pg of this working copy)
     OBSERV_PREBUILT=1  the prefix exists and observ is installed there: build nothing
-    OBSERV_SERVER_ENV  environment variables for servers alone, "A=1 B=2" (make check-asan preloads libasan this way)
+    OBSERV_SERVER_ENV  environment variables for servers alone, "A=1 B=2" (make check-asan sets ASAN_OPTIONS this way)
     OBSERV_KEEP=1      leave the directories of servers behind (they are printed)
 """
 
@@ -295,9 +295,11 @@ class Server:
         if self.tcp:
             base["listen_addresses"] = "'127.0.0.1'"
         lines = [f"{name} = {value}" for name, value in {**base, **self.settings}.items()]
-        conf = self.data / "harness.conf"
-        conf.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        give_to_server(conf)
+        # Replaced in one step: a server that is still reading after an earlier SIGHUP must not see half a file.
+        fresh = self.data / "harness.conf.new"
+        fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        give_to_server(fresh)
+        fresh.rename(self.data / "harness.conf")
         main = self.data / "postgresql.conf"
         text = main.read_text(encoding="utf-8")
         if "harness.conf" not in text:

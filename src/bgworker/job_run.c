@@ -1,0 +1,320 @@
+/*
+ * Running one job once: mark it and commit, run it in its own transaction, record what came of it.
+ * What does not belong here: when jobs run (scheduler.c), what they do (SQL functions, src/ext).
+ *
+ * The mark is committed before the job starts. What is still marked when a scheduler starts took its process with it, so that a job that
+ * brings the server down is found out and in the end switched off.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "bgworker/job_run.h"
+#include "bgworker/job_runs.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "ext/arming.h"
+#include "ext/compat.h"
+#include "ext/gucs.h"
+#include "ext/spi_util.h"
+#include "ext/versions.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#define CRASH_LIMIT			 5
+#define FAILURE_LIMIT_MS	 300000
+#define RETRY_LIMIT_MS		 30000
+#define RESULT_LENGTH		 500 /* bytes of what the job returned that are kept */
+
+/* Argument of the steps below. */
+typedef struct Run {
+	ObservJobSlot *slot;
+	ObservGateResult *gate;
+	TimestampTz next_run; /* as shown to people */
+	const ErrorData *error;
+	bool soft;
+} Run;
+
+/* The job that is marked as running by this process. */
+static const ObservJob *marked = NULL;
+
+static void
+close_gate(ObservGateResult *result, const char *reason, const char *hint)
+{
+	result->gate = OBSERV_GATE_CLOSED;
+	strlcpy(result->reason, reason, sizeof(result->reason));
+	strlcpy(result->hint, hint, sizeof(result->hint));
+}
+
+void
+observ_gate(ObservGateResult *result)
+{
+	LOCKTAG tag;
+	const char *reason;
+	char *hint;
+
+	result->extension = observ_extension_oid();
+	if (!OidIsValid(result->extension)) {
+		close_gate(result, "extension observ is not installed", "Run CREATE EXTENSION observ in it.");
+		return;
+	}
+	result->gate = OBSERV_GATE_BUSY;
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, result->extension, 0);
+	if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return;
+	AcceptInvalidationMessages();
+	if (observ_extension_oid() != result->extension)
+		return;
+	reason = observ_versions_mismatch(&hint);
+	if (reason != NULL)
+		close_gate(result, reason, hint);
+	else if (observ_arming(&reason) != OBSERV_ARMED) {
+		close_gate(result, reason, "Run SELECT observ.resume() in it when observ is to work there.");
+		result->gate = OBSERV_GATE_DISARMED;
+	} else
+		result->gate = OBSERV_GATE_OPEN;
+}
+
+int64
+observ_job_due(const ObservJobSlot *slot)
+{
+	if (*slot->job->period == 0 || slot->disabled)
+		return OBSERV_NEVER;
+	if (slot->retry_at != 0)
+		return slot->retry_at;
+	return slot->last_start == 0 ? 0 : slot->last_start + *slot->job->period * INT64CONST(1000);
+}
+
+/* The due time as a timestamp for people. */
+static TimestampTz
+due_timestamp(const ObservJobSlot *slot)
+{
+	int64 due = observ_job_due(slot);
+	int64 wait = Max(due == OBSERV_NEVER ? 0 : due - observ_monotonic_ms(), 0);
+
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
+}
+
+void
+observ_job_load(ObservJobSlot *slots, bool after_start)
+{
+	observ_as_owner_begin();
+	for (int i = 0; i < observ_job_count; i++) {
+		ObservJobSlot *slot = &slots[i];
+		ObservJobState state;
+		int bad;
+
+		observ_job_runs_read(slot->job, &state);
+		if (after_start && state.running) {
+			int64 pause = observ_backoff_ms(state.consecutive_crashes + 1, FAILURE_LIMIT_MS);
+
+			observ_job_runs_crash(slot->job, CRASH_LIMIT,
+								  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause));
+			CommandCounterIncrement();
+			UpdateActiveSnapshotCommandId();
+			observ_job_runs_read(slot->job, &state);
+			ereport(WARNING,
+					(errmsg("job \"%s\" of observ took its process with it when it ran last", slot->job->name),
+					 errdetail("That has happened %d times in a row.", state.consecutive_crashes),
+					 state.disabled ? errhint("It is switched off now; run SELECT observ.reset_job('%s') to switch it on.",
+											  slot->job->name)
+									: 0));
+		}
+		bad = Max(state.consecutive_failures, state.consecutive_crashes);
+		/* A row that was reset runs at once, as after a start. */
+		if (after_start || (bad == 0 && (slot->failures > 0 || slot->disabled)))
+			slot->last_start = 0;
+		slot->disabled = state.disabled;
+		if (bad == 0)
+			slot->retry_at = 0;
+		else if (after_start)
+			slot->retry_at = observ_monotonic_ms() + observ_backoff_ms(bad, FAILURE_LIMIT_MS);
+		slot->failures = bad;
+	}
+}
+
+/* ---- the steps, each in a transaction of its own */
+
+static void
+step_begin(void *arg)
+{
+	Run *run = arg;
+	ObservJobState state;
+
+	observ_gate(run->gate);
+	if (run->gate->gate != OBSERV_GATE_OPEN)
+		return;
+	observ_as_owner_begin();
+	observ_job_runs_read(run->slot->job, &state);
+	run->slot->disabled = state.disabled;
+	if (!state.disabled)
+		observ_job_runs_begin(run->slot->job);
+}
+
+/* The first row of the SPI result as "name=value, name=value". */
+static char *
+describe_result(void)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (SPI_processed > 0 && SPI_tuptable != NULL)
+		for (int i = 1; i <= SPI_tuptable->tupdesc->natts && text.len < RESULT_LENGTH; i++) {
+			char *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i);
+
+			appendStringInfo(&text, "%s%s=%s", text.len > 0 ? ", " : "", SPI_fname(SPI_tuptable->tupdesc, i),
+							 value ? value : "");
+		}
+	return text.data;
+}
+
+static void
+step_run(void *arg)
+{
+	Run *run = arg;
+	char *result;
+	int rc;
+
+	observ_gate(run->gate);
+	if (run->gate->gate != OBSERV_GATE_OPEN)
+		return;
+	/* Not ended by observ_as_owner_end(): deferred triggers are to run as the owner too. */
+	observ_as_owner_begin();
+	if (observ_job_statement_timeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, observ_job_statement_timeout);
+	SPI_connect();
+	rc = SPI_execute(run->slot->job->command, false, 1);
+	if (rc != SPI_OK_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("a job ended as %s", SPI_result_code_string(rc))));
+	result = describe_result();
+	run->slot->retry_at = 0;
+	observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
+	SPI_finish();
+}
+
+static void
+step_failed(void *arg)
+{
+	Run *run = arg;
+
+	observ_gate(run->gate);
+	if (run->gate->gate != OBSERV_GATE_OPEN)
+		return;
+	observ_as_owner_begin();
+	observ_job_runs_failure(run->slot->job, run->error, run->soft, run->next_run);
+}
+
+/* ---- what comes of a run */
+
+static void
+note_success(ObservJobSlot *slot)
+{
+	if (slot->failures > 0)
+		ereport(LOG, (errmsg("job \"%s\" of observ works again after %d failures", slot->job->name, slot->failures)));
+	slot->failures = 0;
+	slot->retries = 0;
+	observ_log_state_changes(&slot->said, NULL);
+}
+
+/* Conflicts with other sessions, and cancels by hand or for DROP EXTENSION: nothing is wrong with the job. */
+static bool
+is_soft(const ErrorData *error, int64 elapsed)
+{
+	switch (error->sqlerrcode) {
+	case ERRCODE_T_R_DEADLOCK_DETECTED:
+	case ERRCODE_T_R_SERIALIZATION_FAILURE:
+	case ERRCODE_LOCK_NOT_AVAILABLE:
+		return true;
+	case ERRCODE_QUERY_CANCELED:
+		return observ_job_statement_timeout == 0 || elapsed < observ_job_statement_timeout;
+	default:
+		return false;
+	}
+}
+
+static void
+log_failure(ObservJobSlot *slot, const ErrorData *error)
+{
+	if (!observ_log_state_changes(&slot->said, unpack_sql_state(error->sqlerrcode)))
+		return;
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("job \"%s\" of observ failed in database \"%s\": %s", slot->job->name,
+							 MyBgworkerEntry->bgw_name + strlen(MyBgworkerEntry->bgw_type) + 1, error->message),
+					  error->detail ? errdetail_internal("%s", error->detail) : 0,
+					  errhint("It is tried again with growing pauses; see SELECT * FROM observ.job_status."),
+					  error->context ? errcontext("%s", error->context) : 0));
+}
+
+static void
+note_failure(Run *run, int64 started)
+{
+	ObservJobSlot *slot = run->slot;
+	int64 now = observ_monotonic_ms();
+	ErrorData *second;
+
+	run->soft = is_soft(run->error, now - started);
+	if (run->soft)
+		slot->retry_at = now + observ_backoff_ms(++slot->retries, RETRY_LIMIT_MS);
+	else
+		slot->retry_at = now + observ_backoff_ms(++slot->failures, FAILURE_LIMIT_MS);
+	run->next_run = due_timestamp(slot);
+	second = observ_in_transaction(step_failed, run);
+	if (second != NULL)
+		log_failure(slot, second);
+	else if (run->gate->gate == OBSERV_GATE_OPEN && !run->soft)
+		log_failure(slot, run->error);
+}
+
+void
+observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
+{
+	Run run = {.slot = slot, .gate = gate};
+	int64 started = observ_monotonic_ms();
+
+	pgstat_report_activity(STATE_RUNNING, slot->job->command);
+	debug_query_string = slot->job->command;
+	gate->gate = OBSERV_GATE_BUSY;
+	run.error = observ_in_transaction(step_begin, &run);
+	if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN && !slot->disabled) {
+		marked = slot->job;
+		slot->last_start = started;
+		run.error = observ_in_transaction(step_run, &run);
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN)
+			note_success(slot);
+	}
+	if (run.error != NULL)
+		note_failure(&run, started);
+	marked = NULL;
+	debug_query_string = NULL;
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+observ_job_on_exit(int code, Datum arg)
+{
+	ObservGateResult gate;
+
+	if (marked == NULL)
+		return;
+	/* As RemoveTempRelationsCallback() does: interrupts are held off now, so nothing here may wait. */
+	disable_all_timeouts(false);
+	AbortOutOfAnyTransaction();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	observ_gate(&gate);
+	if (gate.gate == OBSERV_GATE_OPEN) {
+		observ_as_owner_begin();
+		observ_job_runs_interrupted(marked);
+	}
+	marked = NULL;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}

@@ -1,0 +1,18 @@
+/* The jobs of observ: what is done by itself, how often, by which SQL. */
+#ifndef OBSERV_BGWORKER_JOBS_H
+#define OBSERV_BGWORKER_JOBS_H
+
+typedef struct ObservJob {
+	const char *name;			   /* key in observ.job_runs */
+	const char *period_parameter;  /* GUC with the period */
+	const int *period;			   /* its value in seconds, 0: off */
+	const char *command;		   /* takes the time as its argument, returns one row that says what it did */
+} ObservJob;
+
+extern const ObservJob observ_jobs[];
+extern const int observ_job_count;
+
+/* Index of the job of that name, -1 when there is none. */
+extern int observ_job_by_name(const char *name);
+
+#endif

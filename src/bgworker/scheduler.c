@@ -1,0 +1,202 @@
+/*
+ * The scheduler: one process in each armed database that runs the jobs of observ when they are due.
+ * What does not belong here: what jobs do (SQL functions, src/ext), how one is run and recorded (job_run.c).
+ *
+ * Between jobs it has no transaction, no lock and no snapshot. Periods are measured by a clock that nobody can set.
+ */
+#include "postgres.h"
+
+#include "bgworker/job_run.h"
+#include "bgworker/worker.h"
+#include "ext/compat.h"
+#include "ext/gucs.h"
+#include "ext/processes.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#define RECHECK_MS 60000					/* of a closed gate, when nobody wakes us */
+#define BUSY_MS	   500						/* of an extension that is being dropped */
+#define RECYCLE_MS INT64CONST(24 * 3600000) /* caches of a backend only grow: start anew once a day */
+
+typedef struct Scheduler {
+	ObservJobSlot *slots;
+	ObservGateResult gate;
+	Oid loaded_for; /* the extension whose observ.job_runs the slots were filled from */
+	int64 check_gate_at;
+	ObservLogState said;
+} Scheduler;
+
+extern PGDLLEXPORT void observ_scheduler_main(Datum main_arg);
+
+/* Settings that a role, a database or the configuration may have, and that jobs must not have. */
+static const char *const pinned_settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_deferrable", "off"},
+	{"session_replication_role", "origin"},
+	{"row_security", "on"},
+	{"statement_timeout", "0"}, /* armed for each job instead */
+	{"idle_in_transaction_session_timeout", "0"},
+	{"idle_session_timeout", "0"},
+	{"synchronous_commit", "local"}, /* a standby that is away must not stop monitoring */
+	{"check_function_bodies", "on"},
+	{"DateStyle", "ISO, YMD"},
+	{"IntervalStyle", "postgres"},
+	{"TimeZone", "UTC"},
+	{"extra_float_digits", "1"},
+};
+
+static void
+pin_settings(void)
+{
+	char lock_timeout[32];
+
+	for (size_t i = 0; i < lengthof(pinned_settings); i++)
+		SetConfigOption(pinned_settings[i][0], pinned_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	snprintf(lock_timeout, sizeof(lock_timeout), "%d", observ_job_lock_timeout);
+	SetConfigOption("lock_timeout", lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static const char *
+database_name(void)
+{
+	return MyBgworkerEntry->bgw_name + strlen(OBSERV_SCHEDULER) + 1;
+}
+
+/* Says once what the gate is now, and when to look at it again. */
+static void
+note_gate(Scheduler *s)
+{
+	const ObservGateResult *gate = &s->gate;
+
+	s->check_gate_at = observ_monotonic_ms() + (gate->gate == OBSERV_GATE_BUSY ? BUSY_MS : RECHECK_MS);
+	if (gate->gate == OBSERV_GATE_OPEN && observ_log_state_changes(&s->said, "open"))
+		ereport(LOG, (errmsg("observ works in database \"%s\"", database_name())));
+	if ((gate->gate == OBSERV_GATE_CLOSED || gate->gate == OBSERV_GATE_DISARMED) &&
+		observ_log_state_changes(&s->said, gate->reason))
+		ereport(LOG, (errmsg("observ idles in database \"%s\": %s", database_name(), gate->reason),
+					  errhint("%s", gate->hint)));
+	/* The launcher starts another when it is armed again. Staying would cost a worker slot, which its scanner may need. */
+	if (gate->gate == OBSERV_GATE_DISARMED && observ_databases[0] == '\0')
+		proc_exit(0);
+}
+
+/* Looks at the gate, and at how the jobs stand when it is open. */
+static void
+look(void *arg)
+{
+	Scheduler *s = arg;
+
+	observ_gate(&s->gate);
+	if (s->gate.gate == OBSERV_GATE_OPEN)
+		observ_job_load(s->slots, s->loaded_for != s->gate.extension);
+}
+
+static void
+look_at_gate(Scheduler *s)
+{
+	ErrorData *error;
+
+	s->gate.gate = OBSERV_GATE_BUSY;
+	error = observ_in_transaction(look, s);
+	if (error == NULL && s->gate.gate == OBSERV_GATE_OPEN)
+		s->loaded_for = s->gate.extension;
+	if (error != NULL) {
+		s->gate.gate = OBSERV_GATE_CLOSED;
+		strlcpy(s->gate.reason, error->message, sizeof(s->gate.reason));
+		strlcpy(s->gate.hint, error->hint ? error->hint : "observ looks again every minute.", sizeof(s->gate.hint));
+	}
+	note_gate(s);
+}
+
+/* The job that is due first. */
+static ObservJobSlot *
+first_due(Scheduler *s)
+{
+	ObservJobSlot *first = &s->slots[0];
+
+	for (int i = 1; i < observ_job_count; i++)
+		if (observ_job_due(&s->slots[i]) < observ_job_due(first))
+			first = &s->slots[i];
+	return first;
+}
+
+/* Whether observ.reset_job() could change anything for a job. */
+static bool
+any_trouble(const Scheduler *s)
+{
+	for (int i = 0; i < observ_job_count; i++)
+		if (s->slots[i].disabled || s->slots[i].failures > 0)
+			return true;
+	return false;
+}
+
+/* Two launchers can have started one each (see launcher.c): the older stays. */
+static bool
+is_doubled(void)
+{
+	ObservProcess *schedulers;
+	int count = observ_list_processes(OBSERV_SCHEDULER, &schedulers);
+
+	for (int i = 0; i < count; i++)
+		if (schedulers[i].database == MyDatabaseId && schedulers[i].pid < MyProcPid)
+			return true;
+	return false;
+}
+
+static void
+run_or_wait(Scheduler *s)
+{
+	ObservJobSlot *slot = first_due(s);
+	int64 due = observ_job_due(slot);
+
+	if (s->gate.gate != OBSERV_GATE_OPEN)
+		due = s->check_gate_at;
+	if (observ_monotonic_ms() < due) {
+		/* A latch that is set is all that observ.resume() and observ.reset_job() tell us. */
+		if (observ_worker_wait(due) && (s->gate.gate != OBSERV_GATE_OPEN || any_trouble(s)))
+			look_at_gate(s);
+	} else if (s->gate.gate != OBSERV_GATE_OPEN)
+		look_at_gate(s);
+	else {
+		observ_job_run(slot, &s->gate);
+		if (s->gate.gate == OBSERV_GATE_OPEN && s->gate.extension != s->loaded_for)
+			look_at_gate(s);
+		note_gate(s);
+		/* Interrupts and a changed configuration are answered between jobs that are all due. */
+		observ_worker_wait(0);
+	}
+}
+
+void
+observ_scheduler_main(Datum main_arg)
+{
+	Scheduler *s = MemoryContextAllocZero(TopMemoryContext, sizeof(Scheduler));
+	MemoryContext turn_context = AllocSetContextCreate(TopMemoryContext, "observ scheduler turn", ALLOCSET_DEFAULT_SIZES);
+	int64 started = observ_monotonic_ms();
+	Oid role;
+
+	observ_worker_init();
+	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), role, 0);
+	before_shmem_exit(observ_job_on_exit, 0);
+	pin_settings();
+	s->slots = MemoryContextAllocZero(TopMemoryContext, sizeof(ObservJobSlot) * observ_job_count);
+	for (int i = 0; i < observ_job_count; i++)
+		s->slots[i].job = &observ_jobs[i];
+	pgstat_report_activity(STATE_IDLE, NULL);
+	s->gate.gate = OBSERV_GATE_CLOSED;
+	for (;;) {
+		MemoryContextReset(turn_context);
+		MemoryContextSwitchTo(turn_context);
+		if (observ_worker_was_poked() || is_doubled() || observ_monotonic_ms() - started > RECYCLE_MS)
+			proc_exit(0);
+		if (observ_worker_config_changed())
+			pin_settings();
+		run_or_wait(s);
+	}
+}
