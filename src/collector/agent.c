@@ -234,7 +234,7 @@ agent_run(const struct options *options, struct config *config)
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
 	if (writer_pending(&a->writer) > 0)
-		log_line(LOG_LEVEL_WARNING, "%d rows were not delivered and are lost", writer_pending(&a->writer));
+		log_line(LOG_LEVEL_WARNING, "not delivered, and lost: %d rows", writer_pending(&a->writer));
 	log_line(LOG_LEVEL_INFO, "ended");
 	return a->exit_code;
 }
