@@ -84,6 +84,11 @@ reload(struct agent *a, int64_t now_ms)
 	} else {
 		bool other_url = strcmp(fresh.postgres_url, a->config.postgres_url) != 0;
 		struct config old = a->config;
+		if (!other_url) {
+			/* A connection that is being made goes on with the string that it began with. */
+			old.postgres_url = fresh.postgres_url;
+			fresh.postgres_url = a->config.postgres_url;
+		}
 		a->config = fresh;
 		a->writer.interval_s = fresh.interval_s;
 		a->sampler.max_gap_us = interval_ms(a) * 1000 * GAP_INTERVALS;
@@ -235,6 +240,7 @@ agent_run(const struct options *options, struct config *config)
 	loop(a, signal_fd);
 	if (writer_pending(&a->writer) > 0)
 		log_line(LOG_LEVEL_WARNING, "not delivered, and lost: %d rows", writer_pending(&a->writer));
+	writer_close(&a->writer);
 	log_line(LOG_LEVEL_INFO, "ended");
 	return a->exit_code;
 }

@@ -485,3 +485,12 @@ writer_finished(const struct writer *w)
 {
 	return w->last_chance && (writer_pending(w) == 0 || w->gave_up);
 }
+
+void
+writer_close(struct writer *w)
+{
+	if (w->state == WRITER_IDLE)
+		PQfinish(w->conn);
+	w->conn = NULL;
+	w->state = WRITER_DOWN;
+}
