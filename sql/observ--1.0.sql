@@ -164,7 +164,7 @@ COMMENT ON COLUMN observ.vps_metrics.conntrack_percent IS 'connection tracking e
 COMMENT ON COLUMN observ.vps_metrics.oom_kills IS 'processes killed for lack of memory since the previous row';
 COMMENT ON COLUMN observ.vps_metrics.uptime_seconds IS 'seconds since boot';
 COMMENT ON COLUMN observ.vps_metrics.clock_offset_ms IS 'agent''s clock minus the database''s clock';
-COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'time that the rates of the row cover';
+COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'sampling interval of the agent: its next row is due after it';
 COMMENT ON COLUMN observ.vps_metrics.received_at IS 'when the row arrived, by the database''s clock';
 
 CREATE TABLE observ.health_checks (
@@ -300,6 +300,11 @@ CREATE FUNCTION observ.version() RETURNS text
 	LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_version';
 COMMENT ON FUNCTION observ.version() IS 'Version of the observ library that this session has loaded';
+
+CREATE FUNCTION observ.layout_version() RETURNS integer
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT version FROM observ.layout_version $$;
+COMMENT ON FUNCTION observ.layout_version() IS 'Layout number of the tables in this database';
 
 -- ---- ingest
 CREATE FUNCTION observ.begin_batch(
@@ -526,16 +531,17 @@ REVOKE ALL ON ALL TABLES IN SCHEMA observ, observ_data FROM PUBLIC;
 REVOKE ALL ON TYPE observ.severity FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA observ TO observ_owner, observ_reader, observ_writer, observ_agent;
-GRANT USAGE ON SCHEMA observ_data TO observ_agent, observ_writer;
 GRANT USAGE, CREATE ON SCHEMA observ_data TO observ_owner;
 GRANT USAGE ON TYPE observ.severity TO observ_owner, observ_reader, observ_writer, observ_agent;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA observ TO observ_reader;
-GRANT EXECUTE ON FUNCTION observ.version(), observ.fleet_summary(timestamptz), observ.status() TO observ_reader;
+GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.fleet_summary(timestamptz), observ.status()
+	TO observ_reader;
 
 GRANT EXECUTE ON FUNCTION observ.version(),
-	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint),
-	observ_data._vps_of(name) TO observ_writer, observ_agent;
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) TO observ_writer, observ_agent;
+-- For the policies only: without USAGE on the schema an agent can't call it by name, and so can't ask for the VPSs of other roles.
+GRANT EXECUTE ON FUNCTION observ_data._vps_of(name) TO observ_agent;
 GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;
 -- An agent can't set id or received_at: both are the database's word.
 GRANT INSERT ("timestamp", vps_name, app_name, cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m,

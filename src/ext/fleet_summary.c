@@ -43,11 +43,12 @@ load_special(void)
 	uint64 n;
 
 	SPI_connect();
-	n = observ_spi(SPI_OK_SELECT,
-				   "SELECT vps_name, coalesce((extract(epoch FROM expected_interval) * 1000000)::int8, 0), "
-				   "status = 'retired' "
-				   "FROM observ.vps WHERE expected_interval IS NOT NULL OR status <> 'active'",
-				   0, NULL, NULL, NULL);
+	n = observ_spi(
+		SPI_OK_SELECT,
+		"SELECT vps_name, coalesce((least(extract(epoch FROM expected_interval), 1e11) * 1000000)::int8, 0), "
+		"status = 'retired' "
+		"FROM observ.vps WHERE expected_interval IS NOT NULL OR status <> 'active'",
+		0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
 		MemoryContext spi = MemoryContextSwitchTo(context);
@@ -173,7 +174,7 @@ observ_fleet_summary(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (rsinfo->setDesc->natts > MAX_COLUMNS)
 		elog(ERROR, "observ.fleet_summary() has more than %d columns", MAX_COLUMNS);
-	rel = table_open(get_relname_relid("fleet_summary", get_namespace_oid("observ", false)), AccessShareLock);
+	rel = table_open(observ_relid("fleet_summary"), AccessShareLock);
 	emit_rows(rel, rsinfo, at);
 	table_close(rel, AccessShareLock);
 	return (Datum) 0;
