@@ -16,7 +16,7 @@ agent for this machine, and shows the fleet summary. Running it again changes no
   --status     what runs, and the fleet summary (exit code 3 when something does not run)
   --logs       the latest lines of the server's and the agent's log
   --stop       stop the agent and the server; all data stays
-  --restart    stop, build and install again (after git pull), start
+  --restart    build and install again (after git pull), then stop and start
   --uninstall  stop, remove the programs; says how to delete the data, which stays
 
 environment:
