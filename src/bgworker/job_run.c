@@ -139,6 +139,15 @@ observ_job_load(ObservJobSlot *slots, bool after_start)
 	}
 }
 
+void
+observ_job_reschedule(const ObservJobSlot *slots)
+{
+	observ_as_owner_begin();
+	for (int i = 0; i < observ_job_count; i++)
+		if (slots[i].last_start != 0 && observ_job_due(&slots[i]) != OBSERV_NEVER)
+			observ_job_runs_reschedule(slots[i].job, due_timestamp(&slots[i]));
+}
+
 /* ---- the steps, each in a transaction of its own */
 
 static void
