@@ -17,8 +17,8 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#define RECHECK_MS 60000					/* of a closed gate, when nobody wakes us */
-#define BUSY_MS	   500						/* of an extension that is being dropped */
+#define RECHECK_MS 60000                    /* of a closed gate, when nobody wakes us */
+#define BUSY_MS    500                      /* of an extension that is being dropped */
 #define RECYCLE_MS INT64CONST(24 * 3600000) /* caches of a backend only grow: start anew once a day */
 
 typedef struct Scheduler {
@@ -108,7 +108,8 @@ look_at_gate(Scheduler *s)
 	if (error != NULL) {
 		s->gate.gate = OBSERV_GATE_CLOSED;
 		strlcpy(s->gate.reason, error->message, sizeof(s->gate.reason));
-		strlcpy(s->gate.hint, error->hint ? error->hint : "observ looks again every minute.", sizeof(s->gate.hint));
+		strlcpy(s->gate.hint, error->hint ? error->hint : "observ looks again every minute.",
+				sizeof(s->gate.hint));
 	}
 	note_gate(s);
 }
@@ -198,7 +199,8 @@ void
 observ_scheduler_main(Datum main_arg)
 {
 	Scheduler *s = MemoryContextAllocZero(TopMemoryContext, sizeof(Scheduler));
-	MemoryContext turn_context = AllocSetContextCreate(TopMemoryContext, "observ scheduler turn", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext turn_context =
+		AllocSetContextCreate(TopMemoryContext, "observ scheduler turn", ALLOCSET_DEFAULT_SIZES);
 	int64 started = observ_monotonic_ms();
 	Oid role;
 
