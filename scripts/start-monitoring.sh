@@ -79,10 +79,12 @@ build() {
 		fail "observ could not be installed" "read the lines above; the whole log: $LOG"
 }
 
-# A row of this run: what an earlier run left behind is not news.
+# A measurement received after $since: what an earlier run left behind is not news.
+since="now() - interval '1 minute'"
+
 has_fresh_row() {
 	[ "$(sql "$DATABASE" "SELECT count(*) FROM observ.fleet_summary() WHERE vps_name = '${VPS_NAME//\'/\'\'}'
-		AND app_name = '${APP_NAME//\'/\'\'}' AND cpu_percent IS NOT NULL AND last_seen > now() - interval '30 s'" 2>>"$LOG")" = 1 ]
+		AND app_name = '${APP_NAME//\'/\'\'}' AND cpu_percent IS NOT NULL AND last_seen > $since" 2>>"$LOG")" = 1 ]
 }
 
 wait_for_first_row() {
@@ -94,7 +96,8 @@ wait_for_first_row() {
 			fail "obs-agent has ended" "read the lines above; the whole log: $OBSERV_HOME/agent.log"
 		fi
 		if [ $SECONDS -ge $deadline ]; then
-			tail -n 15 "$OBSERV_HOME/agent.log" "$LOG" >&2
+			tail -n 15 "$OBSERV_HOME/agent.log" >&2
+			sql "$DATABASE" "SELECT 'observ.status(): ' || concat_ws('; ', state, reason, hint) FROM observ.status()" >&2
 			fail "no measurement arrived within 60 s" "read the lines above, and: $0 --logs"
 		fi
 		sleep 0.5
@@ -157,6 +160,7 @@ start() {
 		cluster_prepare_database
 		agent_enroll
 		agent_configure
+		agent_pid >/dev/null || since="'$(sql "$DATABASE" "SELECT clock_timestamp()")'"
 		agent_start
 	fi
 	wait_for_first_row

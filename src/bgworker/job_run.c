@@ -127,9 +127,10 @@ observ_job_load(ObservJobSlot *slots, bool after_start)
 									: 0));
 		}
 		bad = Max(state.consecutive_failures, state.consecutive_crashes);
-		slot->disabled = state.disabled;
-		if (after_start)
+		/* A row that was reset runs at once, as after a start. */
+		if (after_start || (bad == 0 && (slot->failures > 0 || slot->disabled)))
 			slot->last_start = 0;
+		slot->disabled = state.disabled;
 		if (bad == 0)
 			slot->retry_at = 0;
 		else if (after_start)

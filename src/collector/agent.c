@@ -1,3 +1,4 @@
+/* agent.c: The loop: three descriptors (signals, helper, database), the next deadline, and what is due. */
 #include "collector/agent.h"
 
 #include <errno.h>
@@ -76,8 +77,7 @@ reload(struct agent *a, int64_t now_ms)
 	struct strbuf errors = STRBUF_INIT;
 
 	if (!config_load(a->options->config, a->options->app_name, &fresh, &errors)) {
-		for (char *line = strtok(errors.data, "\n"); line; line = strtok(NULL, "\n"))
-			log_line(LOG_LEVEL_ERROR, "%s", line);
+		log_lines(LOG_LEVEL_ERROR, errors.data);
 		log_line(LOG_LEVEL_ERROR, "the configuration has errors: the one before stays in force");
 		config_free(&fresh);
 		writer_retry_now(&a->writer, NULL, now_ms);

@@ -1,3 +1,4 @@
+/* writer.c: States and steps of the conversation with the database. See writer.h for what belongs here. */
 #include "collector/writer.h"
 
 #include <poll.h>
@@ -34,8 +35,7 @@ report(struct writer *w, struct sqlstate_advice advice, int64_t now_ms)
 	bool slow = advice.remedy == REMEDY_OPERATOR;
 	const char *hint = w->hint[0] ? w->hint : advice.hint ? advice.hint : "";
 
-	problem_occurred(&w->problem, slow ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, now_ms,
-					 w->sqlstate[0] ? w->sqlstate : w->message,
+	problem_occurred(&w->problem, slow ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, now_ms, w->message,
 					 "the database does not take rows, they are kept: %s%s%s%s%s%s%s%s; trying again %s",
 					 advice.problem ? advice.problem : "", advice.problem ? ": " : "", w->message,
 					 w->sqlstate[0] ? " (SQLSTATE " : "", w->sqlstate, w->sqlstate[0] ? ")" : "",

@@ -1,3 +1,4 @@
+/* sqlstate.c: A table of SQLSTATEs. See sqlstate.h for what belongs here. */
 #include "core/sqlstate.h"
 
 #include <stddef.h>

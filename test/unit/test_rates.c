@@ -1,3 +1,4 @@
+/* test_rates.c: rates.h: formulas, resets, wraps, gaps. Expectations are computed by hand. */
 #include "unit.h"
 
 #include "core/rates.h"

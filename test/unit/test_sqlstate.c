@@ -1,3 +1,4 @@
+/* test_sqlstate.c: sqlstate.h: which error is retried, told, or put aside. */
 #include "unit.h"
 
 #include "core/sqlstate.h"

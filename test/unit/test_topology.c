@@ -1,5 +1,7 @@
+/* test_topology.c: topology.h: bonds, bridges, containers, LVM, RAID: nothing counts twice. */
 #include "unit.h"
 
+#include "common/strbuf.h"
 #include "core/procfs.h"
 #include "core/topology.h"
 
@@ -81,19 +83,19 @@ disks_by_name_where_sysfs_is_silent(void **state)
 static void
 too_many_are_not_silently_fewer(void **state)
 {
-	char *scan = malloc(100000), *at = scan;
+	struct strbuf scan = STRBUF_INIT;
 
 	for (int i = 0; i <= MAX_NICS; i++)
-		at += sprintf(at, "net p%d %d 1000 d\n", i, i + 1);
-	choose(scan, "");
+		strbuf_printf(&scan, "net p%d %d 1000 d\n", i, i + 1);
+	choose(scan.data, "");
 	assert_true(t.too_many);
 	assert_int_equal(t.nics, MAX_NICS);
-	at = scan;
+	strbuf_reset(&scan);
 	for (int i = 0; i <= MAX_DISKS; i++)
-		at += sprintf(at, "block sd%d -\n", i);
-	choose(scan, "");
+		strbuf_printf(&scan, "block sd%d -\n", i);
+	choose(scan.data, "");
 	assert_true(t.too_many);
-	free(scan);
+	strbuf_free(&scan);
 }
 
 static void
