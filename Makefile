@@ -136,6 +136,9 @@ fuzz: build/fuzz/fuzz_procfs build/fuzz/fuzz_config
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
 
+kill-storm:
+	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
+
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)
 
