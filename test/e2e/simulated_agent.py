@@ -4,7 +4,7 @@
     simulated_agent.py CONNINFO AGENT_ID VPS_NAME BASE_EPOCH ACK_FILE
 
 Batch n carries rows (n - 1) * ROWS ... n * ROWS - 1, so an agent that was killed knows from the greeting's last_seq what comes next,
-and so does the test. The number of each batch goes to ACK_FILE once its COMMIT was answered, or the database said that it had been
+and so does the test. An agent whose connection broke sends the same batch again, not knowing whether it was applied. The number of each batch goes to ACK_FILE once its COMMIT was answered, or the database said that it had been
 applied before. Runs until it is killed; a server that is away is tried again.
 """
 
@@ -33,23 +33,25 @@ def send(conn, who, seq):
             conn.execute(LOGS, {**who, "numbers": numbers})
 
 
-def talk(conninfo, who, acknowledge):
-    """Greets, then sends batch after batch until the connection breaks."""
+def talk(conninfo, who, pending, acknowledge):
+    """Sends batch after batch until the connection breaks; the one that is under way stays in pending and is sent again next time."""
     with psycopg.connect(conninfo, autocommit=True, connect_timeout=5) as conn:
-        _, last_seq = conn.execute(BEGIN, {**who, "seq": 0}).fetchone()
-        seq = last_seq
+        if not pending:
+            _, last_seq = conn.execute(BEGIN, {**who, "seq": 0}).fetchone()
+            pending.append(last_seq + 1)
         while True:
-            seq += 1
-            send(conn, who, seq)
-            acknowledge(seq)
+            send(conn, who, pending[0])
+            acknowledge(pending[0])
+            pending[0] += 1
 
 
 def main():
     conninfo, agent, vps, base, ack_file = sys.argv[1:]
+    pending = []
     with open(ack_file, "ab", buffering=0) as acks:
         while True:
             try:
-                talk(conninfo, {"agent": agent, "vps": vps, "base": float(base)}, lambda seq: acks.write(b"%d\n" % seq))
+                talk(conninfo, {"agent": agent, "vps": vps, "base": float(base)}, pending, lambda seq: acks.write(b"%d\n" % seq))
             except psycopg.OperationalError as error:
                 print(error, file=sys.stderr, flush=True)
                 if os.getppid() == 1:
