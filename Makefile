@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench
+#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -74,7 +74,9 @@ PYTHON ?= /usr/bin/python3
 PRIVATE_PG = $(or $(OBSERV_PG_PREFIX),$(CURDIR)/build/pg)
 PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
-.PHONY: check unit e2e bench lint fmt check-asan result-directories
+FUZZ_SECONDS ?= 20
+
+.PHONY: check unit fuzz e2e kill-storm bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -119,8 +121,23 @@ build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 unit: $(UNIT_PROGRAMS)
 	@failed=0; for program in $(UNIT_PROGRAMS); do echo "# $$program"; $$program || failed=1; done; exit $$failed
 
+# libFuzzer on everything that reads what others wrote; finds are kept in build/fuzz.
+FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
+build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
+build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
+build/fuzz/%:
+	@mkdir -p $@.corpus
+	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
+
+fuzz: build/fuzz/fuzz_procfs build/fuzz/fuzz_config
+	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
+
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
+
+kill-storm:
+	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
 
 # The client half of the benchmarks; its encoder and the list of columns are the agent's own.
 LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # make check-asan: builds everything with AddressSanitizer and UndefinedBehaviorSanitizer in build/asan, then runs the unit
-# tests, the regress and isolation lists and the e2e tests named in $OBSERV_ASAN_E2E (default: those of the agent) on it.
+# tests, the regress and isolation lists and the e2e tests in $OBSERV_ASAN_E2E (a glob; default: those of the agent) on it.
 # What does not belong here: how tests are run without sanitizers (Makefile, run-tests.sh).
 set -euo pipefail
 
@@ -30,23 +30,27 @@ rc=0
 step "unit tests"
 logged "$log/unit" "running unit tests" "${run_make[@]}" unit || rc=1
 
-# PostgreSQL itself is not instrumented, so the run-time library must be there before it starts. Its exit-time leaks are by
-# design. A finding aborts the process: exit code 1 would look like an ordinary FATAL.
-libasan=$(gcc -print-file-name=libasan.so)
-export OBSERV_SERVER_ENV="LD_PRELOAD=$libasan \
-ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:disable_coredump=1 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
+# PostgreSQL itself is not instrumented, and does not start with libasan preloaded (bindtextdomain() then waits for ever for
+# a lock of its own; Debian 12). So the run-time library comes with observ.so: accesses to stack and globals are checked, those
+# to the server's own heap are not. A finding aborts the process: exit code 1 would look like an ordinary FATAL.
+gcc -Wall -Werror -O1 -shared -fPIC -o "$work/asan_longjmp.so" "$here/scripts/lib/asan_longjmp.c"
+export OBSERV_SERVER_ENV="LD_PRELOAD=$work/asan_longjmp.so \
+ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0:abort_on_error=1:disable_coredump=1 \
+UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
 step "regress and isolation"
 rm -f "$here/build/server.log" "$work/src/build/server.log"
-logged "$log/regress" "running regress and isolation" "$work/src/scripts/with-server.sh" "$pg_config" \
+logged "$log/regress" "running regress and isolation" timeout -k 10 900 "$work/src/scripts/with-server.sh" "$pg_config" \
 	shared_preload_libraries=observ -- make -C "$work/src" with_llvm=no PG_CONFIG="$pg_config" installcheck || rc=1
 if grep -nE 'AddressSanitizer|runtime error:' "$work/src/build/server.log"; then
 	rc=1
 fi
 
-step "e2e: ${OBSERV_ASAN_E2E:-agent}"
-export OBSERV_PREBUILT=1 OBSERV_PG_PREFIX=$work/pg
-logged "$log/e2e" "running e2e" env -C "$work/src" /usr/bin/python3 -m pytest -q -p no:cacheprovider test/e2e \
-	-k "${OBSERV_ASAN_E2E:-agent}" || rc=$(($? == 5 ? rc : 1))
+mapfile -t files < <(cd "$work/src" && compgen -G "${OBSERV_ASAN_E2E:-test/e2e/test_agent*.py}")
+if [ ${#files[@]} -gt 0 ]; then
+	step "e2e: ${files[*]}"
+	logged "$log/e2e" "running e2e" env -C "$work/src" OBSERV_PREBUILT=1 OBSERV_PG_PREFIX="$work/pg" \
+		timeout -k 10 1200 /usr/bin/python3 -m pytest -q -p no:cacheprovider "${files[@]}" || rc=1
+fi
 if [ $rc -eq 0 ]; then
 	step "no findings"
 else

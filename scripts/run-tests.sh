@@ -34,7 +34,7 @@ run_lint() {
 }
 
 run_unit() {
-	timeout --kill-after=10 300 make -C "$work" -k unit
+	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -k unit
 }
 
 # One server each: a crash in one suite does not take the other along.
@@ -57,8 +57,12 @@ count_lint() {
 	[ "$1" = 0 ] && echo 1 0 || echo 0 1
 }
 
+# A program that crashed has no summary; it counts as one failure.
 count_unit() {
-	echo "$(count_matches "$2" '^\[ +OK +\] ')" "$(count_matches "$2" '^\[  (FAILED|ERROR)   ?\] [A-Za-z_]\w*$')"
+	local crashed
+	crashed=$(($(count_matches "$2" '^# build/unit/') - $(count_matches "$2" '^\[=+\] [0-9]+ test\(s\) run')))
+	echo "$(sum_numbers "$2" 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p')" \
+		"$(($(sum_numbers "$2" 's/^\[  FAILED  \] ([0-9]+) test.*/\1/p') + crashed))"
 }
 
 count_regress() {
@@ -126,8 +130,8 @@ prepare() {
 	step "building"
 	pg_config=$("$work/scripts/pg-prefix.sh" "$work/build/pg")
 	export OBSERV_PG_PREFIX=$work/build/pg
-	logged "$logs/build.log" building make -C "$work" -j"$(nproc)" PG_CONFIG="$pg_config" all &&
-		logged "$logs/build.log" installing make -C "$work" PG_CONFIG="$pg_config" install
+	logged "$logs/build.log" building make -s -C "$work" -j"$(nproc)" PG_CONFIG="$pg_config" all &&
+		logged "$logs/build.log" installing make -s -C "$work" PG_CONFIG="$pg_config" install
 }
 
 main() {

@@ -7,8 +7,7 @@
 agent_pid() {
 	local pid
 	pid=$(cat "$OBSERV_HOME/agent.pid" 2>/dev/null) || return 1
-	[ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "obs-agent --config $OBSERV_HOME/config.yml" ||
-		return 1
+	{ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "obs-agent --config $OBSERV_HOME/config.yml" || return 1
 	echo "$pid"
 }
 
@@ -50,11 +49,13 @@ agent_start() {
 	! agent_pid >/dev/null || return 0
 	step "starting obs-agent for $VPS_NAME"
 	touch "$OBSERV_HOME/agent.log"
+	install -d -o "$AGENT_USER" -g "$(id -g "$AGENT_USER")" -m 0700 "$OBSERV_HOME/agent"
 	# setpriv and setsid replace themselves, so that $! is the agent.
 	(
 		cd /
 		exec setsid setpriv --reuid="$AGENT_USER" --regid="$(id -g "$AGENT_USER")" --clear-groups \
 			"$(cluster_bindir)/obs-agent" --config "$OBSERV_HOME/config.yml" --app-name "$APP_NAME" --vps-name "$VPS_NAME" \
+			--state-dir "$OBSERV_HOME/agent" \
 			</dev/null >>"$OBSERV_HOME/agent.log" 2>&1 9>&-
 	) &
 	echo $! >"$OBSERV_HOME/agent.pid"

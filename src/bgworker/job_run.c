@@ -130,15 +130,25 @@ observ_job_load(ObservJobSlot *slots, bool after_start)
 					 : 0));
 		}
 		bad = Max(state.consecutive_failures, state.consecutive_crashes);
-		slot->disabled = state.disabled;
-		if (after_start)
+		/* A row that was reset runs at once, as after a start. */
+		if (after_start || (bad == 0 && (slot->failures > 0 || slot->disabled)))
 			slot->last_start = 0;
+		slot->disabled = state.disabled;
 		if (bad == 0)
 			slot->retry_at = 0;
 		else if (after_start)
 			slot->retry_at = observ_monotonic_ms() + observ_backoff_ms(bad, FAILURE_LIMIT_MS);
 		slot->failures = bad;
 	}
+}
+
+void
+observ_job_reschedule(const ObservJobSlot *slots)
+{
+	observ_as_owner_begin();
+	for (int i = 0; i < observ_job_count; i++)
+		if (slots[i].last_start != 0 && observ_job_due(&slots[i]) != OBSERV_NEVER)
+			observ_job_runs_reschedule(slots[i].job, due_timestamp(&slots[i]));
 }
 
 /* ---- the steps, each in a transaction of its own */

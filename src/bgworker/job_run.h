@@ -46,6 +46,9 @@ extern int64 observ_job_due(const ObservJobSlot *slot);
  */
 extern void observ_job_load(ObservJobSlot *slots, bool after_start);
 
+/* Writes down when the jobs are due, after a reload that may have changed their periods. Needs a transaction and an open gate. */
+extern void observ_job_reschedule(const ObservJobSlot *slots);
+
 /*
  * Runs the job once, in transactions of its own, and records what came of it. *gate tells what was found on the way; unless it is
  * open, nothing ran. Errors are recorded, logged once per kind, and backed off.

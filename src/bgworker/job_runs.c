@@ -105,7 +105,7 @@ find_row(Row *row, const ObservJob *job, LockWaitPolicy policy)
 static void
 fill_new(Row *row, const ObservJob *job)
 {
-	for (int i = 0; i < COLUMNS; i++) {
+	for (int i = 0; i < RelationGetNumberOfAttributes(row->rel); i++) {
 		row->values[i] = (Datum) 0;
 		row->nulls[i] = true;
 	}
@@ -119,13 +119,25 @@ fill_new(Row *row, const ObservJob *job)
 	row->nulls[DISABLED] = false;
 }
 
+/* Whether the table begins with our columns; others may follow them. */
+static bool
+has_columns(Relation rel)
+{
+	if (RelationGetNumberOfAttributes(rel) < COLUMNS)
+		return false;
+	for (int i = 0; i < COLUMNS; i++)
+		if (TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			return false;
+	return true;
+}
+
 /* Opens the job's row for change, or a new one. The relation must be open with RowExclusiveLock. */
 static void
 open_row(Row *row, const ObservJob *job, Relation rel, LockWaitPolicy policy)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 
-	if (RelationGetNumberOfAttributes(rel) != COLUMNS || !OidIsValid(RelationGetPrimaryKeyIndex(rel)))
+	if (!has_columns(rel) || !OidIsValid(RelationGetPrimaryKeyIndex(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table observ.job_runs does not have the columns that this library knows"),
@@ -149,8 +161,8 @@ open_row(Row *row, const ObservJob *job, Relation rel, LockWaitPolicy policy)
 	row->exists = find_row(row, job, policy);
 	if (row->exists) {
 		slot_getallattrs(row->found);
-		memcpy(row->values, row->found->tts_values, sizeof(Datum) * COLUMNS);
-		memcpy(row->nulls, row->found->tts_isnull, sizeof(bool) * COLUMNS);
+		memcpy(row->values, row->found->tts_values, sizeof(Datum) * RelationGetNumberOfAttributes(rel));
+		memcpy(row->nulls, row->found->tts_isnull, sizeof(bool) * RelationGetNumberOfAttributes(rel));
 	} else
 		fill_new(row, job);
 }
@@ -309,6 +321,16 @@ observ_job_runs_crash(const ObservJob *job, int limit, TimestampTz next_run)
 		set(&row, DISABLED, BoolGetDatum(true));
 		set_null(&row, NEXT_RUN);
 	}
+	store_row(&row);
+}
+
+void
+observ_job_runs_reschedule(const ObservJob *job, TimestampTz next_run)
+{
+	Row row;
+
+	begin_change(&row, job);
+	set_time(&row, NEXT_RUN, next_run);
 	store_row(&row);
 }
 

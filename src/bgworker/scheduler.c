@@ -114,6 +114,28 @@ look_at_gate(Scheduler *s)
 	note_gate(s);
 }
 
+static void
+reschedule(void *arg)
+{
+	Scheduler *s = arg;
+
+	observ_gate(&s->gate);
+	if (s->gate.gate == OBSERV_GATE_OPEN)
+		observ_job_reschedule(s->slots);
+}
+
+/* The configuration was reloaded. */
+static void
+adopt_settings(Scheduler *s)
+{
+	pin_settings();
+	if (s->gate.gate != OBSERV_GATE_OPEN)
+		s->check_gate_at = 0;
+	/* An error here (a lock, most likely) only leaves a stale next_run until the job has run. */
+	else if (observ_in_transaction(reschedule, s) == NULL)
+		note_gate(s);
+}
+
 /* The job that is due first. */
 static ObservJobSlot *
 first_due(Scheduler *s)
@@ -198,7 +220,7 @@ observ_scheduler_main(Datum main_arg)
 		if (observ_worker_was_poked() || is_doubled() || observ_monotonic_ms() - started > RECYCLE_MS)
 			proc_exit(0);
 		if (observ_worker_config_changed())
-			pin_settings();
+			adopt_settings(s);
 		run_or_wait(s);
 	}
 }

@@ -148,7 +148,8 @@ clear_database(const DatabaseUse *use, bool top_level)
 {
 	Oid database = get_database_oid(use->database, true);
 
-	if (!OidIsValid(database) || database == MyDatabaseId || !permitted(use, database) ||
+	/* A session may copy the database that it is in, and do nothing else of this to it. */
+	if (!OidIsValid(database) || (database == MyDatabaseId && !use->copies) || !permitted(use, database) ||
 		(use->outside_block && IsInTransactionBlock(top_level)))
 		return;
 	database = lock_database(use->database, use->lock);

@@ -1,3 +1,4 @@
+/* config.c: Keys of the monitoring section: one descriptor list and one handler per mapping. See config.h for what belongs here. */
 #include "collector/config.h"
 
 #include <ctype.h>
@@ -428,7 +429,7 @@ config_load(const char *path, const char *app_name, struct config *out, struct s
 {
 	struct reading r = {path, app_name, errors, 0};
 	size_t before = errors->len;
-	struct yaml_item *section = yaml_load_section(path, SECTION, errors);
+	struct yaml_item *section = yaml_tree_load(path, SECTION, errors);
 
 	bool readable = errors->len == before;
 
@@ -444,7 +445,7 @@ config_load(const char *path, const char *app_name, struct config *out, struct s
 	for (int i = 0; i < out->check_count; i++)
 		if (out->checks[i].interval_s == 0)
 			out->checks[i].interval_s = out->interval_s;
-	yaml_free(section);
+	yaml_tree_free(section);
 	return errors->len == before && !errors->failed;
 }
 

@@ -1,3 +1,4 @@
+/* connector.c: Connection string to open connection: look up hosts, hand libpq addresses, poll. See connector.h for what belongs here. */
 #include "collector/connector.h"
 
 #include <ctype.h>

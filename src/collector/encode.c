@@ -1,3 +1,4 @@
+/* encode.c: Rows as text. See encode.h for what belongs here. */
 #include "collector/encode.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* helper.c: The agent's end of the helper's socket. See helper.h for what belongs here. */
 #include "collector/helper.h"
 
 #include <errno.h>

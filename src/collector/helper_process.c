@@ -1,3 +1,4 @@
+/* helper_process.c: The helper's side: what can hang is called here and nowhere else. See helper_process.h for what belongs here. */
 #include "collector/helper_process.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* identity.c: The identity and its file. See identity.h for what belongs here. */
 #include "collector/identity.h"
 
 #include <ctype.h>

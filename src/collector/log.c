@@ -1,3 +1,4 @@
+/* log.c: Lines on standard error. See log.h for what belongs here. */
 #include "collector/log.h"
 
 #include <stdarg.h>
@@ -47,6 +48,15 @@ log_line(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	write_line(level, format, args);
 	va_end(args);
+}
+
+void
+log_lines(enum log_level level, const char *text)
+{
+	struct slice rest = slice_of(text), line;
+
+	while (slice_line(&rest, &line))
+		log_line(level, "%.*s", (int) (line.end - line.p), line.p);
 }
 
 void

@@ -15,6 +15,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO };
 /* Uses sd-daemon(3) priorities where systemd's journal listens. Control characters in the text become '?'. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Each line of the text as a line of its own. */
+void log_lines(enum log_level level, const char *text);
+
 /* A trouble that lasts: each of its faces is said once, counted until all is well, and then the end is said. */
 #define PROBLEM_FACES 8
 struct problem {

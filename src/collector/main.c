@@ -37,14 +37,6 @@ print_config(const struct config *c)
 	return written < 0 ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 }
 
-/* The lines of errors as they are: each names file, line and key. */
-static void
-print_errors(struct strbuf *errors)
-{
-	for (char *line = strtok(errors->data, "\n"); line; line = strtok(NULL, "\n"))
-		log_line(LOG_LEVEL_ERROR, "%s", line);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -57,8 +49,11 @@ main(int argc, char **argv)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN); /* helpers that end are nobody's zombies */
+	if (!options.once && !options.check_config)
+		agent_hold_signals();
 	if (options.config && !config_load(options.config, options.app_name, &config, &errors)) {
-		print_errors(&errors);
+		/* each line names file, line and key */
+		log_lines(LOG_LEVEL_ERROR, errors.data);
 		return EXIT_CODE_CONFIG;
 	}
 	strbuf_free(&errors);

@@ -1,3 +1,4 @@
+/* once.c: One sample, printed. See once.h for what belongs here. */
 #include "collector/once.h"
 
 #include <math.h>
@@ -159,7 +160,7 @@ print_json(struct strbuf *b, const struct options *o, const struct row *row,
 }
 
 static int
-print(const struct strbuf *b)
+print(struct strbuf *b)
 {
 	size_t done = 0;
 
@@ -169,7 +170,9 @@ print(const struct strbuf *b)
 			return EXIT_CODE_FAILURE;
 		done += (size_t) n;
 	}
-	return b->failed ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
+	int code = b->failed ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
+	strbuf_free(b);
+	return code;
 }
 
 int

@@ -1,3 +1,4 @@
+/* options.c: The command line and its --help. See options.h for what belongs here. */
 #include "collector/options.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* proc_reader.c: A table of files and the parsers that they feed. See proc_reader.h for what belongs here. */
 #include "collector/proc_reader.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* resolver.c: A process that looks names up and ends. See resolver.h for what belongs here. */
 #include "collector/resolver.h"
 
 #include <arpa/inet.h>
@@ -64,7 +65,7 @@ resolver_main(int fd, const char *names)
 		rest.p = comma ? comma + 1 : rest.end;
 	}
 	size_t len = out.len < RESOLVER_ANSWER_MAX - 1 ? out.len : RESOLVER_ANSWER_MAX - 1;
-	_exit(write(fd, out.data, len) < 0);
+	_exit(write(fd, out.data, len) < 0 ? 1 : 0);
 }
 
 bool

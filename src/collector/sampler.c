@@ -1,3 +1,4 @@
+/* sampler.c: The order of reading, asking and finishing a row. See sampler.h for what belongs here. */
 #include "collector/sampler.h"
 
 #include <errno.h>

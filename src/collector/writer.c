@@ -1,3 +1,4 @@
+/* writer.c: States and steps of the conversation with the database. See writer.h for what belongs here. */
 #include "collector/writer.h"
 
 #include <poll.h>
@@ -34,8 +35,7 @@ report(struct writer *w, struct sqlstate_advice advice, int64_t now_ms)
 	bool slow = advice.remedy == REMEDY_OPERATOR;
 	const char *hint = w->hint[0] ? w->hint : advice.hint ? advice.hint : "";
 
-	problem_occurred(&w->problem, slow ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, now_ms,
-					 w->sqlstate[0] ? w->sqlstate : w->message,
+	problem_occurred(&w->problem, slow ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, now_ms, w->message,
 					 "the database does not take rows, they are kept: %s%s%s%s%s%s%s%s; trying again %s",
 					 advice.problem ? advice.problem : "", advice.problem ? ": " : "", w->message,
 					 w->sqlstate[0] ? " (SQLSTATE " : "", w->sqlstate, w->sqlstate[0] ? ")" : "",
@@ -65,6 +65,9 @@ set_error(struct writer *w, const char *sqlstate, const char *message, const cha
 	snprintf(w->sqlstate, sizeof w->sqlstate, "%s", sqlstate ? sqlstate : "");
 	snprintf(w->message, sizeof w->message, "%s", message ? message : "the connection was lost");
 	snprintf(w->hint, sizeof w->hint, "%s", hint ? hint : "");
+	size_t len = strlen(w->hint);
+	if (len > 0 && w->hint[len - 1] == '.')
+		w->hint[len - 1] = '\0'; /* the line goes on */
 }
 
 /* The connection is of no use any more. What an earlier result said about it (a server that shuts down) counts more. */
@@ -481,4 +484,13 @@ bool
 writer_finished(const struct writer *w)
 {
 	return w->last_chance && (writer_pending(w) == 0 || w->gave_up);
+}
+
+void
+writer_close(struct writer *w)
+{
+	if (w->state == WRITER_IDLE)
+		PQfinish(w->conn);
+	w->conn = NULL;
+	w->state = WRITER_DOWN;
 }

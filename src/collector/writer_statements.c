@@ -1,3 +1,4 @@
+/* writer_statements.c: Parameters and answers of each statement. See writer_statements.h for what belongs here. */
 #include "collector/writer_statements.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* yaml_tree.c: libyaml's events into a small tree. See yaml_tree.h for what belongs here. */
 #include "collector/yaml_tree.h"
 
 #include <errno.h>
@@ -294,7 +295,7 @@ read_file(const char *path, size_t *len, struct strbuf *errors)
 }
 
 struct yaml_item *
-yaml_load_section(const char *path, const char *section, struct strbuf *errors)
+yaml_tree_load(const char *path, const char *section, struct strbuf *errors)
 {
 	struct loader l = {.path = path, .errors = errors};
 	struct yaml_item *found;
@@ -316,11 +317,11 @@ yaml_load_section(const char *path, const char *section, struct strbuf *errors)
 }
 
 void
-yaml_free(struct yaml_item *item)
+yaml_tree_free(struct yaml_item *item)
 {
 	while (item) {
 		struct yaml_item *next = item->next;
-		yaml_free(item->first);
+		yaml_tree_free(item->first);
 		free(item->text);
 		free(item->key);
 		free(item);

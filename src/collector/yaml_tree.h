@@ -29,8 +29,8 @@ struct yaml_item {
  * Reads `path` and returns the value of the top-level key `section`; NULL when there is none. Everything that is wrong
  * is appended to `errors`, one line each ("FILE:LINE: what"); a file with errors may still yield a tree.
  */
-struct yaml_item *yaml_load_section(const char *path, const char *section, struct strbuf *errors);
+struct yaml_item *yaml_tree_load(const char *path, const char *section, struct strbuf *errors);
 
-void yaml_free(struct yaml_item *item);
+void yaml_tree_free(struct yaml_item *item);
 
 #endif

@@ -1,3 +1,4 @@
+/* strbuf.c: A growing string. See strbuf.h for what belongs here. */
 #include "common/strbuf.h"
 
 #include <stdarg.h>

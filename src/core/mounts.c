@@ -1,3 +1,4 @@
+/* mounts.c: Mountinfo, the choice of mounts, df's arithmetic. See mounts.h for what belongs here. */
 #include "core/mounts.h"
 
 #include "core/procfs.h"

@@ -1,3 +1,4 @@
+/* procfs_cpu.c: Parsers: stat, loadavg, uptime, pressure, PID/stat. See procfs.h for what belongs here. */
 #include "core/procfs.h"
 
 static void

@@ -1,3 +1,4 @@
+/* procfs_memory.c: Parsers: meminfo, vmstat and files of one or three numbers. See procfs.h for what belongs here. */
 #include "core/procfs.h"
 
 struct named_number {

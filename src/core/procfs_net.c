@@ -1,3 +1,4 @@
+/* procfs_net.c: Parsers: net/dev, net/snmp, net/route, diskstats. See procfs.h for what belongs here. */
 #include "core/procfs.h"
 
 #include <string.h>

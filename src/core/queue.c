@@ -1,3 +1,4 @@
+/* queue.c: A ring of rows. See queue.h for what belongs here. */
 #include "core/queue.h"
 
 void

@@ -1,3 +1,4 @@
+/* rates.c: Every formula of a row. See rates.h for what belongs here. */
 #include "core/rates.h"
 
 #include <math.h>

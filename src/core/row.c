@@ -1,3 +1,4 @@
+/* row.c: The list of columns. See row.h for what belongs here. */
 #include "core/row.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* schedule.c: Arithmetic on moments. See schedule.h for what belongs here. */
 #include "core/schedule.h"
 
 uint64_t

@@ -1,3 +1,4 @@
+/* slice.c: Lines, words, numbers, printable text. See slice.h for what belongs here. */
 #include "core/slice.h"
 
 #include <string.h>

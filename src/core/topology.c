@@ -1,3 +1,4 @@
+/* topology.c: The choice of interfaces and disks. See topology.h for what belongs here. */
 #include "core/topology.h"
 
 #include "core/procfs.h"

@@ -132,14 +132,20 @@ observ_require_armed(void)
 									  : errhint("Run SELECT observ.resume() in it.")));
 }
 
-/* The setting belongs to superusers and database owners; the SQL functions that lead here have their own grants. */
+/*
+ * The setting belongs to superusers and database owners; the SQL functions that lead here have their own grants.
+ * NULL takes it away.
+ */
 static void
 store_value(const char *value)
 {
 	Oid user;
 	int context;
-	char *command = psprintf("ALTER DATABASE %s SET observ.armed = %s",
-							 quote_identifier(get_database_name(MyDatabaseId)), quote_literal_cstr(value));
+	char *database = get_database_name(MyDatabaseId);
+	char *command = value == NULL
+						? psprintf("ALTER DATABASE %s RESET observ.armed", quote_identifier(database))
+						: psprintf("ALTER DATABASE %s SET observ.armed = %s", quote_identifier(database),
+								   quote_literal_cstr(value));
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
@@ -152,6 +158,12 @@ void
 observ_arm(void)
 {
 	store_value(armed_value(MyDatabaseId));
+}
+
+void
+observ_disarm(void)
+{
+	store_value(NULL);
 }
 
 /*

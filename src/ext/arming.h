@@ -24,4 +24,7 @@ extern void observ_require_armed(void);
 /* ALTER DATABASE … SET observ.armed for the current database; wakes the workers when the transaction commits. */
 extern void observ_arm(void);
 
+/* Takes that setting away: what is in the database now is a copy, whatever was armed here before. */
+extern void observ_disarm(void);
+
 #endif

@@ -13,9 +13,10 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "common/int.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "ext/gucs.h"
 #include "ext/spi_util.h"
 #include "ext/vps_key.h"
 #include "miscadmin.h"
@@ -47,7 +48,7 @@ typedef struct Source {
 	Relation rel;
 	TupleTableSlot *slot;
 	AttrNumber *columns; /* of the partition, for each column of the summary; 0: it has none of that name */
-	AttrNumber clock_offset_ms;
+	AttrNumber clock_offset_ms, received_at;
 } Source;
 
 /* The summary while it is being written. */
@@ -68,7 +69,7 @@ static void
 open_target(Target *target)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	Oid relid = get_relname_relid("fleet_summary", get_namespace_oid("observ", false));
+	Oid relid = observ_relid("fleet_summary");
 
 	target->rel = table_open(relid, RowExclusiveLock);
 	target->estate = CreateExecutorState();
@@ -127,6 +128,7 @@ open_source(Target *target, Oid partition)
 		if (!TupleDescAttr(summary, i)->attisdropped)
 			source->columns[i] = get_attnum(partition, NameStr(TupleDescAttr(summary, i)->attname));
 	source->clock_offset_ms = get_attnum(partition, "clock_offset_ms");
+	source->received_at = get_attnum(partition, "received_at");
 	return source;
 }
 
@@ -187,6 +189,28 @@ collect(SPIPlanPtr query, const Datum *params, TimestampTz limit, ObservLatest *
 }
 
 /*
+ * When a row was taken, by the database's clock. Of a clock that is ahead by more than observ.max_future_skew, rows that arrive at once are
+ * stored with their timestamp moved back already (docs/development.md); only one that was at least that late can't have been.
+ * An offset beyond reason, which any agent may send, counts as none.
+ */
+static TimestampTz
+by_our_clock(TimestampTz timestamp, int64 offset_ms, TimestampTz received_at)
+{
+	int64 skew = observ_max_future_skew * USECS_PER_SEC;
+	int64 offset, late;
+	TimestampTz seen;
+
+	if (pg_mul_s64_overflow(offset_ms, 1000, &offset) || pg_sub_s64_overflow(timestamp, offset, &seen) ||
+		!IS_VALID_TIMESTAMP(seen))
+		return timestamp;
+	if (offset <= skew)
+		return seen;
+	if (TIMESTAMP_NOT_FINITE(received_at) || pg_sub_s64_overflow(received_at, timestamp, &late))
+		return timestamp;
+	return late >= offset - skew ? seen : timestamp;
+}
+
+/*
  * Fetches the candidate's row and puts its values over those already in target->slot. False when the row is gone.
  * last_seen is the newest sign of life by the database's clock: the agent knows its offset, a hand-written row has none; and nobody was
  * seen later than now.
@@ -210,7 +234,8 @@ overlay(Target *target, const Candidate *candidate)
 		}
 	seen = candidate->timestamp;
 	if (!row->tts_isnull[source->clock_offset_ms - 1])
-		seen -= DatumGetInt64(row->tts_values[source->clock_offset_ms - 1]) * 1000;
+		seen = by_our_clock(seen, DatumGetInt64(row->tts_values[source->clock_offset_ms - 1]),
+							DatumGetTimestampTz(row->tts_values[source->received_at - 1]));
 	seen = Min(seen, target->at);
 	if (out_nulls[target->last_seen - 1] || DatumGetTimestampTz(out[target->last_seen - 1]) < seen)
 		out[target->last_seen - 1] = TimestampTzGetDatum(seen);

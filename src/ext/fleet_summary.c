@@ -43,11 +43,12 @@ load_special(void)
 	uint64 n;
 
 	SPI_connect();
-	n = observ_spi(SPI_OK_SELECT,
-				   "SELECT vps_name, coalesce((extract(epoch FROM expected_interval) * 1000000)::int8, 0), "
-				   "status = 'retired' "
-				   "FROM observ.vps WHERE expected_interval IS NOT NULL OR status <> 'active'",
-				   0, NULL, NULL, NULL);
+	n = observ_spi(
+		SPI_OK_SELECT,
+		"SELECT vps_name, coalesce((least(extract(epoch FROM expected_interval), 1e11) * 1000000)::int8, 0), "
+		"status = 'retired' "
+		"FROM observ.vps WHERE expected_interval IS NOT NULL OR status <> 'active'",
+		0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
 		MemoryContext spi = MemoryContextSwitchTo(context);
@@ -65,7 +66,7 @@ load_special(void)
 
 /* Columns of the table, by number in the table's tuples. */
 typedef struct Columns {
-	int vps_name, interval_ms, last_seen, health_ok, health_total;
+	int vps_name, interval_ms, expected_ms, last_seen, health_ok, health_total;
 	int out[MAX_COLUMNS]; /* of each result column; 0 for the status */
 	int n_out;
 } Columns;
@@ -87,6 +88,7 @@ find_columns(Relation rel, TupleDesc result, Columns *columns)
 {
 	columns->vps_name = column_number(rel, "vps_name");
 	columns->interval_ms = column_number(rel, "interval_ms");
+	columns->expected_ms = column_number(rel, "expected_ms");
 	columns->last_seen = column_number(rel, "last_seen");
 	columns->health_ok = column_number(rel, "health_ok");
 	columns->health_total = column_number(rel, "health_total");
@@ -105,7 +107,9 @@ decide(TupleTableSlot *slot, const Columns *columns, HTAB *special, TimestampTz 
 	Datum *values = slot->tts_values;
 	int64 expected = 0;
 
-	if (!slot->tts_isnull[columns->interval_ms - 1])
+	if (!slot->tts_isnull[columns->expected_ms - 1])
+		expected = (int64) DatumGetInt32(values[columns->expected_ms - 1]) * 1000;
+	else if (!slot->tts_isnull[columns->interval_ms - 1])
 		expected = (int64) DatumGetInt32(values[columns->interval_ms - 1]) * 1000;
 	if (hash_get_num_entries(special) > 0) {
 		ObservVpsKey key = observ_vps_key(values[columns->vps_name - 1], (Datum) 0);
@@ -173,7 +177,7 @@ observ_fleet_summary(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (rsinfo->setDesc->natts > MAX_COLUMNS)
 		elog(ERROR, "observ.fleet_summary() has more than %d columns", MAX_COLUMNS);
-	rel = table_open(get_relname_relid("fleet_summary", get_namespace_oid("observ", false)), AccessShareLock);
+	rel = table_open(observ_relid("fleet_summary"), AccessShareLock);
 	emit_rows(rel, rsinfo, at);
 	table_close(rel, AccessShareLock);
 	return (Datum) 0;

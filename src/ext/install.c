@@ -52,6 +52,29 @@ lock_roles(void)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+/* Who can act as observ_owner can change every table. Roles of that name may have been there before us. */
+static void
+warn_of_doubtful_owner(void)
+{
+	if (observ_spi(SPI_OK_SELECT,
+				   "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'observ_owner' AND rolcanlogin", 0,
+				   NULL, NULL, NULL) > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED), errmsg("role \"observ_owner\" can log in"),
+				 errdetail("It owns the tables of observ and existed before."),
+				 errhint("ALTER ROLE observ_owner NOLOGIN unless that is what you want.")));
+	if (observ_spi(SPI_OK_SELECT,
+				   "SELECT string_agg(m.member::regrole::text, ', ' ORDER BY m.member::regrole::text) "
+				   "FROM pg_catalog.pg_auth_members m WHERE m.roleid = 'observ_owner'::regrole "
+				   "AND m.member <> 'observ_admin'::regrole HAVING count(*) > 0",
+				   0, NULL, NULL, NULL) > 0)
+		ereport(WARNING, (errcode(ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED),
+						  errmsg("role \"observ_owner\" has members other than observ_admin"),
+						  errdetail("They can change every table of observ: %s.",
+									SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
+						  errhint("REVOKE observ_owner FROM them unless that is what you want.")));
+}
+
 /* observ_data._create_roles() */
 Datum
 observ_create_roles(PG_FUNCTION_ARGS)
@@ -66,13 +89,7 @@ observ_create_roles(PG_FUNCTION_ARGS)
 			observ_spi(SPI_OK_UTILITY, psprintf("GRANT %s TO %s", roles[i].member_of, roles[i].name), 0, NULL,
 					   NULL, NULL);
 	}
-	if (observ_spi(SPI_OK_SELECT,
-				   "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'observ_owner' AND rolcanlogin", 0,
-				   NULL, NULL, NULL) > 0)
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING_PRIVILEGE_NOT_GRANTED), errmsg("role \"observ_owner\" can log in"),
-				 errdetail("It owns the tables of observ and existed before."),
-				 errhint("ALTER ROLE observ_owner NOLOGIN unless that is what you want.")));
+	warn_of_doubtful_owner();
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -152,9 +169,10 @@ observ_finish_install(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("observ_data._finish_install() belongs to CREATE EXTENSION observ")));
 	SPI_connect();
-	if (session_restores_a_dump())
+	if (session_restores_a_dump()) {
 		for_each_member("DROP %s IF EXISTS %s", true);
-	else
+		observ_disarm();
+	} else
 		hand_over();
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -98,7 +98,7 @@ observ_partition_ranges(Relation parent, int *n)
 static Relation
 open_raw_table(const char *table)
 {
-	return table_open(get_relname_relid(table, get_namespace_oid("observ", false)), AccessShareLock);
+	return table_open(observ_relid(table), AccessShareLock);
 }
 
 TimestampTz

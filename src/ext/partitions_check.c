@@ -56,12 +56,25 @@ qualified_name(Oid relid)
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* Which partition, and what to do about duplicates: the error itself only names an index that does not exist afterwards. */
+static void
+leaf_error_context(void *arg)
+{
+	Oid *leaf = arg;
+	char *name = qualified_name(*leaf);
+
+	if (geterrcode() == ERRCODE_UNIQUE_VIOLATION)
+		errhint("Delete the duplicate rows from %s, then run SELECT observ.resume() again.", name);
+	errcontext("creating an index that partition %s lacks", name);
+}
+
 static void
 check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 {
 	Relation leaf = table_open(leaf_oid, ShareLock);
 	List *leaf_indexes = RelationGetIndexList(leaf);
 	ListCell *cell;
+	ErrorContextCallback callback = {.callback = leaf_error_context, .arg = &leaf_oid};
 
 	check->leaves++;
 	foreach (cell, parent_indexes) {
@@ -72,7 +85,10 @@ check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 		if (OidIsValid(index_get_partition(leaf, parent_index)))
 			continue;
 		index = index_open(parent_index, AccessShareLock);
+		callback.previous = error_context_stack;
+		error_context_stack = &callback;
 		created = create_leaf_index(parent, leaf, index);
+		error_context_stack = callback.previous;
 		index_close(index, NoLock);
 		CommandCounterIncrement();
 		observ_spi(SPI_OK_UTILITY,
@@ -104,8 +120,7 @@ require_valid_indexes(const char *table, List *indexes)
 static void
 check_table(const char *table, Check *check)
 {
-	Relation parent =
-		table_open(get_relname_relid(table, get_namespace_oid("observ", false)), ShareUpdateExclusiveLock);
+	Relation parent = table_open(observ_relid(table), ShareUpdateExclusiveLock);
 	List *indexes = RelationGetIndexList(parent);
 	List *leaves = find_inheritance_children(RelationGetRelid(parent), ShareLock);
 	ListCell *cell;

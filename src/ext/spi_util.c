@@ -15,22 +15,28 @@
 #include "utils/syscache.h"
 #include "catalog/pg_class.h"
 
-/* Owner of observ.collectors, which stands for all tables of observ: they are created and handed over together. */
-static Oid
-tables_owner(void)
+Oid
+observ_relid(const char *table)
 {
-	Oid schema = get_namespace_oid("observ", false);
-	Oid relid = get_relname_relid("collectors", schema);
-	HeapTuple tuple;
-	Oid owner;
+	Oid relid = get_relname_relid(table, get_namespace_oid("observ", false));
 
 	if (!OidIsValid(relid))
 		ereport(
 			ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.collectors does not exist"),
-			 errhint("Run DROP EXTENSION observ CASCADE, SET row_security = on, CREATE EXTENSION observ; or "
-					 "restore the tables from a dump.")));
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+			(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.%s does not exist", table),
+			 errhint("Restore it from a dump; or run DROP EXTENSION observ CASCADE; SET row_security = on; "
+					 "CREATE EXTENSION observ.")));
+	return relid;
+}
+
+/* Owner of observ.collectors, which stands for all tables of observ: they are created and handed over together. */
+static Oid
+tables_owner(void)
+{
+	Oid relid = observ_relid("collectors");
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
+
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;

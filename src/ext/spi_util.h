@@ -18,6 +18,9 @@ typedef struct ObservIdentity {
 extern ObservIdentity observ_as_owner_begin(void);
 extern void observ_as_owner_end(const ObservIdentity *saved);
 
+/* Oid of a table of schema observ. Raises 42P01 with a hint when it is not there (a partial restore, a hand that slipped). */
+extern Oid observ_relid(const char *table);
+
 /* Runs one utility statement in an SPI connection of its own. */
 extern void observ_spi_utility(const char *command);
 

@@ -22,7 +22,8 @@
 
 OBSERV_SQL_FUNCTION(observ_version);
 
-#define NO_LAYOUT (-1)
+#define NO_LAYOUT    (-1) /* no table observ.layout_version */
+#define EMPTY_LAYOUT (-2) /* a table without a row, as a restore of the schema alone leaves it */
 
 Oid
 observ_extension_oid(void)
@@ -69,6 +70,7 @@ observ_layout_version(void)
 	rel = table_open(relid, AccessShareLock);
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	tuple = systable_getnext(scan);
+	version = EMPTY_LAYOUT;
 	if (HeapTupleIsValid(tuple)) {
 		bool isnull;
 		Datum value = heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull);
@@ -93,6 +95,12 @@ observ_versions_mismatch(char **hint)
 			"Restore the tables from a dump, or run DROP EXTENSION observ CASCADE; SET row_security = on; "
 			"CREATE EXTENSION observ.";
 		return pstrdup("the tables of observ are missing");
+	}
+	if (layout == EMPTY_LAYOUT) {
+		*hint =
+			"Only the schema of a dump was restored here, or the restore is not finished: restore the data "
+			"of schemas observ and observ_data too.";
+		return pstrdup("table observ.layout_version is empty");
 	}
 	if (sql == NULL || strcmp(sql, OBSERV_SQL_VERSION) != 0)
 		*hint = "Install the observ library and SQL files of one version, reconnect, and run ALTER EXTENSION "

@@ -80,7 +80,7 @@ def quick(installation):
 
 def test_first_run_shows_this_machine(quick):
     out = quick.first.stdout
-    assert re.search(r"vps_name +\| app_name +\| status +\| last_seen", out)
+    assert re.search(r"vps_name +\| app_name +\| status +\| +last_seen", out)
     assert re.search(re.escape(VPS) + r" +\| system +\| up ", out)
     for word in ("psql -h", "observ.fleet_summary()", "--logs", "--stop"):
         assert word in out

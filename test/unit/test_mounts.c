@@ -1,3 +1,4 @@
+/* test_mounts.c: mounts.h: mountinfo, choice of mounts, df. Each test states a rule of the field. */
 #include "unit.h"
 
 #include "core/mounts.h"

@@ -1,3 +1,4 @@
+/* test_procfs.c: procfs.h: formats as several kernels write them, and text that is none. */
 #include "unit.h"
 
 #include "core/procfs.h"

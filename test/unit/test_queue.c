@@ -1,3 +1,4 @@
+/* test_queue.c: queue.h: order, bounds, what is lost and counted. */
 #include "unit.h"
 
 #include "core/queue.h"

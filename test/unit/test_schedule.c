@@ -1,3 +1,4 @@
+/* test_schedule.c: schedule.h: ticks, splay, backoff, timestamps over clock steps. */
 #include "unit.h"
 
 #include "core/schedule.h"

@@ -1,3 +1,4 @@
+/* test_slice.c: slice.h: splitting, numbers, UTF-8. */
 #include "unit.h"
 
 #include "core/slice.h"

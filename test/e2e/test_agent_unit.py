@@ -1,0 +1,33 @@
+"""deploy/: the systemd unit and the example configuration are what they claim to be."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from harness import ROOT
+
+UNIT = ROOT / "deploy/obs-agent@.service"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_unit(installation, tmp_path):
+    copy = tmp_path / UNIT.name
+    copy.write_text(UNIT.read_text().replace("/usr/local/bin/obs-agent", str(installation.agent)))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False)
+    said = [line for line in done.stderr.splitlines() if UNIT.name.split("@")[0] in line]
+    assert done.returncode == 0 and said == [], done.stderr
+
+
+def test_nothing_in_it_falsifies_what_is_measured():
+    options = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line and not line.startswith("#"))
+    for forbidden in ("ProtectControlGroups", "ProtectKernelTunables", "ProtectProc", "ProcSubset", "PrivateTmp", "PrivateDevices"):
+        assert forbidden not in options
+    assert options["ProtectHome"] == "read-only"
+    assert options["RestartPreventExitStatus"].split() == ["2", "3", "4"]
+
+
+def test_example_configuration_is_valid(run_agent):
+    agent = run_agent("--check-config", "--config", ROOT / "deploy/config.yml.example", "--app-name", "shop", env={"OBSERV_PASSWORD": "x"})
+    assert agent.wait(20) == 0, agent.stderr()
+    assert "health_checks: 2 configured" in agent.stdout() and "/var/log/shop/app.log" in agent.stdout()
