@@ -137,6 +137,7 @@ observ_reset_job(PG_FUNCTION_ARGS)
 	ObservIdentity identity;
 
 	observ_require_versions();
+	PreventCommandIfReadOnly("observ.reset_job()");
 	if (job < 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job \"%s\" does not exist", name),
 						errhint("SELECT job_name FROM observ.job_status lists the jobs.")));
