@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench
+#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -76,7 +76,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -135,6 +135,21 @@ fuzz: build/fuzz/fuzz_procfs build/fuzz/fuzz_config
 
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
+
+kill-storm:
+	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
+
+# The client half of the benchmarks; its encoder and the list of columns are the agent's own.
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+
+build/bench/%.o: bench/%.c
+	@mkdir -p build/bench
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -Ibench -MF $(@:.o=.d) -c $< -o $@
+
+build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
+
+-include $(LOADER_OBJS:.o=.d)
 
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)

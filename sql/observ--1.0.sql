@@ -72,10 +72,14 @@ CREATE TABLE observ.collectors (
 	clamped_rows bigint NOT NULL DEFAULT 0,
 	quarantined_rows bigint NOT NULL DEFAULT 0,
 	dropped_rows bigint NOT NULL DEFAULT 0,
-	first_seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+	first_seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	configured_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX collectors_configured_at_idx ON observ.collectors (configured_at);
 COMMENT ON TABLE observ.collectors IS 'One row per agent: what observ.begin_batch() last heard from it';
 COMMENT ON COLUMN observ.collectors.agent_id IS 'identity that the agent keeps in its state directory';
+COMMENT ON COLUMN observ.collectors.interval_ms IS 'interval that it is configured to sample at';
+COMMENT ON COLUMN observ.collectors.configured_at IS 'when it first said what it says of itself: VPS, application, version, interval';
 COMMENT ON COLUMN observ.collectors.last_seq IS 'number of the last batch that was applied; a batch that is not higher is skipped';
 COMMENT ON COLUMN observ.collectors.last_sent_at IS 'when the agent sent its last batch, by the agent''s clock';
 COMMENT ON COLUMN observ.collectors.last_seen IS 'when it was heard last, by the database''s clock';
@@ -164,7 +168,7 @@ COMMENT ON COLUMN observ.vps_metrics.conntrack_percent IS 'connection tracking e
 COMMENT ON COLUMN observ.vps_metrics.oom_kills IS 'processes killed for lack of memory since the previous row';
 COMMENT ON COLUMN observ.vps_metrics.uptime_seconds IS 'seconds since boot';
 COMMENT ON COLUMN observ.vps_metrics.clock_offset_ms IS 'agent''s clock minus the database''s clock';
-COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'sampling interval of the agent: its next row is due after it';
+COMMENT ON COLUMN observ.vps_metrics.interval_ms IS 'time that the rates of the row cover';
 COMMENT ON COLUMN observ.vps_metrics.received_at IS 'when the row arrived, by the database''s clock';
 
 CREATE TABLE observ.health_checks (
@@ -254,6 +258,7 @@ COMMENT ON COLUMN observ.quarantine."row" IS 'the row as it was sent';
 CREATE TABLE observ.fleet_summary (
 	LIKE observ.vps_metrics INCLUDING COMMENTS,
 	last_seen timestamptz NOT NULL,
+	expected_ms integer,
 	health_ok integer NOT NULL DEFAULT 0,
 	health_total integer NOT NULL DEFAULT 0,
 	errors_1h bigint NOT NULL DEFAULT 0,
@@ -265,6 +270,7 @@ ALTER TABLE observ.fleet_summary
 	ALTER COLUMN id DROP NOT NULL, ALTER COLUMN "timestamp" DROP NOT NULL, ALTER COLUMN received_at DROP NOT NULL;
 COMMENT ON TABLE observ.fleet_summary IS 'Latest row of each VPS and application, kept by observ.refresh_fleet_summary(); read it through observ.fleet_summary(), which adds the status at the time of asking';
 COMMENT ON COLUMN observ.fleet_summary.last_seen IS 'newest sign of life, by the database''s clock';
+COMMENT ON COLUMN observ.fleet_summary.expected_ms IS 'interval that the agent is configured to sample at; NULL: no agent';
 COMMENT ON COLUMN observ.fleet_summary.health_ok IS 'health checks whose latest result is a success';
 COMMENT ON COLUMN observ.fleet_summary.health_total IS 'health checks with a conclusive latest result';
 COMMENT ON COLUMN observ.fleet_summary.errors_1h IS 'log entries of level error and above in the last hour, at most 30 s old';
@@ -462,7 +468,7 @@ SELECT j.job_name,
 	r.last_start AS last_run,
 	CASE WHEN r.last_end >= r.last_start THEN r.last_end - r.last_start END AS duration,
 	r.last_success,
-	r.next_run,
+	CASE WHEN j.period IS NOT NULL AND NOT r.disabled THEN r.next_run END AS next_run,
 	CASE WHEN j.period IS NOT NULL AND NOT r.disabled THEN GREATEST(pg_catalog.now() - r.next_run, interval '0') END AS lag,
 	r.last_result,
 	r.last_error,

@@ -97,6 +97,12 @@ static const char health_totals_sql[] =
 static const char health_new_keys[] = "AND (h.vps_name, h.app_name) IN (SELECT m.vps_name, m.app_name FROM "
 									  "observ.health_checks m WHERE " NEW_ROWS ")";
 
+/* Agents that say something new of themselves: how often their rows are to be expected. */
+static const char expected_sql[] =
+	"UPDATE observ.fleet_summary f SET expected_ms = c.interval_ms FROM observ.collectors c "
+	"WHERE c.configured_at >= $1 AND f.vps_name = c.vps_name AND f.app_name = c.app_name "
+	"AND f.expected_ms IS DISTINCT FROM c.interval_ms";
+
 static const char errors_sql[] =
 	"WITH counted AS MATERIALIZED (SELECT vps_name, app_name, count(*) AS n FROM observ.log_entries "
 	"  WHERE \"timestamp\" > $5 - interval '1 hour' AND \"timestamp\" <= $3 AND upper(level) = ANY "
@@ -271,8 +277,10 @@ refresh(Pass *pass)
 		!pass->replay && (pass->reconcile || is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US));
 	errors = pass->reconcile || is_due(pass->at, pass->errors_at, ERRORS_EVERY_US);
 	take_latest(pass, kept_plan(new_rows_sql, &new_rows), false);
-	if (pass->latest.candidates > 0)
+	if (pass->latest.candidates > 0) {
+		run(pass, SPI_OK_UPDATE, expected_sql);
 		observ_summarize_newest("vps_metrics", pass->at);
+	}
 	health = new_health(pass);
 	if (health)
 		observ_summarize_newest("health_checks", pass->at);

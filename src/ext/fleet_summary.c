@@ -66,7 +66,7 @@ load_special(void)
 
 /* Columns of the table, by number in the table's tuples. */
 typedef struct Columns {
-	int vps_name, interval_ms, last_seen, health_ok, health_total;
+	int vps_name, interval_ms, expected_ms, last_seen, health_ok, health_total;
 	int out[MAX_COLUMNS]; /* of each result column; 0 for the status */
 	int n_out;
 } Columns;
@@ -88,6 +88,7 @@ find_columns(Relation rel, TupleDesc result, Columns *columns)
 {
 	columns->vps_name = column_number(rel, "vps_name");
 	columns->interval_ms = column_number(rel, "interval_ms");
+	columns->expected_ms = column_number(rel, "expected_ms");
 	columns->last_seen = column_number(rel, "last_seen");
 	columns->health_ok = column_number(rel, "health_ok");
 	columns->health_total = column_number(rel, "health_total");
@@ -106,7 +107,9 @@ decide(TupleTableSlot *slot, const Columns *columns, HTAB *special, TimestampTz 
 	Datum *values = slot->tts_values;
 	int64 expected = 0;
 
-	if (!slot->tts_isnull[columns->interval_ms - 1])
+	if (!slot->tts_isnull[columns->expected_ms - 1])
+		expected = (int64) DatumGetInt32(values[columns->expected_ms - 1]) * 1000;
+	else if (!slot->tts_isnull[columns->interval_ms - 1])
 		expected = (int64) DatumGetInt32(values[columns->interval_ms - 1]) * 1000;
 	if (hash_get_num_entries(special) > 0) {
 		ObservVpsKey key = observ_vps_key(values[columns->vps_name - 1], (Datum) 0);

@@ -56,7 +56,10 @@ static const char advance_sql[] =
 	"  interval_ms = coalesce(excluded.interval_ms, c.interval_ms), clock_skew_ms = excluded.clock_skew_ms, "
 	"  clamped_rows = c.clamped_rows + excluded.clamped_rows, "
 	"  quarantined_rows = c.quarantined_rows + excluded.quarantined_rows, "
-	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, batches = c.batches + 1 "
+	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, batches = c.batches + 1, "
+	"  configured_at = CASE WHEN excluded.vps_name <> c.vps_name OR excluded.app_name <> c.app_name "
+	"    OR excluded.version <> c.version OR excluded.interval_ms IS DISTINCT FROM c.interval_ms "
+	"    AND excluded.interval_ms IS NOT NULL THEN excluded.configured_at ELSE c.configured_at END "
 	"WHERE c.last_seq < excluded.last_seq RETURNING last_seq";
 
 /* A batch that was applied before; a greeting (seq 0) is no duplicate. */

@@ -35,6 +35,19 @@ SELECT status, inserted, updated FROM observ.refresh_fleet_summary('2032-01-01 1
 SELECT vps_name, app_name, status FROM observ.fleet_summary('2032-01-01 12:02:00+00') ORDER BY 1;
 SELECT vps_name, app_name, status FROM observ.fleet_summary('2032-01-01 12:02:21+00') ORDER BY 1;
 
+-- An agent says how often its rows come; its first row after a start covers less, and that is no reason to call it stale.
+SELECT accepted FROM observ.begin_batch('agent-f', 1, '2032-01-01 12:00:20+00', 'fresh', 'shop', '1.0', 60000);
+INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent, interval_ms) VALUES ('2032-01-01 12:00:20+00', 'fresh', 'shop', 1, 1000);
+SELECT status, inserted FROM observ.refresh_fleet_summary('2032-01-01 12:00:21+00');
+SELECT status FROM observ.fleet_summary('2032-01-01 12:02:20+00') WHERE vps_name = 'fresh';
+SELECT status FROM observ.fleet_summary('2032-01-01 12:02:21+00') WHERE vps_name = 'fresh';
+SELECT accepted FROM observ.begin_batch('agent-f', 2, '2032-01-01 12:00:30+00', 'fresh', 'shop', '1.0', 10000);
+INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent, interval_ms) VALUES ('2032-01-01 12:00:30+00', 'fresh', 'shop', 1, 10000);
+SELECT status, updated FROM observ.refresh_fleet_summary('2032-01-01 12:00:30+00');
+SELECT status FROM observ.fleet_summary('2032-01-01 12:00:51+00') WHERE vps_name = 'fresh';
+DELETE FROM observ.vps_metrics WHERE vps_name = 'fresh';
+SELECT observ.forget('fresh');
+
 -- Rows from the future wait until it has come.
 INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent) VALUES ('2032-01-01 13:00:00+00', 'db-1', 'shop', 77), ('2032-01-02 00:00:00+00', 'db-1', 'shop', 88);
 SELECT status, updated, future_rows FROM observ.refresh_fleet_summary('2032-01-01 12:00:30+00');
