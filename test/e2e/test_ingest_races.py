@@ -1,0 +1,207 @@
+"""Batches sent twice, out of order, and by several writers at once: no deadlock, and exactly the rows that were accepted."""
+
+import random
+import threading
+
+import psycopg
+import pytest
+
+SERVER = {"settings": {"observ.refresh_fleet_summary_interval": "1", "max_locks_per_transaction": "128", "deadlock_timeout": "'100ms'"}}
+BEGIN = "SELECT accepted FROM observ.begin_batch(%s, %s, now(), %s, 'shop')"
+# As docs/development.md has it; the order is what keeps writers with overlapping keys from waiting for each other in a circle.
+METRICS = ("INSERT INTO observ.vps_metrics (timestamp, vps_name, app_name, uptime_seconds) "
+           "SELECT date_trunc('hour', now()) + n * interval '1 ms', v, 'shop', n FROM unnest(%s::text[], %s::int8[]) AS t (v, n) "
+           "{order} ON CONFLICT DO NOTHING")
+LOGS = "INSERT INTO observ.log_entries (vps_name, app_name, message) SELECT v, 'shop', n::text FROM unnest(%s::text[], %s::int8[]) AS t (v, n)"
+
+
+def in_parallel(work, arguments, deadline=120):
+    """Runs work(*a) for each in a thread of its own; raises the first failure."""
+    failures = []
+
+    def run(*args):
+        try:
+            work(*args)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=args) for args in arguments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(deadline)
+        assert not thread.is_alive(), "a writer hangs"
+    if failures:
+        raise failures[0]
+
+
+def deadlocks(server, db):
+    return server.value(db, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+
+
+def check_summary(server, db, newest):
+    result = None
+    while result != "ok":
+        result = server.value(db, "SELECT status FROM observ.refresh_fleet_summary(reconcile => true)")
+    assert dict(server.sql(db, "SELECT vps_name, uptime_seconds FROM observ.fleet_summary WHERE uptime_seconds IS NOT NULL")) == newest
+
+
+def test_eight_clients_send_the_same_batches(server, observ_db):
+    """Two identities, each held by four clients at once (a cloned machine, a retry that overtakes): a batch counts once, whoever sends it."""
+    batches, rows = 60, 10
+    accepted = []
+
+    def client(number):
+        agent = f"agent-{number % 2}"
+        chance = random.Random(number)
+        with server.connect(observ_db) as conn:
+            for seq in range(1, batches + 1):
+                numbers = list(range((seq - 1) * rows, seq * rows))
+                chance.shuffle(numbers)
+                names = [f"vps-{number % 2}"] * rows
+                with conn.transaction():
+                    if conn.execute(BEGIN, (agent, seq, names[0])).fetchone()[0]:
+                        conn.execute(METRICS.format(order=""), (names, numbers))
+                        conn.execute(LOGS, (names, numbers))
+                        accepted.append((agent, seq))
+                # Half of them send everything twice.
+                if number >= 4:
+                    with conn.transaction():
+                        assert conn.execute(BEGIN, (agent, seq, names[0])).fetchone()[0] is False
+
+    in_parallel(client, [(n,) for n in range(8)])
+    assert len(accepted) == len(set(accepted))
+    for n in range(2):
+        seqs = sorted(seq for agent, seq in accepted if agent == f"agent-{n}")
+        expected = sorted(row for seq in seqs for row in range((seq - 1) * rows, seq * rows))
+        assert seqs[-1] == batches
+        for query in ("SELECT uptime_seconds FROM observ.vps_metrics WHERE vps_name = %s ORDER BY 1",
+                      "SELECT message::int8 FROM observ.log_entries WHERE vps_name = %s ORDER BY 1"):
+            assert [v for v, in server.sql(observ_db, query, (f"vps-{n}",))] == expected
+        batches_seen, duplicates, last = server.sql(observ_db, "SELECT batches, duplicate_batches, last_seq FROM observ.collectors WHERE agent_id = %s",
+                                                    (f"agent-{n}",))[0]
+        assert (batches_seen, last) == (len(seqs), batches)
+        assert duplicates == 4 * batches + 2 * batches - len(seqs)
+    assert deadlocks(server, observ_db) == 0
+    check_summary(server, observ_db, {f"vps-{n}": batches * rows - 1 for n in range(2)})
+
+
+def test_batches_out_of_order_never_go_back(server, observ_db):
+    """A number that is not higher is one that was applied: after 5, batch 3 is skipped, and so is 5."""
+    with server.connect(observ_db) as conn:
+        answers = [conn.execute(BEGIN, ("a", seq, "v")).fetchone()[0] for seq in (1, 5, 3, 5, 4, 6, 6, 0, 2**62, 7)]
+    assert answers == [True, True, False, False, False, True, False, False, True, False]
+    assert server.sql(observ_db, "SELECT last_seq, batches, duplicate_batches FROM observ.collectors") == [(2**62, 4, 5)]
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_isolation_level_makes_no_double(server, observ_db, isolation):
+    """Two sessions with the same batch at once: one wins; the other is told so, or to try again, never both."""
+    won = []
+
+    def client(number):
+        with server.connect(observ_db) as conn:
+            for seq in range(1, 41):
+                while True:
+                    try:
+                        with conn.transaction():
+                            conn.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+                            if conn.execute(BEGIN, ("a", seq, "v")).fetchone()[0]:
+                                conn.execute(LOGS, (["v"], [seq]))
+                                mine = True
+                            else:
+                                mine = False
+                    except psycopg.errors.SerializationFailure:
+                        continue
+                    if mine:
+                        won.append(seq)
+                    break
+
+    in_parallel(client, [(n,) for n in range(3)])
+    assert sorted(won) == sorted(set(won)) and max(won) == 40
+    assert [int(v) for v, in server.sql(observ_db, "SELECT message FROM observ.log_entries ORDER BY message::int8")] == sorted(won)
+
+
+def test_writers_with_overlapping_keys_in_shuffled_order(server, observ_db):
+    """Scripts without batches that insert the same keys: each key once, and no deadlock when the statement sorts."""
+    keys = [(f"vps-{v}", n) for v in range(5) for n in range(200)]
+
+    def client(number):
+        mine = keys * 2
+        random.Random(number).shuffle(mine)
+        with server.connect(observ_db) as conn:
+            for start in range(0, len(mine), 50):
+                part = mine[start:start + 50]
+                conn.execute(METRICS.format(order="ORDER BY 2, 1"), ([v for v, _ in part], [n for _, n in part]))
+
+    in_parallel(client, [(n,) for n in range(8)])
+    assert server.sql(observ_db, "SELECT vps_name, count(*), count(DISTINCT uptime_seconds) FROM observ.vps_metrics GROUP BY 1 ORDER BY 1") == \
+        [(f"vps-{v}", 200, 200) for v in range(5)]
+    assert deadlocks(server, observ_db) == 0
+    check_summary(server, observ_db, {f"vps-{v}": 199 for v in range(5)})
+
+
+def test_unsorted_writers_end_in_the_same_state_by_trying_again(server, observ_db):
+    """Unsorted statements may deadlock, as in any table; PostgreSQL ends one of them, and trying again gives exactly the same rows."""
+    keys = [(f"vps-{v}", n) for v in range(5) for n in range(100)]
+
+    def client(number):
+        mine = list(keys)
+        random.Random(number).shuffle(mine)
+        with server.connect(observ_db) as conn:
+            for start in range(0, len(mine), 50):
+                part = mine[start:start + 50]
+                while True:
+                    try:
+                        conn.execute(METRICS.format(order=""), ([v for v, _ in part], [n for _, n in part]))
+                        break
+                    except psycopg.errors.DeadlockDetected:
+                        continue
+
+    in_parallel(client, [(n,) for n in range(8)])
+    assert server.sql(observ_db, "SELECT vps_name, count(*), count(DISTINCT uptime_seconds) FROM observ.vps_metrics GROUP BY 1 ORDER BY 1") == \
+        [(f"vps-{v}", 100, 100) for v in range(5)]
+
+
+def test_everything_at_once(server, observ_db):
+    """Batches, refreshes, reconciles, maintenance, enrolling, forgetting, pause and resume beside each other: no deadlock, no lost row."""
+    stop = threading.Event()
+    refused = []
+
+    def writer(number):
+        with server.connect(observ_db) as conn:
+            for seq in range(1, 101):
+                while True:
+                    try:
+                        with conn.transaction():
+                            if conn.execute(BEGIN, (f"agent-{number}", seq, f"vps-{number}")).fetchone()[0]:
+                                conn.execute(METRICS.format(order=""), ([f"vps-{number}"], [seq]))
+                                conn.execute(LOGS, ([f"vps-{number}"], [seq]))
+                        break
+                    except psycopg.errors.ObjectNotInPrerequisiteState:
+                        refused.append(seq)
+
+    def loop(*statements):
+        with server.connect(observ_db) as conn:
+            while not stop.is_set():
+                for statement in statements:
+                    conn.execute(statement)
+
+    others = [threading.Thread(target=loop, args=statements) for statements in (
+        ("SELECT observ.refresh_fleet_summary()",), ("SELECT observ.refresh_fleet_summary(reconcile => true)", "SELECT * FROM observ.fleet_summary()"),
+        ("SELECT observ.maintain_partitions()",), ("SELECT observ.enroll_vps('vps-1', labels => '{}')", "SELECT observ.boost('vps-2')"),
+        ("SELECT observ.pause()", "SELECT observ.resume()"))]
+    for thread in others:
+        thread.start()
+    try:
+        in_parallel(writer, [(n,) for n in range(4)])
+    finally:
+        stop.set()
+        for thread in others:
+            thread.join(60)
+    server.sql(observ_db, "SELECT observ.resume()")
+    for n in range(4):
+        assert [v for v, in server.sql(observ_db, "SELECT message::int8 FROM observ.log_entries WHERE vps_name = %s ORDER BY 1", (f"vps-{n}",))] == \
+            list(range(1, 101))
+    assert deadlocks(server, observ_db) == 0
+    check_summary(server, observ_db, {f"vps-{n}": 100 for n in range(4)})
