@@ -6,6 +6,8 @@ import threading
 import psycopg
 import pytest
 
+from harness import wait_until
+
 SERVER = {"settings": {"observ.refresh_fleet_summary_interval": "1", "max_locks_per_transaction": "128", "deadlock_timeout": "'100ms'"}}
 BEGIN = "SELECT accepted FROM observ.begin_batch(%s, %s, now(), %s, 'shop')"
 # As docs/development.md has it; the order is what keeps writers with overlapping keys from waiting for each other in a circle.
@@ -205,3 +207,38 @@ def test_everything_at_once(server, observ_db):
             list(range(1, 101))
     assert deadlocks(server, observ_db) == 0
     check_summary(server, observ_db, {f"vps-{n}": 100 for n in range(4)})
+
+
+def test_several_people_pause_and_resume_at_once(server, observ_db):
+    """While partitions are due: every call ends well, no partition is made twice, and no half is left."""
+    remarks = []
+
+    def person(number):
+        with server.connect(observ_db) as conn:
+            conn.add_notice_handler(lambda d: remarks.append((d.sqlstate, d.message_primary)) if d.severity == "WARNING" else None)
+            for turn in range(15):
+                conn.execute("SELECT observ.pause()" if (number + turn) % 3 == 0 else "SELECT * FROM observ.resume()")
+                conn.execute(f"SELECT * FROM observ.maintain_partitions(now() + interval '{turn} days')")
+
+    in_parallel(person, [(n,) for n in range(4)])
+    assert remarks == []
+    assert server.value(observ_db, "SELECT status FROM observ.resume()") == "resumed"
+    assert server.sql(observ_db, "SELECT relname FROM pg_class WHERE relnamespace = 'observ_data'::regnamespace AND relname ~ '_[0-9]{8}_[0-9]$'") == []
+
+
+@pytest.mark.parametrize("first,second", [("pause", "pause"), ("pause", "resume"), ("resume", "pause")])
+def test_the_second_waits_for_the_first_to_commit(server, observ_db, first, second):
+    said = []
+
+    def follow():
+        said.append(server.sql(observ_db, f"SELECT observ.{second}()"))
+
+    with server.connect(observ_db, autocommit=False) as conn:
+        conn.execute(f"SELECT observ.{first}()")
+        thread = threading.Thread(target=follow)
+        thread.start()
+        wait_until(lambda: server.value("postgres", "SELECT count(*) FROM pg_locks WHERE NOT granted") == 1 or said, 30, "the second to wait")
+        conn.commit()
+    thread.join(30)
+    assert len(said) == 1
+    assert server.value(observ_db, "SELECT state = 'paused' FROM observ.status()") is (second == "pause")
