@@ -139,6 +139,18 @@ e2e:
 kill-storm:
 	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
 
+# The client half of the benchmarks; its encoder and the list of columns are the agent's own.
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+
+build/bench/%.o: bench/%.c
+	@mkdir -p build/bench
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -Ibench -MF $(@:.o=.d) -c $< -o $@
+
+build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
+
+-include $(LOADER_OBJS:.o=.d)
+
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)
 

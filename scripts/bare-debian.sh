@@ -3,6 +3,7 @@
 # into it and runs a command there, in a mount and process name space of its own. Proves that the package lists are complete.
 #   scripts/bare-debian.sh DIR [COMMAND ...]        default: scripts/start-monitoring.sh
 # DIR.base keeps the pristine system for the next time, DIR is made anew each time and left for a look at its logs.
+# OBSERV_DEBIAN_SECURITY= (empty) leaves the security archive out: an older minor version of PostgreSQL is then built for.
 # What belongs here: the empty machine. What does not: what is run on it.
 set -euo pipefail
 
@@ -24,6 +25,7 @@ if [ ! -e "$dir.base/etc/debian_version" ]; then
 	cat >"$dir.base.new/etc/apt/sources.list" <<-LIST
 		deb $mirror bookworm main
 		deb $mirror bookworm-updates main
+		${OBSERV_DEBIAN_SECURITY-deb http://deb.debian.org/debian-security bookworm-security main}
 	LIST
 	mv "$dir.base.new" "$dir.base"
 fi

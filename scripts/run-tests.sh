@@ -130,8 +130,8 @@ prepare() {
 	step "building"
 	pg_config=$("$work/scripts/pg-prefix.sh" "$work/build/pg")
 	export OBSERV_PG_PREFIX=$work/build/pg
-	logged "$logs/build.log" building make -C "$work" -j"$(nproc)" PG_CONFIG="$pg_config" all &&
-		logged "$logs/build.log" installing make -C "$work" PG_CONFIG="$pg_config" install
+	logged "$logs/build.log" building make -s -C "$work" -j"$(nproc)" PG_CONFIG="$pg_config" all &&
+		logged "$logs/build.log" installing make -s -C "$work" PG_CONFIG="$pg_config" install
 }
 
 main() {

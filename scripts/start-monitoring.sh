@@ -16,7 +16,7 @@ agent for this machine, and shows the fleet summary. Running it again changes no
   --status     what runs, and the fleet summary (exit code 3 when something does not run)
   --logs       the latest lines of the server's and the agent's log
   --stop       stop the agent and the server; all data stays
-  --restart    stop, build and install again (after git pull), start
+  --restart    build and install again (after git pull), then stop and start
   --uninstall  stop, remove the programs; says how to delete the data, which stays
 
 environment:
@@ -71,11 +71,11 @@ build() {
 	tar -C "$here" --exclude=./build --exclude=./.git --exclude=./test --exclude='*.o' --exclude='*.bc' --exclude='*.d' \
 		--exclude='*.so' --exclude=./obs-agent -cf - . | tar -C "$source" --no-same-owner -xf - ||
 		fail "the sources could not be copied to $source" "is the disk full? df -h $OBSERV_HOME"
-	logged "$LOG" "building" make -C "$source" -j"$(nproc)" PG_CONFIG="$OBSERV_PG_CONFIG" all ||
+	logged "$LOG" "building" make -s -C "$source" -j"$(nproc)" PG_CONFIG="$OBSERV_PG_CONFIG" all ||
 		fail "observ could not be built" "read the lines above; the whole log: $LOG"
 	bindir=$(cluster_bindir)
 	step "installing the extension and obs-agent below ${bindir%/bin}"
-	logged "$LOG" "installing" make -C "$source" PG_CONFIG="$OBSERV_PG_CONFIG" install ||
+	logged "$LOG" "installing" make -s -C "$source" PG_CONFIG="$OBSERV_PG_CONFIG" install ||
 		fail "observ could not be installed" "read the lines above; the whole log: $LOG"
 }
 
@@ -152,6 +152,9 @@ start() {
 			install_packages "$LOG" "${PACKAGES_BUILD[@]}"
 		fi
 		build
+		# Only now: what cannot be built shall not stop what runs.
+		agent_stop
+		cluster_stop
 		agent_create_user
 		cluster_create
 		choose_port
@@ -196,7 +199,7 @@ main() {
 	forget_pg_variables
 	case ${1:-} in
 	"") start ;;
-	--restart) stop && start rebuild ;;
+	--restart) start rebuild ;;
 	--stop) stop && echo "observ is stopped; the data stays in $OBSERV_HOME" ;;
 	--uninstall) uninstall ;;
 	--logs)

@@ -23,7 +23,7 @@ OBSERV_SQL_FUNCTION(observ_reset_job);
 
 #define START_PATIENCE_MS 10000
 #define STOP_PATIENCE_MS  15000
-#define POLL_MS			  20
+#define POLL_MS           20
 
 /* Waits until the launcher is there, or is not there; its pid, 0 when there is none. */
 static int
@@ -36,7 +36,8 @@ wait_for_launcher(bool there, int patience_ms)
 
 		if ((pid != 0) == there || observ_monotonic_ms() >= deadline)
 			return pid;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -53,12 +54,16 @@ start_launcher(void)
 	observ_launcher_describe(&worker, true);
 	worker.bgw_notify_pid = MyProcPid;
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("no background worker slot is free"),
-						errhint("Raise max_worker_processes (one for the launcher, one for each database, one spare) and "
-								"restart the server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("no background worker slot is free"),
+			 errhint(
+				 "Raise max_worker_processes (one for the launcher, one for each database, one spare) and "
+				 "restart the server.")));
 	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("could not start the launcher of observ"),
-						errhint("The server's log says why.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("could not start the launcher of observ"),
+				 errhint("The server's log says why.")));
 	return wait_for_launcher(true, START_PATIENCE_MS);
 }
 
@@ -72,8 +77,11 @@ observ_start_workers(PG_FUNCTION_ARGS)
 	int pid;
 
 	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ has no workers on a standby"),
-						errhint("They start by themselves after a promotion where observ is in shared_preload_libraries.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("observ has no workers on a standby"),
+			 errhint(
+				 "They start by themselves after a promotion where observ is in shared_preload_libraries.")));
 	observ_cluster_lock(OBSERV_LOCK_START_WORKERS, ExclusiveLock, true);
 	pid = observ_find_process(OBSERV_LAUNCHER, InvalidOid);
 	if (pid != 0)
@@ -83,8 +91,9 @@ observ_start_workers(PG_FUNCTION_ARGS)
 	else
 		pid = start_launcher();
 	if (pid == 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the launcher of observ does not start"),
-						errhint("The server's log says why.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the launcher of observ does not start"), errhint("The server's log says why.")));
 	PG_RETURN_INT32(pid);
 }
 
@@ -98,10 +107,12 @@ observ_stop_workers(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the workers of observ belong to the server here"),
 						errdetail("observ is in shared_preload_libraries."),
-						errhint("Set observ.enabled = off and reload the configuration, or run SELECT observ.pause() to stop "
+						errhint("Set observ.enabled = off and reload the configuration, or run SELECT "
+								"observ.pause() to stop "
 								"them in this database only.")));
 	observ_cluster_lock(OBSERV_LOCK_START_WORKERS, ExclusiveLock, true);
-	if (observ_find_process(OBSERV_LAUNCHER, InvalidOid) == 0 && observ_find_process(OBSERV_SCHEDULER, InvalidOid) == 0)
+	if (observ_find_process(OBSERV_LAUNCHER, InvalidOid) == 0 &&
+		observ_find_process(OBSERV_SCHEDULER, InvalidOid) == 0)
 		PG_RETURN_BOOL(false);
 	observ_cluster_lock(OBSERV_LOCK_STOP_WORKERS, ExclusiveLock, true);
 	/* A launcher that is just being restarted appears within seconds, finds the lock, and leaves. */
@@ -109,7 +120,8 @@ observ_stop_workers(PG_FUNCTION_ARGS)
 		wait_for_launcher(true, START_PATIENCE_MS);
 	observ_wake_launcher();
 	if (wait_for_launcher(false, STOP_PATIENCE_MS) != 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("the launcher of observ does not end"),
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the launcher of observ does not end"),
 						errhint("See pg_stat_activity for what it waits for.")));
 	PG_RETURN_BOOL(true);
 }

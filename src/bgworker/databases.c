@@ -4,11 +4,12 @@
  */
 #include "postgres.h"
 
+#include "bgworker/databases.h"
+
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "bgworker/databases.h"
 #include "catalog/pg_database.h"
 #include "ext/compat.h"
 #include "miscadmin.h"

@@ -7,8 +7,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "bgworker/job_run.h"
+
+#include "access/xact.h"
 #include "bgworker/job_runs.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -27,10 +28,10 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#define CRASH_LIMIT			 5
-#define FAILURE_LIMIT_MS	 300000
-#define RETRY_LIMIT_MS		 30000
-#define RESULT_LENGTH		 500 /* bytes of what the job returned that are kept */
+#define CRASH_LIMIT      5
+#define FAILURE_LIMIT_MS 300000
+#define RETRY_LIMIT_MS   30000
+#define RESULT_LENGTH    500 /* bytes of what the job returned that are kept */
 
 /* Argument of the steps below. */
 typedef struct Run {
@@ -119,12 +120,14 @@ observ_job_load(ObservJobSlot *slots, bool after_start)
 			CommandCounterIncrement();
 			UpdateActiveSnapshotCommandId();
 			observ_job_runs_read(slot->job, &state);
-			ereport(WARNING,
-					(errmsg("job \"%s\" of observ took its process with it when it ran last", slot->job->name),
-					 errdetail("That has happened %d times in a row.", state.consecutive_crashes),
-					 state.disabled ? errhint("It is switched off now; run SELECT observ.reset_job('%s') to switch it on.",
-											  slot->job->name)
-									: 0));
+			ereport(
+				WARNING,
+				(errmsg("job \"%s\" of observ took its process with it when it ran last", slot->job->name),
+				 errdetail("That has happened %d times in a row.", state.consecutive_crashes),
+				 state.disabled
+					 ? errhint("It is switched off now; run SELECT observ.reset_job('%s') to switch it on.",
+							   slot->job->name)
+					 : 0));
 		}
 		bad = Max(state.consecutive_failures, state.consecutive_crashes);
 		/* A row that was reset runs at once, as after a start. */
@@ -137,6 +140,15 @@ observ_job_load(ObservJobSlot *slots, bool after_start)
 			slot->retry_at = observ_monotonic_ms() + observ_backoff_ms(bad, FAILURE_LIMIT_MS);
 		slot->failures = bad;
 	}
+}
+
+void
+observ_job_reschedule(const ObservJobSlot *slots)
+{
+	observ_as_owner_begin();
+	for (int i = 0; i < observ_job_count; i++)
+		if (slots[i].last_start != 0 && observ_job_due(&slots[i]) != OBSERV_NEVER)
+			observ_job_runs_reschedule(slots[i].job, due_timestamp(&slots[i]));
 }
 
 /* ---- the steps, each in a transaction of its own */
@@ -191,7 +203,8 @@ step_run(void *arg)
 	SPI_connect();
 	rc = SPI_execute(run->slot->job->command, false, 1);
 	if (rc != SPI_OK_SELECT)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("a job ended as %s", SPI_result_code_string(rc))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("a job ended as %s", SPI_result_code_string(rc))));
 	result = describe_result();
 	run->slot->retry_at = 0;
 	observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
@@ -216,7 +229,8 @@ static void
 note_success(ObservJobSlot *slot)
 {
 	if (slot->failures > 0)
-		ereport(LOG, (errmsg("job \"%s\" of observ works again after %d failures", slot->job->name, slot->failures)));
+		ereport(LOG, (errmsg("job \"%s\" of observ works again after %d failures", slot->job->name,
+							 slot->failures)));
 	slot->failures = 0;
 	slot->retries = 0;
 	observ_log_state_changes(&slot->said, NULL);
@@ -243,12 +257,13 @@ log_failure(ObservJobSlot *slot, const ErrorData *error)
 {
 	if (!observ_log_state_changes(&slot->said, unpack_sql_state(error->sqlerrcode)))
 		return;
-	ereport(WARNING, (errcode(error->sqlerrcode),
-					  errmsg("job \"%s\" of observ failed in database \"%s\": %s", slot->job->name,
-							 MyBgworkerEntry->bgw_name + strlen(MyBgworkerEntry->bgw_type) + 1, error->message),
-					  error->detail ? errdetail_internal("%s", error->detail) : 0,
-					  errhint("It is tried again with growing pauses; see SELECT * FROM observ.job_status."),
-					  error->context ? errcontext("%s", error->context) : 0));
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("job \"%s\" of observ failed in database \"%s\": %s", slot->job->name,
+					MyBgworkerEntry->bgw_name + strlen(MyBgworkerEntry->bgw_type) + 1, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 errhint("It is tried again with growing pauses; see SELECT * FROM observ.job_status."),
+			 error->context ? errcontext("%s", error->context) : 0));
 }
 
 static void

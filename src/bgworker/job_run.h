@@ -8,14 +8,14 @@
 /* Whether jobs may run in this database now. */
 typedef enum ObservGate {
 	OBSERV_GATE_OPEN,
-	OBSERV_GATE_BUSY,  /* the extension is being dropped: look again soon */
-	OBSERV_GATE_CLOSED,	 /* reason and hint say why; look again in a minute or when woken */
+	OBSERV_GATE_BUSY,    /* the extension is being dropped: look again soon */
+	OBSERV_GATE_CLOSED,  /* reason and hint say why; look again in a minute or when woken */
 	OBSERV_GATE_DISARMED /* the same, and the launcher will hear of it when that changes */
 } ObservGate;
 
 typedef struct ObservGateResult {
 	ObservGate gate;
-	Oid extension; /* changes when the extension was dropped and created anew */
+	Oid extension;    /* changes when the extension was dropped and created anew */
 	char reason[256]; /* of a closed gate */
 	char hint[256];
 } ObservGateResult;
@@ -30,9 +30,9 @@ extern void observ_gate(ObservGateResult *result);
 typedef struct ObservJobSlot {
 	const ObservJob *job;
 	int64 last_start; /* 0: not since this scheduler started */
-	int64 retry_at;	  /* when to try again after a failure; 0: none is pending */
-	int failures;	  /* in a row */
-	int retries;	  /* lock conflicts and cancels in a row */
+	int64 retry_at;   /* when to try again after a failure; 0: none is pending */
+	int failures;     /* in a row */
+	int retries;      /* lock conflicts and cancels in a row */
 	bool disabled;
 	ObservLogState said;
 } ObservJobSlot;
@@ -45,6 +45,9 @@ extern int64 observ_job_due(const ObservJobSlot *slot);
  * Needs a transaction and an open gate.
  */
 extern void observ_job_load(ObservJobSlot *slots, bool after_start);
+
+/* Writes down when the jobs are due, after a reload that may have changed their periods. Needs a transaction and an open gate. */
+extern void observ_job_reschedule(const ObservJobSlot *slots);
 
 /*
  * Runs the job once, in transactions of its own, and records what came of it. *gate tells what was found on the way; unless it is

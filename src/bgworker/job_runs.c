@@ -4,12 +4,13 @@
  */
 #include "postgres.h"
 
+#include "bgworker/job_runs.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "bgworker/job_runs.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -64,8 +65,9 @@ job_runs_relid(void)
 	Oid relid = get_relname_relid("job_runs", schema);
 
 	if (!OidIsValid(relid))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.job_runs does not exist"),
-						errhint("Run DROP EXTENSION observ and CREATE EXTENSION observ; measurements are kept.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table observ.job_runs does not exist"),
+				 errhint("Run DROP EXTENSION observ and CREATE EXTENSION observ; measurements are kept.")));
 	return relid;
 }
 
@@ -81,7 +83,8 @@ find_row(Row *row, const ObservJob *job, LockWaitPolicy policy)
 	TM_Result locked;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(job->name));
-	scan = systable_beginscan(row->rel, RelationGetPrimaryKeyIndex(row->rel), true, GetActiveSnapshot(), 1, &key);
+	scan = systable_beginscan(row->rel, RelationGetPrimaryKeyIndex(row->rel), true, GetActiveSnapshot(), 1,
+							  &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		tid = tuple->t_self;
@@ -93,7 +96,8 @@ find_row(Row *row, const ObservJob *job, LockWaitPolicy policy)
 	if (locked == TM_Deleted || locked == TM_WouldBlock)
 		return false;
 	if (locked != TM_Ok)
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("could not lock a row of observ.job_runs")));
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not lock a row of observ.job_runs")));
 	return true;
 }
 
@@ -101,7 +105,7 @@ find_row(Row *row, const ObservJob *job, LockWaitPolicy policy)
 static void
 fill_new(Row *row, const ObservJob *job)
 {
-	for (int i = 0; i < COLUMNS; i++) {
+	for (int i = 0; i < RelationGetNumberOfAttributes(row->rel); i++) {
 		row->values[i] = (Datum) 0;
 		row->nulls[i] = true;
 	}
@@ -115,16 +119,29 @@ fill_new(Row *row, const ObservJob *job)
 	row->nulls[DISABLED] = false;
 }
 
+/* Whether the table begins with our columns; others may follow them. */
+static bool
+has_columns(Relation rel)
+{
+	if (RelationGetNumberOfAttributes(rel) < COLUMNS)
+		return false;
+	for (int i = 0; i < COLUMNS; i++)
+		if (TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			return false;
+	return true;
+}
+
 /* Opens the job's row for change, or a new one. The relation must be open with RowExclusiveLock. */
 static void
 open_row(Row *row, const ObservJob *job, Relation rel, LockWaitPolicy policy)
 {
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
 
-	if (RelationGetNumberOfAttributes(rel) != COLUMNS || !OidIsValid(RelationGetPrimaryKeyIndex(rel)))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table observ.job_runs does not have the columns that this library knows"),
-						errhint("Run DROP EXTENSION observ and CREATE EXTENSION observ; measurements are kept.")));
+	if (!has_columns(rel) || !OidIsValid(RelationGetPrimaryKeyIndex(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table observ.job_runs does not have the columns that this library knows"),
+				 errhint("Run DROP EXTENSION observ and CREATE EXTENSION observ; measurements are kept.")));
 	row->rel = rel;
 	row->estate = CreateExecutorState();
 	rte->rtekind = RTE_RELATION;
@@ -144,8 +161,8 @@ open_row(Row *row, const ObservJob *job, Relation rel, LockWaitPolicy policy)
 	row->exists = find_row(row, job, policy);
 	if (row->exists) {
 		slot_getallattrs(row->found);
-		memcpy(row->values, row->found->tts_values, sizeof(Datum) * COLUMNS);
-		memcpy(row->nulls, row->found->tts_isnull, sizeof(bool) * COLUMNS);
+		memcpy(row->values, row->found->tts_values, sizeof(Datum) * RelationGetNumberOfAttributes(rel));
+		memcpy(row->nulls, row->found->tts_isnull, sizeof(bool) * RelationGetNumberOfAttributes(rel));
 	} else
 		fill_new(row, job);
 }
@@ -297,12 +314,23 @@ observ_job_runs_crash(const ObservJob *job, int limit, TimestampTz next_run)
 	set_null(&row, RUNNING_SINCE);
 	add_one(&row, CRASHES);
 	add_one(&row, CONSECUTIVE_CRASHES);
-	set_error(&row, "57P02", "the server process that ran the job crashed, or the server went down in the middle of it");
+	set_error(&row, "57P02",
+			  "the server process that ran the job crashed, or the server went down in the middle of it");
 	set_time(&row, NEXT_RUN, next_run);
 	if (DatumGetInt32(row.values[CONSECUTIVE_CRASHES]) >= limit) {
 		set(&row, DISABLED, BoolGetDatum(true));
 		set_null(&row, NEXT_RUN);
 	}
+	store_row(&row);
+}
+
+void
+observ_job_runs_reschedule(const ObservJob *job, TimestampTz next_run)
+{
+	Row row;
+
+	begin_change(&row, job);
+	set_time(&row, NEXT_RUN, next_run);
 	store_row(&row);
 }
 

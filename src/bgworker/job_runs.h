@@ -22,9 +22,12 @@ extern void observ_job_runs_read(const ObservJob *job, ObservJobState *state);
 extern void observ_job_runs_begin(const ObservJob *job);
 extern void observ_job_runs_success(const ObservJob *job, const char *result, TimestampTz next_run);
 /* soft: a lock conflict or a cancel, counted as a retry and not as an error. */
-extern void observ_job_runs_failure(const ObservJob *job, const ErrorData *error, bool soft, TimestampTz next_run);
+extern void observ_job_runs_failure(const ObservJob *job, const ErrorData *error, bool soft,
+									TimestampTz next_run);
 /* The last run took its process with it. Disables the job when that happened `limit` times in a row. */
 extern void observ_job_runs_crash(const ObservJob *job, int limit, TimestampTz next_run);
+/* The job's period has changed. */
+extern void observ_job_runs_reschedule(const ObservJob *job, TimestampTz next_run);
 /* Forgets errors and crashes in a row and enables the job; false when it has no row yet. */
 extern bool observ_job_runs_reset(const ObservJob *job);
 /*

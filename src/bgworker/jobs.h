@@ -3,10 +3,10 @@
 #define OBSERV_BGWORKER_JOBS_H
 
 typedef struct ObservJob {
-	const char *name;			   /* key in observ.job_runs */
-	const char *period_parameter;  /* GUC with the period */
-	const int *period;			   /* its value in seconds, 0: off */
-	const char *command;		   /* takes the time as its argument, returns one row that says what it did */
+	const char *name;             /* key in observ.job_runs */
+	const char *period_parameter; /* GUC with the period */
+	const int *period;            /* its value in seconds, 0: off */
+	const char *command;          /* takes the time as its argument, returns one row that says what it did */
 } ObservJob;
 
 extern const ObservJob observ_jobs[];

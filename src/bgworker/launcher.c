@@ -7,12 +7,13 @@
  */
 #include "postgres.h"
 
+#include "bgworker/launcher.h"
+
 #include <signal.h>
 
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "bgworker/databases.h"
-#include "bgworker/launcher.h"
 #include "bgworker/scanner.h"
 #include "bgworker/worker.h"
 #include "catalog/pg_authid.h"
@@ -29,13 +30,13 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
-#define RESTART_SECONDS	   5	  /* of the launcher itself, by the postmaster */
-#define HEALTHY_MS		   5000	  /* a scheduler that lived so long has started well */
-#define BACKOFF_LIMIT_MS   300000 /* between attempts to start a scheduler that ends at once */
-#define SLOT_LIMIT_MS	   30000  /* between attempts when no worker slot is free */
-#define ADOPTED_POLL_MS	   5000	  /* the end of a scheduler that another launcher started is not reported to us */
-#define BUSY_POLL_MS	   1000	  /* database locked by a command, scheduler asked to leave */
-#define STOP_PATIENCE_MS   5000
+#define RESTART_SECONDS  5      /* of the launcher itself, by the postmaster */
+#define HEALTHY_MS       5000   /* a scheduler that lived so long has started well */
+#define BACKOFF_LIMIT_MS 300000 /* between attempts to start a scheduler that ends at once */
+#define SLOT_LIMIT_MS    30000  /* between attempts when no worker slot is free */
+#define ADOPTED_POLL_MS  5000 /* the end of a scheduler that another launcher started is not reported to us */
+#define BUSY_POLL_MS     1000 /* database locked by a command, scheduler asked to leave */
+#define STOP_PATIENCE_MS 5000
 
 /* One database that has, or should have, a scheduler. */
 typedef struct Entry {
@@ -100,7 +101,8 @@ listed_databases(Launcher *l, const List *connectable)
 
 	if (!SplitIdentifierString(pstrdup(observ_databases), ',', &names)) {
 		if (observ_log_state_changes(&l->said_names, "syntax"))
-			ereport(LOG, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("list syntax of observ.databases is invalid"),
+			ereport(LOG, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						  errmsg("list syntax of observ.databases is invalid"),
 						  errdetail("The value is %s.", observ_databases),
 						  errhint("Write names separated by commas, in double quotes where needed.")));
 		return NIL;
@@ -162,15 +164,18 @@ start_scan(Launcher *l, const List *connectable)
 
 	if (maintenance == NULL)
 		scan_failed(l, "database",
-					psprintf("Database \"%s\" does not exist or does not allow connections.", observ_maintenance_database),
-					"Create it, or set observ.maintenance_database to a database that always exists, or name the databases to "
+					psprintf("Database \"%s\" does not exist or does not allow connections.",
+							 observ_maintenance_database),
+					"Create it, or set observ.maintenance_database to a database that always exists, or name "
+					"the databases to "
 					"work in in observ.databases.");
 	else if (!observ_database_is_free(maintenance->oid))
 		l->next_scan = observ_monotonic_ms() + BUSY_POLL_MS;
 	else if (observ_scan_start(maintenance->oid))
 		l->next_scan = observ_monotonic_ms() + OBSERV_RESCAN_MS;
 	else
-		scan_failed(l, "slots", "No background worker slot is free.", "Raise max_worker_processes and restart the server.");
+		scan_failed(l, "slots", "No background worker slot is free.",
+					"Raise max_worker_processes and restart the server.");
 }
 
 static void
@@ -191,7 +196,8 @@ collect_scan(Launcher *l)
 		observ_log_state_changes(&l->said_scan, NULL);
 		break;
 	case OBSERV_SCAN_FAILED:
-		scan_failed(l, "ended", "The scanner ended without an answer.", "The server's log says why, just before this line.");
+		scan_failed(l, "ended", "The scanner ended without an answer.",
+					"The server's log says why, just before this line.");
 		break;
 	case OBSERV_SCAN_NONE:
 	case OBSERV_SCAN_RUNNING:
@@ -244,9 +250,10 @@ note_end(Launcher *l, Entry *entry)
 		entry->failures++;
 	entry->next_start = now + observ_backoff_ms(entry->failures, BACKOFF_LIMIT_MS);
 	if (entry->failures > 2 && observ_log_state_changes(&entry->said, "early"))
-		ereport(LOG, (errmsg("scheduler of observ for database \"%s\" ends right after its start", entry->name),
-					  errdetail("It is tried again after a pause that grows to %d s.", BACKOFF_LIMIT_MS / 1000),
-					  errhint("The server's log says why it ends.")));
+		ereport(LOG,
+				(errmsg("scheduler of observ for database \"%s\" ends right after its start", entry->name),
+				 errdetail("It is tried again after a pause that grows to %d s.", BACKOFF_LIMIT_MS / 1000),
+				 errhint("The server's log says why it ends.")));
 }
 
 /* Whether the entry's scheduler runs or is about to; updates the entry when it has ended. */
@@ -288,9 +295,11 @@ worker_role(Launcher *l, Oid *role)
 		}
 	}
 	if (observ_log_state_changes(&l->said_role, problem))
-		ereport(LOG, (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-					  errmsg("role \"%s\" of observ.worker_role %s", observ_worker_role, problem),
-					  errhint("Create it with LOGIN, or clear observ.worker_role; observ looks again every minute.")));
+		ereport(
+			LOG,
+			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			 errmsg("role \"%s\" of observ.worker_role %s", observ_worker_role, problem),
+			 errhint("Create it with LOGIN, or clear observ.worker_role; observ looks again every minute.")));
 	return problem == NULL;
 }
 
@@ -313,10 +322,12 @@ start_scheduler(Launcher *l, Entry *entry, Oid role)
 		entry->failures++;
 		entry->next_start = entry->started_at + observ_backoff_ms(entry->failures, SLOT_LIMIT_MS);
 		if (observ_log_state_changes(&l->said_slots, "slots"))
-			ereport(LOG, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						  errmsg("no background worker slot is free for observ in database \"%s\"", entry->name),
-						  errhint("Raise max_worker_processes (one for the launcher, one for each database, one spare) and "
-								  "restart the server.")));
+			ereport(LOG,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("no background worker slot is free for observ in database \"%s\"", entry->name),
+					 errhint("Raise max_worker_processes (one for the launcher, one for each database, one "
+							 "spare) and "
+							 "restart the server.")));
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -467,8 +478,8 @@ observ_launcher_main(Datum main_arg)
 		if (l->stop_requested)
 			stop_for_good();
 		if (observ_log_state_changes(&l->said_error, error != NULL ? error->message : NULL))
-			ereport(LOG, (errcode(error->sqlerrcode), errmsg("observ launcher could not look after its databases: %s",
-															 error->message)));
+			ereport(LOG, (errcode(error->sqlerrcode),
+						  errmsg("observ launcher could not look after its databases: %s", error->message)));
 		if (error != NULL)
 			l->next_look = Min(l->next_look, observ_monotonic_ms() + ADOPTED_POLL_MS);
 		observ_worker_wait(l->next_look);

@@ -8,10 +8,11 @@
  */
 #include "postgres.h"
 
+#include "bgworker/scanner.h"
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "bgworker/scanner.h"
 #include "bgworker/worker.h"
 #include "catalog/pg_db_role_setting.h"
 #include "ext/arming.h"
@@ -28,9 +29,9 @@
 #define FIRST_CAPACITY 256
 
 typedef struct ScanResult {
-	bool complete;	 /* written last; read only after the scanner has ended */
+	bool complete;   /* written last; read only after the scanner has ended */
 	uint32 capacity; /* room in databases[] */
-	uint32 count;	 /* armed databases found, may exceed capacity */
+	uint32 count;    /* armed databases found, may exceed capacity */
 	Oid databases[FLEXIBLE_ARRAY_MEMBER];
 } ScanResult;
 
@@ -132,7 +133,8 @@ scan(void *arg)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan))) {
 		Form_pg_db_role_setting form = (Form_pg_db_role_setting) GETSTRUCT(tuple);
 		bool isnull;
-		Datum settings = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig, RelationGetDescr(rel), &isnull);
+		Datum settings =
+			heap_getattr(tuple, Anum_pg_db_role_setting_setconfig, RelationGetDescr(rel), &isnull);
 
 		if (isnull || OidIsValid(form->setrole) || !OidIsValid(form->setdatabase) ||
 			!settings_arm(DatumGetArrayTypeP(settings), form->setdatabase))

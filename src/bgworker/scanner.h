@@ -3,10 +3,10 @@
 #define OBSERV_BGWORKER_SCANNER_H
 
 typedef enum ObservScanState {
-	OBSERV_SCAN_NONE,	 /* none is under way */
+	OBSERV_SCAN_NONE,    /* none is under way */
 	OBSERV_SCAN_RUNNING, /* look again when the latch is set */
-	OBSERV_SCAN_DONE,	 /* the result was handed out */
-	OBSERV_SCAN_FAILED	 /* it ended without a result; its own log line says why */
+	OBSERV_SCAN_DONE,    /* the result was handed out */
+	OBSERV_SCAN_FAILED   /* it ended without a result; its own log line says why */
 } ObservScanState;
 
 /* Starts a scan in that database; false when no background worker slot is free. None must be under way. Needs a transaction. */

@@ -17,8 +17,8 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#define RECHECK_MS 60000					/* of a closed gate, when nobody wakes us */
-#define BUSY_MS	   500						/* of an extension that is being dropped */
+#define RECHECK_MS 60000                    /* of a closed gate, when nobody wakes us */
+#define BUSY_MS    500                      /* of an extension that is being dropped */
 #define RECYCLE_MS INT64CONST(24 * 3600000) /* caches of a backend only grow: start anew once a day */
 
 typedef struct Scheduler {
@@ -108,9 +108,32 @@ look_at_gate(Scheduler *s)
 	if (error != NULL) {
 		s->gate.gate = OBSERV_GATE_CLOSED;
 		strlcpy(s->gate.reason, error->message, sizeof(s->gate.reason));
-		strlcpy(s->gate.hint, error->hint ? error->hint : "observ looks again every minute.", sizeof(s->gate.hint));
+		strlcpy(s->gate.hint, error->hint ? error->hint : "observ looks again every minute.",
+				sizeof(s->gate.hint));
 	}
 	note_gate(s);
+}
+
+static void
+reschedule(void *arg)
+{
+	Scheduler *s = arg;
+
+	observ_gate(&s->gate);
+	if (s->gate.gate == OBSERV_GATE_OPEN)
+		observ_job_reschedule(s->slots);
+}
+
+/* The configuration was reloaded. */
+static void
+adopt_settings(Scheduler *s)
+{
+	pin_settings();
+	if (s->gate.gate != OBSERV_GATE_OPEN)
+		s->check_gate_at = 0;
+	/* An error here (a lock, most likely) only leaves a stale next_run until the job has run. */
+	else if (observ_in_transaction(reschedule, s) == NULL)
+		note_gate(s);
 }
 
 /* The job that is due first. */
@@ -176,7 +199,8 @@ void
 observ_scheduler_main(Datum main_arg)
 {
 	Scheduler *s = MemoryContextAllocZero(TopMemoryContext, sizeof(Scheduler));
-	MemoryContext turn_context = AllocSetContextCreate(TopMemoryContext, "observ scheduler turn", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext turn_context =
+		AllocSetContextCreate(TopMemoryContext, "observ scheduler turn", ALLOCSET_DEFAULT_SIZES);
 	int64 started = observ_monotonic_ms();
 	Oid role;
 
@@ -196,7 +220,7 @@ observ_scheduler_main(Datum main_arg)
 		if (observ_worker_was_poked() || is_doubled() || observ_monotonic_ms() - started > RECYCLE_MS)
 			proc_exit(0);
 		if (observ_worker_config_changed())
-			pin_settings();
+			adopt_settings(s);
 		run_or_wait(s);
 	}
 }

@@ -30,10 +30,10 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 
-#define PATIENCE_MS		   5000 /* with a worker that is to leave */
-#define POLITE_MS		   100	/* of these, for the job that it is at */
+#define PATIENCE_MS        5000 /* with a worker that is to leave */
+#define POLITE_MS          100  /* of these, for the job that it is at */
 #define EXTENSION_PATIENCE 1500 /* with a job that is to let go of the extension */
-#define POLL_MS			   5
+#define POLL_MS            5
 
 static ProcessUtility_hook_type previous = NULL;
 
@@ -54,7 +54,8 @@ wait_a_little(const instr_time *start, double limit)
 static bool
 has_workers(Oid database)
 {
-	return observ_find_process(OBSERV_SCHEDULER, database) != 0 || observ_find_process(OBSERV_SCANNER, database) != 0;
+	return observ_find_process(OBSERV_SCHEDULER, database) != 0 ||
+		   observ_find_process(OBSERV_SCANNER, database) != 0;
 }
 
 /* Ends observ's workers in the database and waits until they are gone: politely first, which idle ones follow at once. */
@@ -93,7 +94,7 @@ typedef struct DatabaseUse {
 	const char *database; /* NULL: it does not concern us */
 	LOCKMODE lock;
 	bool outside_block; /* refused inside a transaction block */
-	bool copies;		/* the database is only read: others than its owner may */
+	bool copies;        /* the database is only read: others than its owner may */
 } DatabaseUse;
 
 static const char *
@@ -160,7 +161,8 @@ clear_database(const DatabaseUse *use, bool top_level)
 static bool
 changes_databases(Node *statement)
 {
-	return IsA(statement, CreatedbStmt) || IsA(statement, AlterDatabaseStmt) || IsA(statement, AlterDatabaseSetStmt) ||
+	return IsA(statement, CreatedbStmt) || IsA(statement, AlterDatabaseStmt) ||
+		   IsA(statement, AlterDatabaseSetStmt) ||
 		   (IsA(statement, RenameStmt) && castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE);
 }
 
@@ -231,13 +233,15 @@ make_way(PlannedStmt *planned, ProcessUtilityContext context)
 
 static void
 on_utility(PlannedStmt *planned, const char *query, bool read_only_tree, ProcessUtilityContext context,
-		   ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+		   ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
+		   QueryCompletion *completion)
 {
 	make_way(planned, context);
 	if (previous)
 		previous(planned, query, read_only_tree, context, params, environment, dest, completion);
 	else
-		standard_ProcessUtility(planned, query, read_only_tree, context, params, environment, dest, completion);
+		standard_ProcessUtility(planned, query, read_only_tree, context, params, environment, dest,
+								completion);
 }
 
 void

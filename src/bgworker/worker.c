@@ -4,11 +4,12 @@
  */
 #include "postgres.h"
 
+#include "bgworker/worker.h"
+
 #include <limits.h>
 #include <signal.h>
 
 #include "access/xact.h"
-#include "bgworker/worker.h"
 #include "ext/compat.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -61,7 +62,8 @@ observ_worker_wait(int64 deadline)
 {
 	int64 timeout = Max(deadline - observ_monotonic_ms(), 0);
 	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (deadline == OBSERV_NEVER ? 0 : WL_TIMEOUT);
-	int rc = WaitLatch(MyLatch, events, deadline == OBSERV_NEVER ? -1L : (long) Min(timeout, INT_MAX), PG_WAIT_EXTENSION);
+	int rc = WaitLatch(MyLatch, events, deadline == OBSERV_NEVER ? -1L : (long) Min(timeout, INT_MAX),
+					   PG_WAIT_EXTENSION);
 
 	if (rc & WL_LATCH_SET)
 		ResetLatch(MyLatch);

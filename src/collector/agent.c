@@ -84,6 +84,11 @@ reload(struct agent *a, int64_t now_ms)
 	} else {
 		bool other_url = strcmp(fresh.postgres_url, a->config.postgres_url) != 0;
 		struct config old = a->config;
+		if (!other_url) {
+			/* A connection that is being made goes on with the string that it began with. */
+			old.postgres_url = fresh.postgres_url;
+			fresh.postgres_url = a->config.postgres_url;
+		}
 		a->config = fresh;
 		a->writer.interval_s = fresh.interval_s;
 		a->sampler.max_gap_us = interval_ms(a) * 1000 * GAP_INTERVALS;
@@ -174,18 +179,31 @@ loop(struct agent *a, int signal_fd)
 	}
 }
 
+static void
+list_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+void
+agent_hold_signals(void)
+{
+	sigset_t set;
+
+	list_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int
 open_signals(void)
 {
-	sigset_t wanted;
+	sigset_t set;
 
-	sigemptyset(&wanted);
-	sigaddset(&wanted, SIGTERM);
-	sigaddset(&wanted, SIGINT);
-	sigaddset(&wanted, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &wanted, NULL) < 0)
-		return -1;
-	return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+	list_signals(&set);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int
@@ -221,7 +239,8 @@ agent_run(const struct options *options, struct config *config)
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
 	if (writer_pending(&a->writer) > 0)
-		log_line(LOG_LEVEL_WARNING, "%d rows were not delivered and are lost", writer_pending(&a->writer));
+		log_line(LOG_LEVEL_WARNING, "not delivered, and lost: %d rows", writer_pending(&a->writer));
+	writer_close(&a->writer);
 	log_line(LOG_LEVEL_INFO, "ended");
 	return a->exit_code;
 }

@@ -49,6 +49,8 @@ main(int argc, char **argv)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN); /* helpers that end are nobody's zombies */
+	if (!options.once && !options.check_config)
+		agent_hold_signals();
 	if (options.config && !config_load(options.config, options.app_name, &config, &errors)) {
 		/* each line names file, line and key */
 		log_lines(LOG_LEVEL_ERROR, errors.data);

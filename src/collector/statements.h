@@ -6,7 +6,13 @@
 #ifndef OBSERV_COLLECTOR_STATEMENTS_H
 #define OBSERV_COLLECTOR_STATEMENTS_H
 
-#define SQL_BEGIN    "BEGIN"
+/*
+ * The server gives up when the agent does (15 s): a transaction whose agent is gone would hold the lock on its number, and
+ * each new attempt would leave one more backend waiting for it. For this transaction only, as PgBouncer wants it.
+ */
+#define SQL_BEGIN                                                                                            \
+	"BEGIN; SET LOCAL lock_timeout = '12s'; SET LOCAL statement_timeout = '14s'; "                           \
+	"SET LOCAL idle_in_transaction_session_timeout = '20s'"
 #define SQL_COMMIT   "COMMIT"
 #define SQL_ROLLBACK "ROLLBACK"
 

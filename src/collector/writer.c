@@ -65,6 +65,9 @@ set_error(struct writer *w, const char *sqlstate, const char *message, const cha
 	snprintf(w->sqlstate, sizeof w->sqlstate, "%s", sqlstate ? sqlstate : "");
 	snprintf(w->message, sizeof w->message, "%s", message ? message : "the connection was lost");
 	snprintf(w->hint, sizeof w->hint, "%s", hint ? hint : "");
+	size_t len = strlen(w->hint);
+	if (len > 0 && w->hint[len - 1] == '.')
+		w->hint[len - 1] = '\0'; /* the line goes on */
 }
 
 /* The connection is of no use any more. What an earlier result said about it (a server that shuts down) counts more. */
@@ -481,4 +484,13 @@ bool
 writer_finished(const struct writer *w)
 {
 	return w->last_chance && (writer_pending(w) == 0 || w->gave_up);
+}
+
+void
+writer_close(struct writer *w)
+{
+	if (w->state == WRITER_IDLE)
+		PQfinish(w->conn);
+	w->conn = NULL;
+	w->state = WRITER_DOWN;
 }

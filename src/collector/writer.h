@@ -108,6 +108,9 @@ void writer_last_chance(struct writer *w, int64_t now_ms);
 /* Whether nothing is left to do after writer_last_chance(). */
 bool writer_finished(const struct writer *w);
 
+/* Says goodbye to the server where that takes no waiting. */
+void writer_close(struct writer *w);
+
 /* Rows that the database has not confirmed. */
 int writer_pending(const struct writer *w);
 

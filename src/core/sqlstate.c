@@ -15,6 +15,7 @@ static const struct {
 	{"57P", {REMEDY_RETRY, NULL, NULL}},
 	{"57014", {REMEDY_RETRY, NULL, "a statement_timeout of the role or database may be too short"}},
 	{"40", {REMEDY_RETRY, NULL, NULL}},
+	{"25P03", {REMEDY_RETRY, NULL, NULL}},
 	{"25006",
 	 {REMEDY_RETRY, "the server is read-only, perhaps a standby",
 	  "add target_session_attrs=read-write and the other hosts to monitoring.postgres_url"}},

@@ -54,10 +54,9 @@ def test_drop_database_in_the_middle_of_a_job(server):
     """Item 26: the job is ended, not waited for."""
     name = server.create_database("busy", extension=True)
     wait_for_first_run(server, name)
-    server.sql(name, "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS "
-                     "'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'")
-    server.sql(name, "CREATE TRIGGER slow BEFORE INSERT ON observ.fleet_summary FOR EACH ROW EXECUTE FUNCTION public.slow()")
-    server.sql(name, "INSERT INTO observ.vps_metrics (timestamp, vps_name, app_name, cpu_percent) VALUES (now(), 'v', 'a', 1)")
+    server.sql(name, "ALTER FUNCTION observ.refresh_fleet_summary(timestamptz, boolean) RENAME TO refresh_for_real")
+    server.sql(name, "CREATE FUNCTION observ.refresh_fleet_summary(at timestamptz) RETURNS void LANGUAGE sql AS "
+                   "'SELECT pg_sleep(600)'")
     wait_until(lambda: server.value("postgres", "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 15,
                "the job to be slow")
     assert timed(server, f"DROP DATABASE {name}") < 1

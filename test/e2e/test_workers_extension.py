@@ -22,11 +22,10 @@ def wait_for_first_run(server, db):
 
 
 def make_job_slow(server, db):
-    """From the next row on, the refresh job sleeps in a trigger; returns when it does."""
-    server.sql(db, "CREATE OR REPLACE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS "
-                   "'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'")
-    server.sql(db, "CREATE TRIGGER slow BEFORE INSERT ON observ.fleet_summary FOR EACH ROW EXECUTE FUNCTION public.slow()")
-    server.sql(db, INSERT)
+    """From its next pass on, the refresh job sleeps in a trigger; returns when it does."""
+    server.sql(db, "ALTER FUNCTION observ.refresh_fleet_summary(timestamptz, boolean) RENAME TO refresh_for_real")
+    server.sql(db, "CREATE FUNCTION observ.refresh_fleet_summary(at timestamptz) RETURNS void LANGUAGE sql AS "
+                   "'SELECT pg_sleep(600)'")
     wait_until(lambda: sleeping(server, db), 15, "the job to be in the middle of a run")
 
 

@@ -18,12 +18,14 @@ bond_vlan_bridge_and_containers_count_once(void **state)
 {
 	choose(
 		"net lo 1 - o\nnet eth0 2 10000 d\nnet eth1 3 10000 d\nnet bond0 4 20000 l\nnet bond0.10 5 20000 l\n"
-		"net br0 6 - lb\nnet docker0 7 - b\nnet veth1a 8 10000 v\nnet wg0 9 - t\nnet dummy0 10 - -\n",
+		"net hv0 11 10000 dl\nnet br0 6 - lb\nnet docker0 7 - b\nnet veth1a 8 10000 v\nnet wg0 9 - t\nnet "
+		"dummy0 10 - -\n",
 		"br0");
 	assert_int_equal(t.nics, 2);
 	assert_int_equal(topology_nic(&t, slice_of("eth0")), 0);
 	assert_int_equal(topology_nic(&t, slice_of("eth1")), 1);
 	assert_int_equal(topology_nic(&t, slice_of("bond0")), -1);
+	assert_int_equal(topology_nic(&t, slice_of("hv0")), -1); /* hardware on hardware: Hyper-V */
 	assert_int_equal(t.nic[0].ifindex, 2);
 	assert_int_equal(t.nic[0].speed_mbit, 10000);
 }
