@@ -1,5 +1,6 @@
 """Batches sent twice, out of order, and by several writers at once: no deadlock, and exactly the rows that were accepted."""
 
+import json
 import random
 import threading
 
@@ -242,3 +243,76 @@ def test_the_second_waits_for_the_first_to_commit(server, observ_db, first, seco
     thread.join(30)
     assert len(said) == 1
     assert server.value(observ_db, "SELECT state = 'paused' FROM observ.status()") is (second == "pause")
+
+
+COLUMNS = ("timestamp", "vps_name", "app_name", "cpu_percent", "cpu_cores", "uptime_seconds")
+TYPES = ("timestamptz", "text", "text", "real", "int", "int8")
+VALUES = (
+    ["2026-01-01 00:00:00+00", "infinity", "-infinity", "1999-01-01", "294276-12-31", "{now}", "{now}", "{now}", "{now}", "31 February", None],
+    ["a", "b", "", "é\u2028\t\\N\"'", "x" * 3000, None], ["", "shop", "\\.", None],
+    ["0", "-0", "12.5", "NaN", "Infinity", "1e50", "1e-50", "abc", "", None], ["4", "-1", "2147483648", "4.5", None], ["1", "9223372036854775808", None])
+
+
+def copy_text(value):
+    if value is None:
+        return r"\N"
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+
+
+def by_insert(conn, row):
+    slots = ", ".join(f"%s::{t}" for t in TYPES)
+    conn.execute(f"INSERT INTO observ.vps_metrics ({', '.join(COLUMNS)}) VALUES ({slots})", row)
+
+
+def by_arrays(conn, row):
+    slots = ", ".join(f"%s::text[]::{t}[]" for t in TYPES)
+    conn.execute(f"INSERT INTO observ.vps_metrics ({', '.join(COLUMNS)}) SELECT * FROM unnest({slots})", [[v] for v in row])
+
+
+def by_json(conn, row):
+    fields = ", ".join(f"{c} {t}" for c, t in zip(COLUMNS, TYPES))
+    conn.execute(f"INSERT INTO observ.vps_metrics ({', '.join(COLUMNS)}) SELECT * FROM jsonb_to_recordset(%s::jsonb) AS t ({fields})",
+                 (json.dumps([dict(zip(COLUMNS, row))]),))
+
+
+def by_copy(conn, row):
+    with conn.cursor().copy(f"COPY observ.vps_metrics ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+        copy.write("\t".join(map(copy_text, row)) + "\n")
+
+
+def test_every_way_of_inserting_takes_and_refuses_the_same(server, observ_db):
+    """Single rows, arrays, JSON and COPY: the same rows are stored, bit for bit, and the same are refused for the same reason."""
+    server.sql(observ_db, "SELECT observ.pause()")
+    chance = random.Random(7)
+    # Timestamps of now, each for three rows, so that duplicates come up.
+    now = [t for t, in server.sql(observ_db, "SELECT (now() + n / 3 * interval '1 ms')::text FROM generate_series(0, 1999) n")]
+
+    def row(number, odd):
+        """A plain row, with the values of `odd` in their places."""
+        plain = [now[number], "plain", "shop", "1", "2", "3"]
+        return [value.replace("{now}", now[number]) if value else value for value in (odd.get(i, plain[i]) for i in range(len(plain)))]
+
+    # What chance throws together, then one oddity at a time, so that each is seen to be the reason.
+    rows = [row(n, {i: chance.choice(values) for i, values in enumerate(VALUES) if chance.random() < 0.3}) for n in range(1000)]
+    rows += [row(1900, {i: value}) for i, values in enumerate(VALUES) for value in values]
+    outcomes = {}
+    for way in (by_insert, by_arrays, by_json, by_copy):
+        reasons = []
+        with server.connect(observ_db) as conn:
+            conn.execute("TRUNCATE observ.vps_metrics")
+            for one in rows:
+                try:
+                    way(conn, one)
+                    reasons.append(None)
+                except psycopg.Error as error:
+                    reasons.append(error.sqlstate)
+            stored = conn.execute(f"SELECT {', '.join(c + '::text' for c in COLUMNS)} FROM observ.vps_metrics ORDER BY id").fetchall()
+        outcomes[way.__name__] = (reasons, stored)
+    expected = outcomes["by_insert"]
+    assert 200 < expected[0].count(None) == len(expected[1])
+    assert {"23505", "23514", "23502", "22P02", "22003"} <= set(expected[0])
+    for name, (reasons, stored) in outcomes.items():
+        # With several oddities in a row, which is met first is the parser's business.
+        assert [r is None for r in reasons] == [r is None for r in expected[0]], name
+        assert reasons[1000:] == expected[0][1000:], name
+        assert stored == expected[1], name
