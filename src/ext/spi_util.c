@@ -99,11 +99,23 @@ observ_spi_value(uint64 row, int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
 }
 
-bool
-observ_try_job_lock(int job)
+static bool
+take_lock(int key, bool dont_wait)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, job, 2);
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, key, 2);
+	return LockAcquire(&tag, ExclusiveLock, false, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+observ_try_job_lock(int job)
+{
+	return take_lock(job, true);
+}
+
+void
+observ_wait_for_lock(int key)
+{
+	(void) take_lock(key, false);
 }

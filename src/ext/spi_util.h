@@ -34,10 +34,14 @@ extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
 
+/* Takes such a lock of this database, after whoever has it. */
+extern void observ_wait_for_lock(int key);
+
 /* Second keys of the advisory locks in use; the first is OBSERV_LOCK_NAMESPACE (docs/architecture.md). */
 #define OBSERV_LOCK_NAMESPACE           0x6f627376 /* "obsv" */
 #define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
 #define OBSERV_LOCK_REFRESH_SUMMARY     2
 #define OBSERV_LOCK_ROLES               3 /* of the whole cluster: database 0 */
+#define OBSERV_LOCK_ARMING              4
 
 #endif
