@@ -102,17 +102,36 @@ observ_spi_utility(const char *command)
 	SPI_finish();
 }
 
-uint64
-observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
+static uint64
+finished(int rc, int expected, const char *sql)
 {
-	int rc = SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0);
-
 	if (rc != expected)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("a statement of observ ended as %s instead of %s", SPI_result_code_string(rc),
 							   SPI_result_code_string(expected)),
 						errdetail("Statement: %s", sql)));
 	return SPI_processed;
+}
+
+uint64
+observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
+{
+	return finished(SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0),
+					expected, sql);
+}
+
+uint64
+observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
+				const Datum *values, const char *nulls)
+{
+	if (*plan == NULL) {
+		SPIPlanPtr made = SPI_prepare_cursor(sql, nargs, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare a statement of observ: %s", SPI_result_code_string(SPI_result));
+		*plan = made;
+	}
+	return finished(SPI_execute_plan(*plan, (Datum *) values, nulls, false, 0), expected, sql);
 }
 
 Datum

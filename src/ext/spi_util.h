@@ -35,6 +35,13 @@ extern void observ_spi_utility(const char *command);
 extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values,
 						 const char *nulls);
 
+/*
+ * The same with a plan that is kept in *plan (static, NULL at first) for the life of the session: for statements that run many times
+ * in a session and must be cheap. The plan is generic, and made anew when the tables or the role change.
+ */
+extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
+							  const Datum *values, const char *nulls);
+
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
