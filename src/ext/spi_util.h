@@ -3,6 +3,7 @@
 #define OBSERV_EXT_SPI_UTIL_H
 
 #include "executor/spi.h"
+#include "utils/relcache.h"
 
 /* What observ_as_owner_begin() changed and observ_as_owner_end() puts back (errors put it back by themselves). */
 typedef struct ObservIdentity {
@@ -20,6 +21,12 @@ extern void observ_as_owner_end(const ObservIdentity *saved);
 
 /* Oid of a table of schema observ. Raises 42P01 with a hint when it is not there (a partial restore, a hand that slipped). */
 extern Oid observ_relid(const char *table);
+
+/*
+ * Number of a column that must be there and hold values of that type, or of one with the same bytes. Tables belong to their users, who may
+ * change them: raises 42703 or 42804 rather than read something else.
+ */
+extern AttrNumber observ_column(Relation rel, const char *name, Oid type);
 
 /* Runs one utility statement in an SPI connection of its own. */
 extern void observ_spi_utility(const char *command);

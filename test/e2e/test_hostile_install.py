@@ -491,3 +491,53 @@ def test_combinations_of_extreme_times_for_the_jobs(server, observ_db):
     server.sql(observ_db, "INSERT INTO observ.vps_metrics (vps_name, cpu_percent) VALUES ('a', 5)")
     wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary()") == "ok", 30, "a refresh")
     assert server.sql(observ_db, "SELECT vps_name, cpu_percent, status FROM observ.fleet_summary()") == [("a", 5, "up")]
+
+
+def test_columns_that_users_add_to_the_summary(server, observ_db):
+    """Defaults, NOT NULL, checks, generated columns, and a column of the same name and another type in the raw table."""
+    server.psql(observ_db, script="""
+        ALTER TABLE observ.fleet_summary ADD COLUMN note text NOT NULL DEFAULT 'none', ADD COLUMN tags jsonb DEFAULT '{"a":1}',
+            ADD COLUMN load_per_core real GENERATED ALWAYS AS (load_avg_1m / cpu_cores) STORED, ADD COLUMN gpu text;
+        ALTER TABLE observ.vps_metrics ADD COLUMN gpu real, ADD COLUMN rack text;
+        ALTER TABLE observ.fleet_summary ADD COLUMN rack text;
+        INSERT INTO observ.vps_metrics (vps_name, load_avg_1m, cpu_cores, gpu, rack) VALUES ('a', 4, 2, 0.5, 'r1');""")
+
+    def refresh():
+        wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary(reconcile => true)") == "ok", 30, "a refresh")
+        return server.sql(observ_db, "SELECT note, tags, load_per_core, gpu, rack, health_ok FROM observ.fleet_summary")
+
+    assert refresh() == [("none", {"a": 1}, 2, None, "r1", 0)]
+    server.psql(observ_db, script="""
+        UPDATE observ.fleet_summary SET note = 'mine', tags = NULL, gpu = 'big';
+        INSERT INTO observ.vps_metrics (vps_name, load_avg_1m, cpu_cores, gpu, rack) VALUES ('a', 6, 2, 0.7, 'r2');""")
+    assert refresh() == [("mine", None, 3, "big", "r2", 0)]
+    # What a check forbids is an error of the refresh, not a row.
+    server.psql(observ_db, script="ALTER TABLE observ.fleet_summary ADD CONSTRAINT low CHECK (load_avg_1m < 10); SELECT observ.pause()")
+    server.psql(observ_db, script="INSERT INTO observ.vps_metrics (vps_name, load_avg_1m) VALUES ('b', 99); ALTER SYSTEM SET observ.refresh_fleet_summary_interval = 0; SELECT pg_reload_conf()")
+    try:
+        server.sql(observ_db, "SELECT observ.resume()")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            server.sql(observ_db, "SELECT observ.refresh_fleet_summary(reconcile => true)")
+    finally:
+        server.psql("postgres", script="ALTER SYSTEM RESET observ.refresh_fleet_summary_interval")
+        server.psql("postgres", script="SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("drop", ["observ.vps_metrics DROP COLUMN clock_offset_ms", "observ.vps_metrics DROP COLUMN psi_io",
+                                  "observ.fleet_summary DROP COLUMN last_seen", "observ.fleet_summary DROP COLUMN health_ok",
+                                  "observ.fleet_summary DROP COLUMN psi_io", "observ.fleet_summary DROP COLUMN load_avg_15m",
+                                  "observ.fleet_summary DROP CONSTRAINT fleet_summary_pkey, DROP COLUMN app_name",
+                                  "observ.vps_metrics ALTER COLUMN cpu_percent TYPE float8", "observ.vps_metrics ALTER COLUMN clock_offset_ms TYPE text",
+                                  "observ.fleet_summary ALTER COLUMN cpu_percent TYPE numeric", "observ.fleet_summary ALTER COLUMN last_seen TYPE text",
+                                  "observ.fleet_summary ALTER COLUMN vps_name TYPE varchar(200)", "observ.fleet_summary ALTER COLUMN health_ok TYPE text"])
+def test_a_changed_column_is_an_error_at_worst(server, observ_db, drop):
+    server.psql(observ_db, script=f"ALTER TABLE {drop}; INSERT INTO observ.vps_metrics (vps_name, cpu_percent) VALUES ('a', 1);")
+    started = server.value(observ_db, "SELECT pg_postmaster_start_time()")
+    for call in ("observ.refresh_fleet_summary(reconcile => true)", "observ.fleet_summary()"):
+        try:
+            server.sql(observ_db, f"SELECT * FROM {call}")
+        except psycopg.Error as error:
+            assert error.sqlstate in ("42703", "42804", "42883"), error
+    # Nothing crashed: the server did not restart its processes.
+    assert server.value(observ_db, "SELECT pg_postmaster_start_time()") == started
+    assert "terminated by signal" not in server.log_text()
