@@ -49,7 +49,8 @@ run_isolation() {
 }
 
 run_e2e() {
-	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1200 /usr/bin/python3 -m pytest test/e2e -p no:cacheprovider -ra --durations=10)
+	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1200 /usr/bin/python3 -m pytest test/e2e -p no:cacheprovider -rfEs --durations=10 \
+		-n "$(nproc)" --dist loadfile)
 }
 
 # count_SUITE LOG: prints "passed failed", one per test of the suite.
@@ -90,8 +91,9 @@ show_failures() {
 		head -n 150 "$diffs"
 		echo "(all of it: $logs/$1.diffs)"
 		[ ! -s "$work/build/server.log" ] || cp "$work/build/server.log" "$logs/$1.server.log"
-	elif [ "$1" = e2e ] && grep -q '^=.* FAILURES\|^=.* ERRORS' "$2"; then
-		sed -n '/^=.* FAILURES\|^=.* ERRORS/,$p' "$2" | tail -n 200
+	elif [ "$1" = e2e ]; then
+		# Each failed test's name, assertion and place; servers' logs are in the whole log.
+		grep -E '^(E  |_____* .* _____*$|[^ ]+\.py:[0-9]+: |FAILED|ERROR|SKIPPED|=+ .* in )' "$2" | cut -c1-300 | tail -n 150
 	elif [ "$1" = unit ]; then
 		grep -nE -B8 '^\[  (FAILED|ERROR)|^make.*Error|error:' "$2" | tail -n 100
 	else

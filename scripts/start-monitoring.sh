@@ -153,8 +153,10 @@ start() {
 		fi
 		build
 		# Only now: what cannot be built shall not stop what runs.
-		agent_stop
-		cluster_stop
+		if [ "${1:-}" = rebuild ]; then
+			agent_stop
+			cluster_stop
+		fi
 		agent_create_user
 		cluster_create
 		choose_port

@@ -387,8 +387,8 @@ def test_backlog_goes_after_the_fresh_row_and_sigterm_delivers_the_rest(server, 
     agent = run_agent(*setup.args())
     wait_for_rows(server, observ_db, 1)
     server.sql(observ_db, "SELECT observ.pause()")
-    end = time.monotonic() + 32
-    wait_until(lambda: time.monotonic() > end, 40, "three ticks")
+    end = time.monotonic() + 36
+    wait_until(lambda: time.monotonic() > end, 45, "three ticks: the first at most 15 s after the row before")
     assert "observ.resume()" in agent.stderr()
     assert rows(server, observ_db) == 1
     server.sql(observ_db, "SELECT observ.resume()")
