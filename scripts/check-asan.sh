@@ -40,7 +40,8 @@ UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
 step "regress and isolation"
 rm -f "$here/build/server.log" "$work/src/build/server.log"
 logged "$log/regress" "running regress and isolation" timeout -k 10 900 "$work/src/scripts/with-server.sh" "$pg_config" \
-	shared_preload_libraries=observ -- make -C "$work/src" with_llvm=no PG_CONFIG="$pg_config" installcheck || rc=1
+	shared_preload_libraries=observ observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 -- \
+	make -C "$work/src" with_llvm=no PG_CONFIG="$pg_config" installcheck || rc=1
 if grep -nE 'AddressSanitizer|runtime error:' "$work/src/build/server.log"; then
 	rc=1
 fi
