@@ -17,7 +17,8 @@ PLAIN = "bench.plain"
 AIM_ROWS_PER_S = 150000
 COPY = {"method": "copy", "format": "text"}
 ONE_COPY = dict(COPY, one_copy=True)
-UNNEST = {"method": "insert", "format": "text", "begin_batch": True}
+INSERT = {"method": "insert", "format": "text"}
+UNNEST = dict(INSERT, begin_batch=True)
 BINARY = {"format": "binary"}
 TWO = {"sessions": 2}
 
@@ -33,6 +34,7 @@ class Variant:
     aimed: bool = False
     speed: report.Series = dataclasses.field(default_factory=report.Series)
     wal: report.Series = dataclasses.field(default_factory=report.Series)
+    cpu: report.Series = dataclasses.field(default_factory=report.Series)
     latency: report.Series = dataclasses.field(default_factory=report.Series)
 
 
@@ -59,6 +61,7 @@ def groups(quick):
             Variant("COPY per batch, text", PLAIN, COPY),
             Variant("COPY per batch, binary", PLAIN, {**COPY, **BINARY}),
             Variant("COPY per batch, text, 2 sessions", PLAIN, {**COPY, **TWO}),
+            Variant("the same INSERT into the plain table, no begin_batch, text", PLAIN, INSERT),
             Variant("observ, text", OBSERV, UNNEST, aimed=True),
             Variant("observ, text, as an enrolled agent's role", OBSERV, dict(UNNEST, role="bench_agent")),
             Variant("observ, binary", OBSERV, {**UNNEST, **BINARY}, aimed=True),
@@ -130,6 +133,7 @@ def measure(found, conn, loader, group, variant, start_us):
     wal = conn.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", (before,)).fetchone()[0]
     variant.speed.add(sent["rows"] / sent["seconds"])
     variant.wal.add(float(wal) / sent["rows"])
+    variant.cpu.add(sent["server_cpu"] * 1e6 / sent["rows"])
     variant.latency.add(sent["p99_ms"] if not variant.options.get("one_copy") else 0)
     inserted = 0 if variant.replay else sent["rows"]
     accepted = 0 if variant.replay == "batches" else sent["batches"]
@@ -144,11 +148,11 @@ def show(found, group, runs):
     options = group.options
     table = found.table(
         f"{group.title}: {options['vps'] * options['steps']:,} rows, {runs} runs",
-        ["load", "rows/s, median (min..max)", "of the first line's", "transaction p99, ms", "WAL, B/row"])
+        ["load", "rows/s, median (min..max)", "of the first line's", "server CPU, µs/row", "transaction p99, ms", "WAL, B/row"])
     first = group.variants[0]
     for variant in group.variants:
         latency = variant.latency if any(variant.latency.values) else "–"
-        table.rows.append([variant.name, variant.speed, variant.speed.over(first.speed), latency, variant.wal.median])
+        table.rows.append([variant.name, variant.speed, variant.speed.over(first.speed), variant.cpu, latency, variant.wal.median])
         if variant.aimed:
             found.aim(f"ingest, {variant.name}; {group.title}", variant.speed.median, AIM_ROWS_PER_S, "rows/s",
                       at_most=False)

@@ -109,9 +109,10 @@ report(const struct load *load, const struct payloads *payloads, struct outcome 
 	for (int i = 0; i < payloads->count; i++)
 		rows += payloads->list[i].rows;
 	printf("{\"rows\": %ld, \"inserted\": %ld, \"batches\": %d, \"accepted\": %ld, \"seconds\": %.6f, "
+		   "\"server_cpu\": %.6f, "
 		   "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"columns\": {",
 		   rows, outcome->rows_inserted, payloads->count, outcome->accepted, outcome->seconds,
-		   quantile(outcome->batch_ms, outcome->batches, 0.5),
+		   outcome->server_cpu, quantile(outcome->batch_ms, outcome->batches, 0.5),
 		   quantile(outcome->batch_ms, outcome->batches, 0.99),
 		   quantile(outcome->batch_ms, outcome->batches, 1));
 	for (int c = 0; c < load->columns; c++) {

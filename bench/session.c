@@ -24,6 +24,7 @@ struct session {
 	int64_t seq;
 	long rows_inserted, accepted;
 	int64_t start_us, end_us;
+	double server_cpu;
 	double *batch_ms;
 	int batches;
 };
@@ -68,6 +69,23 @@ static void
 command(struct session *s, const char *sql)
 {
 	finish(s, PQexec(s->conn, sql), PGRES_COMMAND_OK);
+}
+
+/* Processor time of the session's backend so far, in seconds (Documentation/scheduler/sched-stats.rst in Linux). */
+static double
+backend_cpu(const struct session *s)
+{
+	long long ns = 0;
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/schedstat", PQbackendPID(s->conn));
+	FILE *file = fopen(path, "r");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%lld", &ns) != 1)
+		ns = 0;
+	fclose(file);
+	return (double) ns / 1e9;
 }
 
 static void
@@ -214,6 +232,7 @@ run_session(void *arg)
 
 	open_session(s);
 	pthread_barrier_wait(s->barrier);
+	s->server_cpu = -backend_cpu(s);
 	s->start_us = clock_us(CLOCK_MONOTONIC);
 	if (s->delivery->one_copy)
 		start_copy(s);
@@ -233,6 +252,7 @@ run_session(void *arg)
 	if (s->delivery->one_copy)
 		end_copy(s);
 	s->end_us = clock_us(CLOCK_MONOTONIC);
+	s->server_cpu += backend_cpu(s);
 	PQfinish(s->conn);
 	return NULL;
 }
@@ -270,6 +290,7 @@ deliver(const struct load *load, const struct payloads *payloads, const struct d
 		pthread_join(threads[i], NULL);
 		out->rows_inserted += s->rows_inserted;
 		out->accepted += s->accepted;
+		out->server_cpu += s->server_cpu;
 		start = s->start_us < start ? s->start_us : start;
 		end = s->end_us > end ? s->end_us : end;
 		memcpy(out->batch_ms + out->batches, s->batch_ms, (size_t) s->batches * sizeof *s->batch_ms);

@@ -15,9 +15,10 @@ struct delivery {
 
 struct outcome {
 	long rows_inserted;
-	long accepted;    /* batches that begin_batch took; all of them without begin_batch */
-	double seconds;   /* from the first session's first byte to the last session's last answer */
-	double *batch_ms; /* how long each transaction took; as many as payloads, fewer with one_copy */
+	long accepted;     /* batches that begin_batch took; all of them without begin_batch */
+	double server_cpu; /* seconds that the backends were on a processor; 0 when they are elsewhere */
+	double seconds;    /* from the first session's first byte to the last session's last answer */
+	double *batch_ms;  /* how long each transaction took; as many as payloads, fewer with one_copy */
 	int batches;
 };
 

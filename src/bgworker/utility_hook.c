@@ -134,13 +134,14 @@ database_use_of(Node *statement)
 	return use;
 }
 
-/* Whether the caller may do it; if not, the command is left to say so. */
+/*
+ * Whether the caller may do it; if not, the command is left to say so. A template that belongs to somebody else may be copied, but no
+ * scheduler is ever in one.
+ */
 static bool
 permitted(const DatabaseUse *use, Oid database)
 {
-	if (pg_database_ownercheck(database, GetUserId()))
-		return true;
-	return use->copies && have_createdb_privilege();
+	return pg_database_ownercheck(database, GetUserId()) && (!use->copies || have_createdb_privilege());
 }
 
 static void

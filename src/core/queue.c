@@ -29,15 +29,42 @@ queue_push(struct row_queue *q, const struct row *row)
 	*at(q, q->count++) = *row;
 }
 
+static void
+put_in_front(struct row_queue *q, const struct row *row)
+{
+	q->first = (q->first + q->capacity - 1) % q->capacity;
+	q->count++;
+	*at(q, 0) = *row;
+}
+
+/* Moves up what is newer. */
+static void
+put_in_order(struct row_queue *q, const struct row *row)
+{
+	int i = q->count++;
+
+	for (; i > 0 && at(q, i - 1)->timestamp_us > row->timestamp_us; i--)
+		*at(q, i) = *at(q, i - 1);
+	*at(q, i) = *row;
+}
+
 void
 queue_give_back(struct row_queue *q, const struct row *rows, int n)
 {
-	while (n > 0 && q->count < q->capacity) {
-		q->first = (q->first + q->capacity - 1) % q->capacity;
-		q->count++;
-		*at(q, 0) = rows[--n];
+	while (n-- > 0) {
+		bool oldest = q->count == 0 || rows[n].timestamp_us < at(q, 0)->timestamp_us;
+		if (q->count == q->capacity) {
+			q->dropped++;
+			if (oldest)
+				continue;
+			q->first = (q->first + 1) % q->capacity;
+			q->count--;
+		}
+		if (oldest)
+			put_in_front(q, &rows[n]);
+		else
+			put_in_order(q, &rows[n]);
 	}
-	q->dropped += n;
 }
 
 int

@@ -23,7 +23,7 @@ void queue_init(struct row_queue *q, struct row *slots, int capacity);
 /* Adds the newest row. When the queue is full the oldest row is lost and counted. */
 void queue_push(struct row_queue *q, const struct row *row);
 
-/* Gives rows back, in the order in which they were taken. Where there is no room the oldest are lost and counted. */
+/* Gives rows back to where their times belong. Where there is no room the oldest are lost and counted. */
 void queue_give_back(struct row_queue *q, const struct row *rows, int n);
 
 /* Takes up to `max` oldest rows. */

@@ -147,6 +147,8 @@ store_value(const char *value)
 						: psprintf("ALTER DATABASE %s SET observ.armed = %s", quote_identifier(database),
 								   quote_literal_cstr(value));
 
+	/* Else the second of two sessions would fail with "tuple concurrently updated". */
+	observ_wait_for_lock(OBSERV_LOCK_ARMING);
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	observ_spi_utility(command);

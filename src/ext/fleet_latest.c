@@ -13,14 +13,18 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "common/int.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "executor/spi.h"
 #include "ext/gucs.h"
 #include "ext/spi_util.h"
 #include "ext/vps_key.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -57,12 +61,47 @@ typedef struct Target {
 	EState *estate;
 	ResultRelInfo *info;
 	TupleTableSlot *slot; /* new version of a row */
+	ExprState **defaults; /* of each column; NULL: none */
 	CommandId cid;
 	HTAB *sources; /* of Source, by oid */
 	AttrNumber vps, app, timestamp, last_seen;
 	TimestampTz at;
 	ObservLatest *result;
 } Target;
+
+/* The table is its users' too: what they add to it has defaults, may be NOT NULL, checked or generated. */
+static void
+prepare_defaults(Target *target)
+{
+	TupleDesc desc = RelationGetDescr(target->rel);
+
+	target->defaults = palloc0(sizeof(ExprState *) * desc->natts);
+	for (int i = 0; i < desc->natts; i++) {
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		Node *expression;
+
+		if (column->attisdropped || column->attgenerated)
+			continue;
+		expression = build_column_default(target->rel, i + 1);
+		if (expression != NULL)
+			target->defaults[i] = ExecPrepareExpr((Expr *) expression, target->estate);
+	}
+}
+
+/* Generated columns and constraints, as INSERT and UPDATE have them. Errors: 23502, 23514. */
+static void
+finish_row(Target *target)
+{
+	TupleConstr *constr = RelationGetDescr(target->rel)->constr;
+
+	ExecStoreVirtualTuple(target->slot);
+	if (constr == NULL)
+		return;
+	/* As for an INSERT: all of them, since any column may have changed. */
+	if (constr->has_generated_stored)
+		ExecComputeStoredGenerated(target->info, target->estate, target->slot, CMD_INSERT);
+	ExecConstraints(target->info, target->slot, target->estate);
+}
 
 /* Executor state as for a plain UPDATE of one table: index entries of any kind of index are made by the executor. */
 static void
@@ -87,10 +126,11 @@ open_target(Target *target)
 		"observ partitions", 16,
 		&(HASHCTL){.keysize = sizeof(Oid), .entrysize = sizeof(Source), .hcxt = CurrentMemoryContext},
 		HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	target->vps = get_attnum(relid, "vps_name");
-	target->app = get_attnum(relid, "app_name");
-	target->timestamp = get_attnum(relid, "timestamp");
-	target->last_seen = get_attnum(relid, "last_seen");
+	target->vps = observ_column(target->rel, "vps_name", TEXTOID);
+	target->app = observ_column(target->rel, "app_name", TEXTOID);
+	target->timestamp = observ_column(target->rel, "timestamp", TIMESTAMPTZOID);
+	target->last_seen = observ_column(target->rel, "last_seen", TIMESTAMPTZOID);
+	prepare_defaults(target);
 }
 
 static void
@@ -111,6 +151,19 @@ close_target(Target *target)
 	CommandCounterIncrement();
 }
 
+/* Number of the partition's column of that name whose values have the same bytes; 0 when there is none. */
+static AttrNumber
+same_column(Relation partition, Form_pg_attribute column)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(partition), NameStr(column->attname));
+
+	if (number != InvalidAttrNumber &&
+		!IsBinaryCoercible(TupleDescAttr(RelationGetDescr(partition), number - 1)->atttypid,
+						   column->atttypid))
+		return InvalidAttrNumber;
+	return number;
+}
+
 /* The partition, opened once per pass. A summary column takes the partition's column of the same name. */
 static Source *
 open_source(Target *target, Oid partition)
@@ -124,11 +177,14 @@ open_source(Target *target, Oid partition)
 	source->rel = table_open(partition, AccessShareLock);
 	source->slot = table_slot_create(source->rel, NULL);
 	source->columns = palloc0(sizeof(AttrNumber) * summary->natts);
-	for (int i = 0; i < summary->natts; i++)
-		if (!TupleDescAttr(summary, i)->attisdropped)
-			source->columns[i] = get_attnum(partition, NameStr(TupleDescAttr(summary, i)->attname));
-	source->clock_offset_ms = get_attnum(partition, "clock_offset_ms");
-	source->received_at = get_attnum(partition, "received_at");
+	for (int i = 0; i < summary->natts; i++) {
+		Form_pg_attribute column = TupleDescAttr(summary, i);
+
+		if (!column->attisdropped && !column->attgenerated)
+			source->columns[i] = same_column(source->rel, column);
+	}
+	source->clock_offset_ms = observ_column(source->rel, "clock_offset_ms", INT8OID);
+	source->received_at = observ_column(source->rel, "received_at", TIMESTAMPTZOID);
 	return source;
 }
 
@@ -290,12 +346,21 @@ update_known(Target *target, HTAB *newest, bool replace)
 		memcpy(target->slot->tts_isnull, old->tts_isnull, sizeof(bool) * natts);
 		if (!overlay(target, candidate))
 			continue;
-		ExecStoreVirtualTuple(target->slot);
+		finish_row(target);
 		update_row(target, old);
 		ResetPerTupleExprContext(target->estate);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(old);
+}
+
+static void
+take_defaults(Target *target)
+{
+	for (int i = 0; i < target->slot->tts_tupleDescriptor->natts; i++)
+		if (target->defaults[i] != NULL)
+			target->slot->tts_values[i] = ExecEvalExprSwitchContext(
+				target->defaults[i], GetPerTupleExprContext(target->estate), &target->slot->tts_isnull[i]);
 }
 
 /* Keys that the summary does not have yet; their VPSs enter the registry too. */
@@ -313,15 +378,10 @@ insert_unknown(Target *target, HTAB *newest)
 			continue;
 		ExecClearTuple(target->slot);
 		memset(target->slot->tts_isnull, true, sizeof(bool) * summary->natts);
+		take_defaults(target);
 		if (!overlay(target, candidate))
 			continue;
-		for (int i = 0; i < summary->natts; i++)
-			if (target->slot->tts_isnull[i] && TupleDescAttr(summary, i)->attnotnull) {
-				/* Counters start at 0; every other NOT NULL column is a key or was filled above. */
-				target->slot->tts_values[i] = (Datum) 0;
-				target->slot->tts_isnull[i] = false;
-			}
-		ExecStoreVirtualTuple(target->slot);
+		finish_row(target);
 		table_tuple_insert(target->rel, target->slot, target->cid, 0, NULL);
 		list_free(ExecInsertIndexTuples(target->info, target->slot, target->estate, false, false, NULL, NIL));
 		ResetPerTupleExprContext(target->estate);

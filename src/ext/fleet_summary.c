@@ -8,6 +8,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "core/fleet_status.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
@@ -71,32 +72,21 @@ typedef struct Columns {
 	int n_out;
 } Columns;
 
-static int
-column_number(Relation rel, const char *name)
-{
-	AttrNumber number = get_attnum(RelationGetRelid(rel), name);
-
-	if (number == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("observ.fleet_summary has no column \"%s\"", name),
-				 errhint("See SELECT * FROM observ.status().")));
-	return number;
-}
-
 static void
 find_columns(Relation rel, TupleDesc result, Columns *columns)
 {
-	columns->vps_name = column_number(rel, "vps_name");
-	columns->interval_ms = column_number(rel, "interval_ms");
-	columns->expected_ms = column_number(rel, "expected_ms");
-	columns->last_seen = column_number(rel, "last_seen");
-	columns->health_ok = column_number(rel, "health_ok");
-	columns->health_total = column_number(rel, "health_total");
+	columns->vps_name = observ_column(rel, "vps_name", TEXTOID);
+	columns->interval_ms = observ_column(rel, "interval_ms", INT4OID);
+	columns->expected_ms = observ_column(rel, "expected_ms", INT4OID);
+	columns->last_seen = observ_column(rel, "last_seen", TIMESTAMPTZOID);
+	columns->health_ok = observ_column(rel, "health_ok", INT4OID);
+	columns->health_total = observ_column(rel, "health_total", INT4OID);
 	columns->n_out = result->natts;
 	for (int i = 0; i < result->natts; i++) {
-		const char *name = NameStr(TupleDescAttr(result, i)->attname);
+		Form_pg_attribute column = TupleDescAttr(result, i);
+		const char *name = NameStr(column->attname);
 
-		columns->out[i] = strcmp(name, "status") == 0 ? 0 : column_number(rel, name);
+		columns->out[i] = strcmp(name, "status") == 0 ? 0 : observ_column(rel, name, column->atttypid);
 	}
 }
 

@@ -160,15 +160,18 @@ require_partition(TimestampTz now)
 static bool
 advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
 {
+	static SPIPlanPtr advance_plan = NULL;
+	static SPIPlanPtr repeat_plan = NULL;
 	bool isnull;
 
-	if (seq > 0 &&
-		observ_spi(SPI_OK_INSERT_RETURNING, advance_sql, N_ARGS, argument_types, values, nulls) > 0) {
+	if (seq > 0 && observ_spi_kept(&advance_plan, SPI_OK_INSERT_RETURNING, advance_sql, N_ARGS,
+								   argument_types, values, nulls) > 0) {
 		*last_seq = seq;
 		return true;
 	}
 	*last_seq = 0;
-	if (observ_spi(SPI_OK_UPDATE_RETURNING, repeat_sql, 2, argument_types, values, nulls) > 0)
+	if (observ_spi_kept(&repeat_plan, SPI_OK_UPDATE_RETURNING, repeat_sql, 2, argument_types, values, nulls) >
+		0)
 		*last_seq = DatumGetInt64(observ_spi_value(0, 1, &isnull));
 	return false;
 }
@@ -179,6 +182,7 @@ advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
 Datum
 observ_begin_batch(PG_FUNCTION_ARGS)
 {
+	static SPIPlanPtr boost_plan = NULL;
 	Oid caller = GetUserId();
 	ObservIdentity saved;
 	TimestampTz now = GetCurrentTimestamp();
@@ -213,8 +217,8 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
 	reply_nulls[5] = true;
 	reply[5] = (Datum) 0;
-	if (!PG_ARGISNULL(ARG_VPS_NAME) &&
-		observ_spi(SPI_OK_SELECT, boost_sql, 1, (Oid[]){TEXTOID}, &values[ARG_VPS_NAME], NULL) > 0)
+	if (!PG_ARGISNULL(ARG_VPS_NAME) && observ_spi_kept(&boost_plan, SPI_OK_SELECT, boost_sql, 1,
+													   (Oid[]){TEXTOID}, &values[ARG_VPS_NAME], NULL) > 0)
 		reply[5] = observ_spi_value(0, 1, &reply_nulls[5]);
 	reply[6] = Int32GetDatum(observ_backpressure);
 	SPI_finish();

@@ -48,7 +48,7 @@ lock_roles(void)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, InvalidOid, OBSERV_LOCK_NAMESPACE, OBSERV_LOCK_ROLES, 2);
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, OBSERV_LOCK_NAMESPACE, OBSERV_LOCK_ROLES, OBSERV_LOCK_CLASS);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
@@ -95,15 +95,15 @@ observ_create_roles(PG_FUNCTION_ARGS)
 }
 
 /*
- * pg_restore and plain dumps begin with SET row_security = off; nobody else has a reason to. A role's or database's default does
- * not count: the source must be the session itself.
+ * pg_restore and plain dumps begin with SET row_security = off and SET xmloption = content; nobody else has a reason to. The second is
+ * there with --enable-row-security too. A role's or database's default does not count: the source must be the session itself.
  */
 static bool
 session_restores_a_dump(void)
 {
 	return observ_spi(SPI_OK_SELECT,
-					  "SELECT 1 FROM pg_catalog.pg_settings WHERE name = 'row_security' AND setting = 'off' "
-					  "AND source IN ('session', 'client')",
+					  "SELECT 1 FROM pg_catalog.pg_settings WHERE (name = 'row_security' AND setting = 'off' "
+					  "AND source IN ('session', 'client')) OR (name = 'xmloption' AND source = 'session')",
 					  0, NULL, NULL, NULL) > 0;
 }
 

@@ -180,41 +180,67 @@ create_partition(const char *table, const ObservRange *range, bool adopt)
 		0, NULL, NULL, NULL);
 }
 
-/* create_partition() in a subtransaction. Cancels and shutdowns end the job; anything else is a warning. */
-static bool
-try_create_partition(const char *table, const ObservRange *range, bool adopt)
+/*
+ * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
+ * are passed on: they end the job.
+ */
+static ErrorData *
+in_subtransaction(void (*work)(void *), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		create_partition(table, range, adopt);
+		work(arg);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
-
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		ereport(WARNING, (errcode(error->sqlerrcode),
-						  errmsg("could not create a partition of observ.%s: %s", table, error->message),
-						  errdetail("Its range begins at %s.", timestamptz_to_str(range->from))));
-		FreeErrorData(error);
-		ok = false;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	return ok;
+	return error;
+}
+
+typedef struct Attempt {
+	const char *table;
+	const ObservRange *range;
+	bool adopt;
+} Attempt;
+
+static void
+attempt_partition(void *arg)
+{
+	const Attempt *attempt = arg;
+
+	create_partition(attempt->table, attempt->range, attempt->adopt);
+}
+
+/* A partition that can't be made is a warning. */
+static bool
+try_create_partition(const char *table, const ObservRange *range, bool adopt)
+{
+	Attempt attempt = {table, range, adopt};
+	ErrorData *error = in_subtransaction(attempt_partition, &attempt);
+
+	if (error == NULL)
+		return true;
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("could not create a partition of observ.%s: %s", table, error->message),
+					  errdetail("Its range begins at %s.", timestamptz_to_str(range->from))));
+	FreeErrorData(error);
+	return false;
 }
 
 /* Fills what of one slot [slot.from, slot.to) no partition covers yet; ranges are sorted. */
@@ -240,27 +266,55 @@ fill_slot(const char *table, ObservRange slot, const ObservRange *ranges, int n,
 	}
 }
 
+/* One raw table and what has been done to it. */
+typedef struct Maintained {
+	const char *table;
+	TimestampTz at;
+	ObservMaintenance done;
+} Maintained;
+
 static void
-maintain_table(const char *table, TimestampTz at, ObservMaintenance *done)
+maintain_table(void *arg)
 {
-	int64 width = partition_width(table) * USECS_PER_SEC;
-	TimestampTz last = at + observ_premake * USECS_PER_SEC;
-	Relation parent = open_raw_table(table);
+	Maintained *m = arg;
+	int64 width = partition_width(m->table) * USECS_PER_SEC;
+	TimestampTz last = m->at + observ_premake * USECS_PER_SEC;
+	Relation parent = open_raw_table(m->table);
 	int n;
 	ObservRange *ranges = observ_partition_ranges(parent, &n);
 
-	/* Closed, but still locked: nobody else attaches or detaches before we commit. */
+	/* Not locked against others who attach or detach: what fails for that is made by the next pass. */
 	table_close(parent, NoLock);
-	for (TimestampTz from = floor_to(at - observ_late_window * USECS_PER_SEC, width); from <= last;
+	for (TimestampTz from = floor_to(m->at - observ_late_window * USECS_PER_SEC, width); from <= last;
 		 from += width) {
 		ObservRange slot = {from, from + width};
 
 		CHECK_FOR_INTERRUPTS();
-		fill_slot(table, slot, ranges, n, done);
+		fill_slot(m->table, slot, ranges, n, &m->done);
 	}
 	pfree(ranges);
 	CommandCounterIncrement();
-	done->covered_to = Min(done->covered_to, observ_covered_to(table, at));
+	m->done.covered_to = observ_covered_to(m->table, m->at);
+}
+
+/* A table that can't be worked on, say because somebody has locked it, does not keep the others from their partitions. */
+static void
+try_maintain_table(const char *table, TimestampTz at, ObservMaintenance *done)
+{
+	Maintained m = {.table = table, .at = at};
+	ErrorData *error = in_subtransaction(maintain_table, &m);
+
+	if (error != NULL) {
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not look after the partitions of observ.%s: %s", table, error->message),
+				 error->hint ? errhint("%s", error->hint) : 0));
+		FreeErrorData(error);
+		m.done = (ObservMaintenance){.failed = 1, .covered_to = at};
+	}
+	done->created += m.done.created;
+	done->failed += m.done.failed;
+	done->covered_to = Min(done->covered_to, m.done.covered_to);
 }
 
 /* The quarantine is for looking at, not an archive: bounded by age and rows. */
@@ -285,7 +339,7 @@ observ_maintain(TimestampTz at, ObservMaintenance *done)
 	*done = (ObservMaintenance){.covered_to = DT_NOEND};
 	SPI_connect();
 	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
-		maintain_table(*table, at, done);
+		try_maintain_table(*table, at, done);
 	done->trimmed = trim_quarantine(at);
 	SPI_finish();
 	observ_as_owner_end(&saved);

@@ -8,7 +8,9 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -27,6 +29,26 @@ observ_relid(const char *table)
 			 errhint("Restore it from a dump; or run DROP EXTENSION observ CASCADE; SET row_security = on; "
 					 "CREATE EXTENSION observ.")));
 	return relid;
+}
+
+AttrNumber
+observ_column(Relation rel, const char *name, Oid type)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(rel), name);
+	Oid actual;
+
+	if (number == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), name),
+				 errhint("observ needs it: ALTER TABLE … ADD COLUMN %s %s.", name, format_type_be(type))));
+	actual = TupleDescAttr(RelationGetDescr(rel), number - 1)->atttypid;
+	if (!IsBinaryCoercible(actual, type))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" has type %s instead of %s", name,
+							   RelationGetRelationName(rel), format_type_be(actual), format_type_be(type)),
+						errhint("ALTER TABLE … ALTER COLUMN %s TYPE %s.", name, format_type_be(type))));
+	return number;
 }
 
 /* Owner of observ.collectors, which stands for all tables of observ: they are created and handed over together. */
@@ -80,11 +102,9 @@ observ_spi_utility(const char *command)
 	SPI_finish();
 }
 
-uint64
-observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
+static uint64
+finished(int rc, int expected, const char *sql)
 {
-	int rc = SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0);
-
 	if (rc != expected)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("a statement of observ ended as %s instead of %s", SPI_result_code_string(rc),
@@ -93,17 +113,50 @@ observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Dat
 	return SPI_processed;
 }
 
+uint64
+observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
+{
+	return finished(SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0),
+					expected, sql);
+}
+
+uint64
+observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
+				const Datum *values, const char *nulls)
+{
+	if (*plan == NULL) {
+		SPIPlanPtr made = SPI_prepare_cursor(sql, nargs, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare a statement of observ: %s", SPI_result_code_string(SPI_result));
+		*plan = made;
+	}
+	return finished(SPI_execute_plan(*plan, (Datum *) values, nulls, false, 0), expected, sql);
+}
+
 Datum
 observ_spi_value(uint64 row, int number, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
 }
 
-bool
-observ_try_job_lock(int job)
+static bool
+take_lock(int key, bool dont_wait)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, job, 2);
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, key, OBSERV_LOCK_CLASS);
+	return LockAcquire(&tag, ExclusiveLock, false, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+observ_try_job_lock(int job)
+{
+	return take_lock(job, true);
+}
+
+void
+observ_wait_for_lock(int key)
+{
+	(void) take_lock(key, false);
 }

@@ -3,6 +3,7 @@
 #define OBSERV_EXT_SPI_UTIL_H
 
 #include "executor/spi.h"
+#include "utils/relcache.h"
 
 /* What observ_as_owner_begin() changed and observ_as_owner_end() puts back (errors put it back by themselves). */
 typedef struct ObservIdentity {
@@ -21,6 +22,12 @@ extern void observ_as_owner_end(const ObservIdentity *saved);
 /* Oid of a table of schema observ. Raises 42P01 with a hint when it is not there (a partial restore, a hand that slipped). */
 extern Oid observ_relid(const char *table);
 
+/*
+ * Number of a column that must be there and hold values of that type, or of one with the same bytes. Tables belong to their users, who may
+ * change them: raises 42703 or 42804 rather than read something else.
+ */
+extern AttrNumber observ_column(Relation rel, const char *name, Oid type);
+
 /* Runs one utility statement in an SPI connection of its own. */
 extern void observ_spi_utility(const char *command);
 
@@ -28,16 +35,31 @@ extern void observ_spi_utility(const char *command);
 extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values,
 						 const char *nulls);
 
+/*
+ * The same with a plan that is kept in *plan (static, NULL at first) for the life of the session: for statements that run many times
+ * in a session and must be cheap. The plan is generic, and made anew when the tables or the role change.
+ */
+extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
+							  const Datum *values, const char *nulls);
+
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
 
-/* Second keys of the advisory locks in use; the first is OBSERV_LOCK_NAMESPACE (docs/architecture.md). */
+/* Takes such a lock of this database, after whoever has it. */
+extern void observ_wait_for_lock(int key);
+
+/*
+ * Our advisory locks (docs/data-model.md): the first key, a class that no SQL function can ask for (those use 1 and 2), so that
+ * nobody can keep a job from running, and the second keys.
+ */
 #define OBSERV_LOCK_NAMESPACE           0x6f627376 /* "obsv" */
+#define OBSERV_LOCK_CLASS               3
 #define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
 #define OBSERV_LOCK_REFRESH_SUMMARY     2
 #define OBSERV_LOCK_ROLES               3 /* of the whole cluster: database 0 */
+#define OBSERV_LOCK_ARMING              4
 
 #endif

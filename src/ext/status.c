@@ -24,6 +24,18 @@ typedef struct Verdict {
 	const char *hint;
 } Verdict;
 
+/* First raw table that somebody dropped, or a restore of selected tables left out; NULL when all are there. */
+static const char *
+missing_raw_table(void)
+{
+	Oid schema = get_namespace_oid("observ", false);
+
+	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
+		if (!OidIsValid(get_relname_relid(*table, schema)))
+			return *table;
+	return NULL;
+}
+
 static Verdict
 judge(int launcher, int scheduler)
 {
@@ -31,9 +43,13 @@ judge(int launcher, int scheduler)
 	char *mismatch = observ_versions_mismatch(&hint);
 	const char *reason;
 	ObservArming arming = observ_arming(&reason);
+	const char *missing = missing_raw_table();
 
 	if (mismatch != NULL)
 		return (Verdict){"mismatch", mismatch, hint};
+	if (missing != NULL)
+		return (Verdict){"mismatch", psprintf("table observ.%s is missing", missing),
+						 "restore it from a dump"};
 	if (RecoveryInProgress())
 		return (Verdict){"standby", "this server is a standby: the primary does the work", NULL};
 	if (arming == OBSERV_DISABLED)

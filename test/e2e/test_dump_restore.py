@@ -69,8 +69,10 @@ def make_rich(server, name):
 
 @pytest.fixture(scope="module")
 def source(server):
-    """The database that every mode copies."""
-    return make_rich(server, "rich")
+    """The database that every mode copies; its workers are at work."""
+    name = make_rich(server, "rich")
+    server.wait_for_worker("observ scheduler", name)
+    return name
 
 
 class Copying:
@@ -149,6 +151,20 @@ def clean_into_full(copy):
     copy.restore(copy.dump("-Fc"), "-e", "--clean", "--if-exists")
 
 
+def clean_into_full_four_jobs(copy):
+    copy.server.sql(copy.target, "CREATE EXTENSION observ")
+    copy.restore(copy.dump("-Fd", "-j4"), "-j4", "-e", "--clean", "--if-exists")
+
+
+def row_security_enabled(copy):
+    """The one option that leaves row_security on in the session that restores."""
+    copy.restore(copy.dump("-Fc"), "-e", "--enable-row-security")
+
+
+def row_security_enabled_plain(copy):
+    copy.plain(copy.dump("-Fp", "--enable-row-security"))
+
+
 def clean_twice_in_one_transaction(copy):
     path = copy.dump("-Fc")
     copy.restore(path)
@@ -194,7 +210,8 @@ def only_observ(copy, *options):
 
 
 MODES = [custom, directory_four_jobs, tar, plain_through_psql, plain_single_transaction, plain_inserts, single_transaction,
-         exit_on_error, three_sections, clean_into_empty, clean_into_full, clean_twice_in_one_transaction, clean_plain,
+         exit_on_error, three_sections, clean_into_empty, clean_into_full, clean_into_full_four_jobs,
+         row_security_enabled, row_security_enabled_plain, clean_twice_in_one_transaction, clean_plain,
          schema_then_data, schema_then_data_of_one_dump, schema_then_data_by_schema]
 
 
@@ -255,6 +272,19 @@ def test_everything_comes_back_and_the_copy_is_paused(server, source, fresh_db, 
     check_paused(server, fresh_db)
     check_resumes(server, fresh_db)
     check_amcheck(server, fresh_db)
+
+
+def test_without_owners_and_grants_it_works_for_superusers(server, source, fresh_db):
+    """pg_restore -O -x, as hosted services like it: rows and indexes are there, rights are not."""
+    copy = Copying(server, source, fresh_db)
+    with copy.conn:
+        path = copy.dump("-Fc")
+    copy.restore(path, "-e", "--no-owner", "--no-privileges", "--no-comments")
+    with server.connect(fresh_db, autocommit=False) as conn:
+        assert data(conn) == copy.data
+        assert {line for line in catalog(conn) if line.startswith("index")} == {line for line in copy.catalog if line.startswith("index")}
+    check_paused(server, fresh_db)
+    check_resumes(server, fresh_db)
 
 
 def cluster_copy(server, source):

@@ -378,13 +378,14 @@ POISON = [
 def test_one_poisoned_row_never_spoils_the_summary_for_all(server, observ_db, poison):
     column, value = poison.split(" = ")
     server.sql(observ_db, "INSERT INTO observ.vps_metrics (timestamp, vps_name, cpu_percent, interval_ms) "
-                          "VALUES (now() - interval '1 s', 'good', 1, 10000)")
+                          "VALUES (now() - interval '1 s', 'good', 1, 10000), (now() - interval '1 s', 'bad', 1, 10000)")
     server.sql(observ_db, f"INSERT INTO observ.vps_metrics (vps_name, {column}) VALUES ('bad', {value})")
     for _ in range(2):
         wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary(reconcile => true)") == "ok", 30, "a refresh")
         rows = server.sql(observ_db, "SELECT vps_name, status, isfinite(last_seen), last_seen <= clock_timestamp() FROM observ.fleet_summary() ORDER BY 1")
+        assert [row[0] for row in rows] == ["bad", "good"]
         assert rows[1] == ("good", "up", True, True)
-        assert rows[0][0] == "bad" and rows[0][2:] == (True, True), rows
+        assert rows[0][2:] == (True, True), rows
         # As text, which is where a timestamp out of range would show.
         server.psql(observ_db, "-c", "SELECT * FROM observ.fleet_summary()", "-c", "SELECT * FROM observ.fleet_summary")
 
@@ -395,7 +396,8 @@ def test_an_absurd_expected_interval_spoils_nothing(server, observ_db, interval)
         INSERT INTO observ.vps_metrics (vps_name) VALUES ('good'), ('odd');
         SELECT observ.refresh_fleet_summary();
         SELECT observ.enroll_vps('odd', expected_interval => '{interval}');""")
-    wait_until(lambda: server.sql(observ_db, "SELECT vps_name FROM observ.fleet_summary() ORDER BY 1") == [("good",), ("odd",)], 30, "both VPSs")
+    wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary(reconcile => true)") == "ok", 30, "a refresh")
+    assert server.sql(observ_db, "SELECT vps_name FROM observ.fleet_summary() ORDER BY 1") == [("good",), ("odd",)]
     status = dict(server.sql(observ_db, "SELECT vps_name, status FROM observ.fleet_summary(now() + interval '10 s')"))
     assert status["good"] == "up"
     assert status["odd"] == ("up" if "years" in interval else "down")
@@ -438,14 +440,42 @@ def test_versions_that_do_not_belong_together_are_one_clear_error(server, observ
     assert asked >= 8
 
 
-def test_a_missing_raw_table_is_named(server, observ_db):
+def test_a_missing_raw_table_is_named_and_the_others_go_on(server, observ_db):
     """A restore of selected tables, or a hand that slipped."""
     server.sql(observ_db, "DROP TABLE observ.events CASCADE")
-    for call in ("observ.maintain_partitions()", "observ.resume()", "observ.status()"):
-        with pytest.raises(psycopg.errors.UndefinedTable) as refused:
-            server.sql(observ_db, f"SELECT * FROM {call}")
-        assert "observ.events" in refused.value.diag.message_primary and refused.value.diag.message_hint
+    state, reason, hint = server.sql(observ_db, "SELECT state, reason, hint FROM observ.status()")[0]
+    assert (state, reason) == ("mismatch", "table observ.events is missing") and hint
+    with pytest.raises(psycopg.errors.UndefinedTable) as refused:
+        server.sql(observ_db, "SELECT * FROM observ.resume()")
+    assert "observ.events" in refused.value.diag.message_primary and refused.value.diag.message_hint
+    # Partitions of the other tables are made all the same.
+    count = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'observ.log_entries'::regclass"
+    before = server.value(observ_db, count)
+    said = []
+
+    def maintained():
+        said[:] = notices_of(server, observ_db, "SELECT * FROM observ.maintain_partitions(now() + '9 days')")
+        return server.value(observ_db, count) > before
+    wait_until(maintained, 30, "partitions of the other tables")
+    assert [s for s in said if s[0] == "WARNING" and "observ.events" in s[1]]
     server.sql(observ_db, "INSERT INTO observ.vps_metrics (vps_name) VALUES ('a')")
+    server.sql(observ_db, "SELECT * FROM observ.begin_batch('a', 1, now(), 'a')")
+
+
+def test_a_vps_whose_clock_is_ahead_is_up(server, observ_db):
+    """Its rows of now are stored with their timestamp moved back; the offset that they carry must not be taken off again."""
+    server.sql(observ_db, "INSERT INTO observ.vps_metrics (timestamp, vps_name, interval_ms, clock_offset_ms) VALUES "
+                          "(now(), 'hour-ahead', 10000, 3600000), (now() + interval '60 s', 'minute-ahead', 10000, 60000), "
+                          "(now() - interval '1 hour', 'hour-behind', 10000, -3600000), "
+                          "(now() - interval '1 minute', 'late-and-ahead', 10000, 180000)")
+    # Sent with a delay, from the spool: such a row was not moved.
+    server.sql(observ_db, "INSERT INTO observ.vps_metrics (timestamp, vps_name, interval_ms, clock_offset_ms, received_at) VALUES "
+                          "(now() - interval '10 minutes', 'long-silent', 10000, 600000, now())")
+    wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary()") == "ok", 30, "a refresh")
+    age = "SELECT vps_name, round(extract(epoch FROM now() - last_seen) / 60) FROM observ.fleet_summary()"
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.fleet_summary()") == 5, 30, "all five")
+    assert dict(server.sql(observ_db, age)) == {"hour-ahead": 0, "minute-ahead": 0, "hour-behind": 0, "late-and-ahead": 4, "long-silent": 20}
+    assert server.value(observ_db, "SELECT status FROM observ.fleet_summary() WHERE vps_name = 'hour-ahead'") == "up"
 
 
 def test_combinations_of_extreme_times_for_the_jobs(server, observ_db):
@@ -461,3 +491,53 @@ def test_combinations_of_extreme_times_for_the_jobs(server, observ_db):
     server.sql(observ_db, "INSERT INTO observ.vps_metrics (vps_name, cpu_percent) VALUES ('a', 5)")
     wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary()") == "ok", 30, "a refresh")
     assert server.sql(observ_db, "SELECT vps_name, cpu_percent, status FROM observ.fleet_summary()") == [("a", 5, "up")]
+
+
+def test_columns_that_users_add_to_the_summary(server, observ_db):
+    """Defaults, NOT NULL, checks, generated columns, and a column of the same name and another type in the raw table."""
+    server.psql(observ_db, script="""
+        ALTER TABLE observ.fleet_summary ADD COLUMN note text NOT NULL DEFAULT 'none', ADD COLUMN tags jsonb DEFAULT '{"a":1}',
+            ADD COLUMN load_per_core real GENERATED ALWAYS AS (load_avg_1m / cpu_cores) STORED, ADD COLUMN gpu text;
+        ALTER TABLE observ.vps_metrics ADD COLUMN gpu real, ADD COLUMN rack text;
+        ALTER TABLE observ.fleet_summary ADD COLUMN rack text;
+        INSERT INTO observ.vps_metrics (vps_name, load_avg_1m, cpu_cores, gpu, rack) VALUES ('a', 4, 2, 0.5, 'r1');""")
+
+    def refresh():
+        wait_until(lambda: server.value(observ_db, "SELECT status FROM observ.refresh_fleet_summary(reconcile => true)") == "ok", 30, "a refresh")
+        return server.sql(observ_db, "SELECT note, tags, load_per_core, gpu, rack, health_ok FROM observ.fleet_summary")
+
+    assert refresh() == [("none", {"a": 1}, 2, None, "r1", 0)]
+    server.psql(observ_db, script="""
+        UPDATE observ.fleet_summary SET note = 'mine', tags = NULL, gpu = 'big';
+        INSERT INTO observ.vps_metrics (vps_name, load_avg_1m, cpu_cores, gpu, rack) VALUES ('a', 6, 2, 0.7, 'r2');""")
+    assert refresh() == [("mine", None, 3, "big", "r2", 0)]
+    # What a check forbids is an error of the refresh, not a row.
+    server.psql(observ_db, script="ALTER TABLE observ.fleet_summary ADD CONSTRAINT low CHECK (load_avg_1m < 10); SELECT observ.pause()")
+    server.psql(observ_db, script="INSERT INTO observ.vps_metrics (vps_name, load_avg_1m) VALUES ('b', 99); ALTER SYSTEM SET observ.refresh_fleet_summary_interval = 0; SELECT pg_reload_conf()")
+    try:
+        server.sql(observ_db, "SELECT observ.resume()")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            server.sql(observ_db, "SELECT observ.refresh_fleet_summary(reconcile => true)")
+    finally:
+        server.psql("postgres", script="ALTER SYSTEM RESET observ.refresh_fleet_summary_interval")
+        server.psql("postgres", script="SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("drop", ["observ.vps_metrics DROP COLUMN clock_offset_ms", "observ.vps_metrics DROP COLUMN psi_io",
+                                  "observ.fleet_summary DROP COLUMN last_seen", "observ.fleet_summary DROP COLUMN health_ok",
+                                  "observ.fleet_summary DROP COLUMN psi_io", "observ.fleet_summary DROP COLUMN load_avg_15m",
+                                  "observ.fleet_summary DROP CONSTRAINT fleet_summary_pkey, DROP COLUMN app_name",
+                                  "observ.vps_metrics ALTER COLUMN cpu_percent TYPE float8", "observ.vps_metrics ALTER COLUMN clock_offset_ms TYPE text",
+                                  "observ.fleet_summary ALTER COLUMN cpu_percent TYPE numeric", "observ.fleet_summary ALTER COLUMN last_seen TYPE text",
+                                  "observ.fleet_summary ALTER COLUMN vps_name TYPE varchar(200)", "observ.fleet_summary ALTER COLUMN health_ok TYPE text"])
+def test_a_changed_column_is_an_error_at_worst(server, observ_db, drop):
+    server.psql(observ_db, script=f"ALTER TABLE {drop}; INSERT INTO observ.vps_metrics (vps_name, cpu_percent) VALUES ('a', 1);")
+    started = server.value(observ_db, "SELECT pg_postmaster_start_time()")
+    for call in ("observ.refresh_fleet_summary(reconcile => true)", "observ.fleet_summary()"):
+        try:
+            server.sql(observ_db, f"SELECT * FROM {call}")
+        except psycopg.Error as error:
+            assert error.sqlstate in ("42703", "42804", "42883"), error
+    # Nothing crashed: the server did not restart its processes.
+    assert server.value(observ_db, "SELECT pg_postmaster_start_time()") == started
+    assert "terminated by signal" not in server.log_text()

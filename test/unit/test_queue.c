@@ -85,6 +85,30 @@ given_back_without_room_the_oldest_are_lost(void **state)
 }
 
 static void
+the_newest_given_back_is_the_newest_again(void **state)
+{
+	struct row row;
+
+	push(1, 3);
+	queue_take_newest(&q, &row);
+	queue_give_back(&q, &row, 1);
+	expect(1, 3);
+
+	push(1, 3);
+	queue_take_newest(&q, &row);
+	push(4, 4); /* came meanwhile */
+	queue_give_back(&q, &row, 1);
+	expect(1, 4);
+
+	push(1, 5);
+	queue_take_newest(&q, &row);
+	push(6, 6);
+	queue_give_back(&q, &row, 1); /* 5 has more right to be kept than 1 */
+	assert_int_equal(q.dropped, 1);
+	expect(2, 6);
+}
+
+static void
 many_laps(void **state)
 {
 	push(1, 2);
@@ -103,6 +127,7 @@ main(void)
 		cmocka_unit_test_setup(full_loses_the_oldest_and_counts, reset),
 		cmocka_unit_test_setup(given_back_rows_keep_their_place, reset),
 		cmocka_unit_test_setup(given_back_without_room_the_oldest_are_lost, reset),
+		cmocka_unit_test_setup(the_newest_given_back_is_the_newest_again, reset),
 		cmocka_unit_test_setup(many_laps, reset),
 	};
 	return TESTS(tests);

@@ -78,4 +78,16 @@ SELECT accepted FROM observ.begin_batch('agent-role', 2, now(), 'web-1', 'shop')
 INSERT INTO observ.vps_metrics (vps_name, cpu_percent) VALUES ('web-1', 1);
 RESET ROLE;
 DROP ROLE observ_regress_agent;
+-- Plans that a session keeps follow the tables, there and back.
+SELECT accepted FROM observ.begin_batch('agent-plan', 1, now());
+BEGIN;
+DROP INDEX observ.vps_agent_role_idx;
+ALTER TABLE observ.collectors ALTER COLUMN version TYPE varchar, ADD COLUMN note text DEFAULT 'new';
+ALTER TABLE observ.vps ADD COLUMN note text;
+SELECT accepted, last_seq FROM observ.begin_batch('agent-plan', 2, now(), 'web-1', version => '2');
+SELECT accepted, last_seq FROM observ.begin_batch('agent-plan', 2, now(), 'web-1', version => '2');
+SELECT last_seq, version, duplicate_batches, note FROM observ.collectors WHERE agent_id = 'agent-plan';
+ROLLBACK;
+SELECT accepted, last_seq FROM observ.begin_batch('agent-plan', 2, now(), 'web-1', version => '3');
+SELECT last_seq, version, duplicate_batches FROM observ.collectors WHERE agent_id = 'agent-plan';
 TRUNCATE observ.vps, observ.collectors, observ.quarantine, observ.vps_metrics;
