@@ -81,6 +81,7 @@ FUZZ_SECONDS ?= 20
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
 
+# Workers run, but jobs are called by the tests alone, in virtual time.
 check:
 	scripts/pg-prefix.sh $(PRIVATE_PG)
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) all

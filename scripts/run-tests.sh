@@ -37,15 +37,20 @@ run_unit() {
 	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -k unit
 }
 
-# One server each: a crash in one suite does not take the other along.
+# on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
+# Workers run, but jobs are called by the tests alone, in virtual time (as in make check).
+on_server() {
+	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ \
+		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 -- \
+		make -C "$work" PG_CONFIG="$pg_config" "$1" installcheck
+}
+
 run_regress() {
-	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
-		make -C "$work" PG_CONFIG="$pg_config" ISOLATION= installcheck
+	on_server ISOLATION=
 }
 
 run_isolation() {
-	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
-		make -C "$work" PG_CONFIG="$pg_config" REGRESS= installcheck
+	on_server REGRESS=
 }
 
 run_e2e() {

@@ -20,7 +20,7 @@ Nothing sleeps except wait_until(). A process is ended by its own id only.
 Environment:
     OBSERV_PG_PREFIX   directory of the private PostgreSQL (default: build/pg of this working copy)
     OBSERV_PREBUILT=1  the prefix exists and observ is installed there: build nothing
-    OBSERV_SERVER_ENV  environment variables for servers alone, "A=1 B=2" (make check-asan sets ASAN_OPTIONS this way)
+    OBSERV_SERVER_ENV  environment variables for servers alone, "A=1 B=2" (make check-asan preloads a library this way)
     OBSERV_KEEP=1      leave the directories of servers behind (they are printed)
 """
 

@@ -1,5 +1,8 @@
 /*
- * Preloaded into servers by make check-asan: tells AddressSanitizer when an error jumps over frames of ours.
+ * Preloaded into servers by make check-asan: tells the sanitizers their options, and when an error jumps over frames of ours.
+ *
+ * Options in the environment would get lost: a backend overwrites the place of its environment with its ps display before it
+ * loads observ.so, and libasan reads /proc/self/environ.
  *
  * libasan would intercept siglongjmp() itself if it could be loaded first (see check-asan.sh why it can't). Without that, the
  * red zones of the frames jumped over stay behind on the stack, and the next function that uses the place is accused.
@@ -8,6 +11,22 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <setjmp.h>
+
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+
+/* Exit-time leaks of a server are by design. A finding aborts: exit code 1 would look like an ordinary FATAL. */
+const char *
+__asan_default_options(void)
+{
+	return "detect_leaks=0:verify_asan_link_order=0:abort_on_error=1:disable_coredump=1";
+}
+
+const char *
+__ubsan_default_options(void)
+{
+	return "print_stacktrace=1:abort_on_error=1";
+}
 
 typedef void (*jump)(sigjmp_buf, int);
 
