@@ -40,6 +40,8 @@ typedef struct Run {
 	TimestampTz next_run; /* as shown to people */
 	const ErrorData *error;
 	bool soft;
+	char incomplete
+		[RESULT_LENGTH]; /* what a job returned that committed part of its work and failed at the rest */
 } Run;
 
 /* The job that is marked as running by this process. */
@@ -186,6 +188,18 @@ describe_result(void)
 	return text.data;
 }
 
+/* Jobs that do many things each on its own say so with a status of "failed", and keep what succeeded. */
+static bool
+result_says_failed(void)
+{
+	int column = SPI_tuptable == NULL ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(SPI_tuptable->tupdesc, "status");
+	char *status = column <= 0 || SPI_processed == 0
+					   ? NULL
+					   : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+
+	return status != NULL && strcmp(status, "failed") == 0;
+}
+
 static void
 step_run(void *arg)
 {
@@ -206,8 +220,12 @@ step_run(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("a job ended as %s", SPI_result_code_string(rc))));
 	result = describe_result();
-	run->slot->retry_at = 0;
-	observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
+	if (result_says_failed())
+		strlcpy(run->incomplete, result, sizeof(run->incomplete));
+	else {
+		run->slot->retry_at = 0;
+		observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
+	}
 	SPI_finish();
 }
 
@@ -290,6 +308,7 @@ void
 observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
 {
 	Run run = {.slot = slot, .gate = gate};
+	ErrorData incomplete = {.elevel = WARNING, .sqlerrcode = ERRCODE_WARNING};
 	int64 started = observ_monotonic_ms();
 
 	pgstat_report_activity(STATE_RUNNING, slot->job->command);
@@ -301,7 +320,10 @@ observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
 		slot->last_start = started;
 		run.error = observ_in_transaction(step_run, &run);
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN)
+		if (run.error == NULL && run.incomplete[0] != '\0') {
+			incomplete.message = psprintf("part of the work could not be done: %s", run.incomplete);
+			run.error = &incomplete;
+		} else if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN)
 			note_success(slot);
 	}
 	if (run.error != NULL)

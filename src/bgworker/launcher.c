@@ -78,7 +78,7 @@ observ_cluster_lock(int key, LOCKMODE mode, bool wait)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, InvalidOid, OBSERV_LOCK_NAMESPACE, key, 2);
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, OBSERV_LOCK_NAMESPACE, key, OBSERV_LOCK_CLASS);
 	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 

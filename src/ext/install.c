@@ -48,7 +48,7 @@ lock_roles(void)
 {
 	LOCKTAG tag;
 
-	SET_LOCKTAG_ADVISORY(tag, InvalidOid, OBSERV_LOCK_NAMESPACE, OBSERV_LOCK_ROLES, 2);
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, OBSERV_LOCK_NAMESPACE, OBSERV_LOCK_ROLES, OBSERV_LOCK_CLASS);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 

@@ -51,8 +51,12 @@ extern bool observ_try_job_lock(int job);
 /* Takes such a lock of this database, after whoever has it. */
 extern void observ_wait_for_lock(int key);
 
-/* Second keys of the advisory locks in use; the first is OBSERV_LOCK_NAMESPACE (docs/architecture.md). */
+/*
+ * Our advisory locks (docs/data-model.md): the first key, a class that no SQL function can ask for (those use 1 and 2), so that
+ * nobody can keep a job from running, and the second keys.
+ */
 #define OBSERV_LOCK_NAMESPACE           0x6f627376 /* "obsv" */
+#define OBSERV_LOCK_CLASS               3
 #define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
 #define OBSERV_LOCK_REFRESH_SUMMARY     2
 #define OBSERV_LOCK_ROLES               3 /* of the whole cluster: database 0 */
