@@ -472,3 +472,19 @@ def test_restoring_over_a_live_database_pauses_it(server, source):
     check_paused(server, db)
     check_resumes(server, db)
     server.drop_database(db)
+
+
+def test_restoring_over_a_live_database_pauses_it_without_the_library_loaded(server, source, make_server):
+    """Nothing of ours is there to see the DROP EXTENSION: what armed the database is still set when the dump brings its own."""
+    plain = make_server(preload=False, **SERVER, name="not preloaded")
+    plain.sql("postgres", "CREATE ROLE sre")
+    plain.sql("postgres", "CREATE ROLE agent_web_1")
+    db = plain.create_database("live", extension=True)
+    copy = Copying(server, source, db)
+    with copy.conn:
+        path = copy.dump("-Fc")
+    done = plain.run("pg_restore", "-e", "--clean", "--if-exists", "-d", db, path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    check_equal(plain, db, copy.catalog, copy.data)
+    check_paused(plain, db)
+    check_resumes(plain, db)
