@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "bgworker/hooks.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -29,6 +30,7 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/syscache.h"
 
 #define PATIENCE_MS        5000 /* with a worker that is to leave */
 #define POLITE_MS          100  /* of these, for the job that it is at */
@@ -134,6 +136,23 @@ database_use_of(Node *statement)
 	return use;
 }
 
+/* As have_createdb_privilege(), which earlier minor releases of PostgreSQL 15 keep to themselves. */
+static bool
+may_create_databases(void)
+{
+	HeapTuple role;
+	bool may = superuser();
+
+	if (may)
+		return true;
+	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(role)) {
+		may = ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
+		ReleaseSysCache(role);
+	}
+	return may;
+}
+
 /*
  * Whether the caller may do it; if not, the command is left to say so. A template that belongs to somebody else may be copied, but no
  * scheduler is ever in one.
@@ -141,7 +160,7 @@ database_use_of(Node *statement)
 static bool
 permitted(const DatabaseUse *use, Oid database)
 {
-	return pg_database_ownercheck(database, GetUserId()) && (!use->copies || have_createdb_privilege());
+	return pg_database_ownercheck(database, GetUserId()) && (!use->copies || may_create_databases());
 }
 
 static void

@@ -223,7 +223,7 @@ consider(HTAB *newest, HeapTuple tuple, TupleDesc desc, TimestampTz limit, Obser
 	candidate->tid = *(ItemPointer) DatumGetPointer(values[COL_TID]);
 }
 
-/* Candidates of the query, reduced to the newest of each key. */
+/* Candidates of the query, reduced to the newest of each key; NULL when there are too many. */
 static HTAB *
 collect(SPIPlanPtr query, const Datum *params, TimestampTz limit, ObservLatest *result)
 {
@@ -231,9 +231,10 @@ collect(SPIPlanPtr query, const Datum *params, TimestampTz limit, ObservLatest *
 	HTAB *newest = observ_vps_table_create("observ newest rows", sizeof(Candidate), 1024);
 	Portal portal = SPI_cursor_open(NULL, query, (Datum *) params, NULL, true);
 
+	result->candidates = 0;
 	for (;;) {
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		if (SPI_processed == 0)
+		if (SPI_processed == 0 || result->candidates > OBSERV_MAX_CANDIDATES)
 			break;
 		MemoryContextSwitchTo(context);
 		for (uint64 i = 0; i < SPI_processed; i++)
@@ -241,7 +242,7 @@ collect(SPIPlanPtr query, const Datum *params, TimestampTz limit, ObservLatest *
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
-	return newest;
+	return result->candidates > OBSERV_MAX_CANDIDATES ? NULL : newest;
 }
 
 /*
@@ -400,7 +401,7 @@ insert_unknown(Target *target, HTAB *newest)
 	}
 }
 
-void
+bool
 observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, TimestampTz limit,
 				   bool replace, ObservLatest *result)
 {
@@ -412,7 +413,7 @@ observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, T
 	/* What an earlier step of this pass wrote must be seen: the caller's snapshot is older. */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	newest = collect(candidates, params, limit, result);
-	if (hash_get_num_entries(newest) > 0) {
+	if (newest != NULL && hash_get_num_entries(newest) > 0) {
 		Target target = {.result = result, .at = at};
 
 		open_target(&target);
@@ -423,4 +424,5 @@ observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, T
 	PopActiveSnapshot();
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(work);
+	return newest != NULL;
 }

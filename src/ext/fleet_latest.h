@@ -16,12 +16,15 @@ typedef struct ObservLatest {
 	int64 candidates;
 } ObservLatest;
 
+/* More candidates are not looked at one by one: a backfill of millions of rows would take longer than a job may. */
+#define OBSERV_MAX_CANDIDATES 1000000
+
 /*
- * Runs a prepared candidate query and brings each key's newest row that is not later than `limit` into the summary: inserted when the key is
- * new, updated when it is newer than what is there (when `replace`: also when it is merely another one). Adds to *result. Needs SPI_connect();
- * runs as the current user.
+ * Runs a prepared candidate query and brings each key's newest row that is not later than `limit` into the summary: inserted when the key
+ * is new, updated when it is newer than what is there (when `replace`: also when it is merely another one). Adds to *result.
+ * False, and nothing done, when there are more than OBSERV_MAX_CANDIDATES. Needs SPI_connect(); runs as the current user.
  */
-extern void observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, TimestampTz limit,
+extern bool observ_take_latest(SPIPlanPtr candidates, const Datum *params, TimestampTz at, TimestampTz limit,
 							   bool replace, ObservLatest *result);
 
 #endif

@@ -66,6 +66,24 @@ static const char every_key_sql[] =
 	"<= $3 "
 	"ORDER BY m.\"timestamp\" DESC LIMIT 1) l";
 
+/*
+ * The newest row of every key that the raw table knows in the window: a step per key through its unique index (a "loose index
+ * scan") and one for its newest row, whatever the number of rows. For a backfill; slower than new_rows_sql for what arrives in seconds.
+ */
+static const char all_keys_sql[] =
+	"WITH RECURSIVE k AS ("
+	"  (SELECT m.vps_name, m.app_name FROM observ.vps_metrics m WHERE m.\"timestamp\" > $2 AND "
+	"m.\"timestamp\" <= $3 "
+	"   ORDER BY 1, 2 LIMIT 1) "
+	"  UNION ALL SELECT n.vps_name, n.app_name FROM k CROSS JOIN LATERAL ("
+	"   SELECT m.vps_name, m.app_name FROM observ.vps_metrics m WHERE (m.vps_name, m.app_name) > "
+	"(k.vps_name, k.app_name) "
+	"   AND m.\"timestamp\" > $2 AND m.\"timestamp\" <= $3 ORDER BY 1, 2 LIMIT 1) n) "
+	"SELECT l.* FROM k CROSS JOIN LATERAL (SELECT " OBSERV_CANDIDATE_COLUMNS " FROM observ.vps_metrics m "
+	"WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.\"timestamp\" > $2 AND m.\"timestamp\" "
+	"<= $3 "
+	"ORDER BY m.\"timestamp\" DESC LIMIT 1) l";
+
 static const char health_latest_sql[] =
 	"INSERT INTO observ_data.health_latest AS h (vps_name, app_name, url, checked_at, success, inconclusive) "
 	"SELECT DISTINCT ON (m.vps_name, m.app_name, m.url) m.vps_name, m.app_name, m.url, m.\"timestamp\", "
@@ -154,17 +172,40 @@ kept_plan(const char *sql, SPIPlanPtr *plan)
 	return *plan;
 }
 
-static void
+static bool
 take_latest(Pass *pass, SPIPlanPtr plan, bool replace)
 {
+	bool done;
 	Datum values[N_PARAMS];
 	int nest_level = NewGUCNestLevel();
 
 	(void) set_config_option("enable_seqscan", replace ? "on" : "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	pass_params(pass, values);
-	observ_take_latest(plan, values, pass->at, pass->limit, replace, &pass->latest);
+	done = observ_take_latest(plan, values, pass->at, pass->limit, replace, &pass->latest);
 	AtEOXact_GUC(true, nest_level);
+	return done;
+}
+
+/* Takes in what arrived; true when there was anything. */
+static bool
+take_new_rows(Pass *pass)
+{
+	static SPIPlanPtr new_rows = NULL;
+	static SPIPlanPtr all_keys = NULL;
+
+	if (!take_latest(pass, kept_plan(new_rows_sql, &new_rows), false)) {
+		/* Which of them come from the future was not looked at to the end: expect more. */
+		pass->latest.future_until = Max(pass->latest.future_until, pass->at + observ_premake * USECS_PER_SEC);
+		if (!take_latest(pass, kept_plan(all_keys_sql, &all_keys), false))
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("more than %d VPSs and applications", OBSERV_MAX_CANDIDATES)));
+	}
+	if (pass->latest.candidates == 0)
+		return false;
+	run(pass, SPI_OK_UPDATE, expected_sql);
+	observ_summarize_newest("vps_metrics", pass->at);
+	return true;
 }
 
 static bool
@@ -267,20 +308,15 @@ is_due(TimestampTz at, TimestampTz last, int64 every)
 static void
 refresh(Pass *pass)
 {
-	static SPIPlanPtr new_rows = NULL;
 	static SPIPlanPtr every_key = NULL;
 	TimestampTz horizon = next_horizon();
-	bool health, errors;
+	bool metrics, health, errors;
 
 	read_state(pass);
 	pass->reconcile =
 		!pass->replay && (pass->reconcile || is_due(pass->at, pass->reconciled_at, RECONCILE_EVERY_US));
 	errors = pass->reconcile || is_due(pass->at, pass->errors_at, ERRORS_EVERY_US);
-	take_latest(pass, kept_plan(new_rows_sql, &new_rows), false);
-	if (pass->latest.candidates > 0) {
-		run(pass, SPI_OK_UPDATE, expected_sql);
-		observ_summarize_newest("vps_metrics", pass->at);
-	}
+	metrics = take_new_rows(pass);
 	health = new_health(pass);
 	if (health)
 		observ_summarize_newest("health_checks", pass->at);
@@ -294,7 +330,7 @@ refresh(Pass *pass)
 		run(pass, SPI_OK_UPDATE, errors_sql);
 		pass->errors_at = pass->at;
 	}
-	if (!pass->replay && (pass->latest.candidates > 0 || health || errors))
+	if (!pass->replay && (metrics || health || errors))
 		write_state(pass, horizon);
 }
 
