@@ -496,7 +496,7 @@ CREATE FUNCTION observ.reset_job(job_name text) RETURNS void
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_reset_job';
 COMMENT ON FUNCTION observ.reset_job(text) IS
-'Forgets the errors and crashes in a row of a job and switches it on again; it runs at once';
+'Forgets the errors and crashes in a row of a job and switches it on again; a job that was in trouble runs at once';
 
 -- ============================================================================================================= views
 
