@@ -123,7 +123,7 @@ observ_in_transaction(ObservStep step, void *arg)
 		QueryCancelPending = false;
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		AbortCurrentTransaction();
+		AbortOutOfAnyTransaction();
 		FlushErrorState();
 		RESUME_INTERRUPTS();
 	}
