@@ -72,7 +72,6 @@ static void
 check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 {
 	Relation leaf = table_open(leaf_oid, ShareLock);
-	List *leaf_indexes = RelationGetIndexList(leaf);
 	ListCell *cell;
 	ErrorContextCallback callback = {.callback = leaf_error_context, .arg = &leaf_oid};
 
@@ -97,7 +96,6 @@ check_leaf(Relation parent, Oid leaf_oid, List *parent_indexes, Check *check)
 				   0, NULL, NULL, NULL);
 		check->repaired++;
 	}
-	list_free(leaf_indexes);
 	table_close(leaf, NoLock);
 }
 
@@ -155,7 +153,6 @@ observ_resume(PG_FUNCTION_ARGS)
 {
 	Check check = {0};
 	ObservMaintenance done;
-	const char *reason;
 	TupleDesc desc;
 	Datum values[4];
 	bool nulls[4] = {false};
@@ -171,7 +168,7 @@ observ_resume(PG_FUNCTION_ARGS)
 	/* Only observ.enabled can still be against it, and that is not this database's to say. */
 	observ_require_armed();
 	observ_maintain(GetCurrentTimestamp(), &done);
-	values[0] = CStringGetTextDatum(observ_arming(&reason) == OBSERV_ARMED ? "resumed" : reason);
+	values[0] = CStringGetTextDatum("resumed");
 	values[1] = Int32GetDatum(check.leaves);
 	values[2] = Int32GetDatum(check.repaired);
 	values[3] = Int32GetDatum(done.created);
