@@ -210,8 +210,8 @@ lock_tables(void)
 {
 	(void) RangeVarGetRelid(makeRangeVar("observ", "collectors", -1), AccessExclusiveLock, true);
 	(void) RangeVarGetRelid(makeRangeVar("observ", "vps", -1), AccessExclusiveLock, true);
-	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
-		(void) RangeVarGetRelid(makeRangeVar("observ", pstrdup(*table), -1), AccessExclusiveLock, true);
+	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++)
+		(void) RangeVarGetRelid(makeRangeVar("observ", pstrdup(table->name), -1), AccessExclusiveLock, true);
 }
 
 /* Cancels the job that holds the extension, until the lock that DROP EXTENSION takes is ours. */

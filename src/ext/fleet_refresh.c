@@ -9,18 +9,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "ext/arming.h"
+#include "ext/arrivals.h"
 #include "ext/brin.h"
 #include "ext/compat.h"
 #include "ext/fleet_latest.h"
 #include "ext/gucs.h"
+#include "ext/job_guard.h"
 #include "ext/spi_util.h"
-#include "ext/versions.h"
 #include "funcapi.h"
-#include "miscadmin.h"
-#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -31,8 +28,6 @@ OBSERV_SQL_FUNCTION(observ_refresh_fleet_summary);
 #define ERRORS_EVERY_US    (INT64CONST(30) * USECS_PER_SEC)
 /* Sessions that start their transactions at about the same time do not replay each other. */
 #define REPLAY_AFTER_US (INT64CONST(60) * USECS_PER_SEC)
-/* received_at is taken a moment before its transaction has a transaction id. */
-#define HORIZON_MARGIN_US (USECS_PER_SEC / 2)
 
 /* One pass: what it starts from, and what it did. Times in $1 … $5 of every statement below, in this order. */
 typedef struct Pass {
@@ -224,28 +219,6 @@ new_health(const Pass *pass)
 	return SPI_processed > 0;
 }
 
-/*
- * From when on the next pass has to look: the start of the oldest transaction in this database that has written
- * something and not ended, else now.
- */
-static TimestampTz
-next_horizon(void)
-{
-	TimestampTz horizon = GetCurrentTimestamp();
-	int n = pgstat_fetch_stat_numbackends();
-
-	for (int i = 1; i <= n; i++) {
-		LocalPgBackendStatus *local = pgstat_fetch_stat_local_beentry(i);
-
-		if (local == NULL || local->backendStatus.st_databaseid != MyDatabaseId ||
-			local->backendStatus.st_procpid == MyProcPid || !TransactionIdIsValid(local->backend_xid) ||
-			local->backendStatus.st_xact_start_timestamp == 0)
-			continue;
-		horizon = Min(horizon, local->backendStatus.st_xact_start_timestamp);
-	}
-	return horizon - HORIZON_MARGIN_US;
-}
-
 static void
 read_state(Pass *pass)
 {
@@ -309,7 +282,7 @@ static void
 refresh(Pass *pass)
 {
 	static SPIPlanPtr every_key = NULL;
-	TimestampTz horizon = next_horizon();
+	TimestampTz horizon = observ_arrival_horizon();
 	bool metrics, health, errors;
 
 	read_state(pass);
@@ -357,22 +330,13 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass)
 Datum
 observ_refresh_fleet_summary(PG_FUNCTION_ARGS)
 {
-	Pass pass = {.at = PG_ARGISNULL(0) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(0),
-				 .reconcile = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)};
+	Pass pass = {.at = observ_job_time(fcinfo), .reconcile = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1)};
 	Pass nothing = {0};
 	ObservIdentity saved;
-	const char *reason;
+	const char *refused = observ_job_guard(OBSERV_LOCK_REFRESH_SUMMARY);
 
-	if (RecoveryInProgress())
-		return result_row(fcinfo, "standby", &nothing);
-	observ_require_versions();
-	if (TIMESTAMP_NOT_FINITE(pass.at))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a refresh must be finite")));
-	if (observ_arming(&reason) != OBSERV_ARMED)
-		return result_row(fcinfo, "paused", &nothing);
-	if (!observ_try_job_lock(OBSERV_LOCK_REFRESH_SUMMARY))
-		return result_row(fcinfo, "busy", &nothing);
+	if (refused != NULL)
+		return result_row(fcinfo, refused, &nothing);
 	pass.limit = pass.at + observ_max_future_skew * USECS_PER_SEC;
 	pass.oldest = pass.at - observ_late_window * USECS_PER_SEC;
 

@@ -13,13 +13,11 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "ext/arming.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
+#include "ext/job_guard.h"
 #include "ext/spi_util.h"
-#include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
@@ -37,17 +35,24 @@ OBSERV_SQL_FUNCTION(observ_maintain_partitions);
 #define QUARANTINE_MAX_ROWS 100000
 #define QUARANTINE_MAX_AGE  "30 days"
 
-const char *const observ_raw_tables[] = {"vps_metrics", "health_checks", "log_entries", "events", NULL};
+/* Metrics by parameter, the rest by volume (storage.md 2.2). */
+const ObservPartitioned observ_partitioned[] = {
+	{"vps_metrics", 1, &observ_metrics_partition_width},
+	{"health_checks", SECS_PER_DAY},
+	{"log_entries", SECS_PER_DAY},
+	{"events", 28 * SECS_PER_DAY},
+	{"metric_scrapes", SECS_PER_DAY},
+	{"metrics_5m", 7 * SECS_PER_DAY},
+	{"metrics_1h", 28 * SECS_PER_DAY},
+	{"health_5m", 7 * SECS_PER_DAY},
+	{"health_1h", 28 * SECS_PER_DAY},
+	{NULL},
+};
 
-/* Width in seconds of the partitions that a table gets from now on. Metrics by parameter, the rest by volume (storage.md 2.2). */
-static int64
-partition_width(const char *table)
+int64
+observ_partition_width(const ObservPartitioned *table)
 {
-	if (strcmp(table, "vps_metrics") == 0)
-		return observ_metrics_partition_width;
-	if (strcmp(table, "events") == 0)
-		return 28 * SECS_PER_DAY;
-	return SECS_PER_DAY;
+	return (int64) table->width * (table->parameter ? *table->parameter : 1);
 }
 
 static TimestampTz
@@ -270,7 +275,7 @@ fill_slot(const char *table, ObservRange slot, const ObservRange *ranges, int n,
 
 /* One raw table and what has been done to it. */
 typedef struct Maintained {
-	const char *table;
+	const ObservPartitioned *table;
 	TimestampTz at;
 	ObservMaintenance done;
 } Maintained;
@@ -279,9 +284,9 @@ static void
 maintain_table(void *arg)
 {
 	Maintained *m = arg;
-	int64 width = partition_width(m->table) * USECS_PER_SEC;
+	int64 width = observ_partition_width(m->table) * USECS_PER_SEC;
 	TimestampTz last = m->at + observ_premake * USECS_PER_SEC;
-	Relation parent = open_raw_table(m->table);
+	Relation parent = open_raw_table(m->table->name);
 	int n;
 	ObservRange *ranges = observ_partition_ranges(parent, &n);
 
@@ -292,16 +297,16 @@ maintain_table(void *arg)
 		ObservRange slot = {from, from + width};
 
 		CHECK_FOR_INTERRUPTS();
-		fill_slot(m->table, slot, ranges, n, &m->done);
+		fill_slot(m->table->name, slot, ranges, n, &m->done);
 	}
 	pfree(ranges);
 	CommandCounterIncrement();
-	m->done.covered_to = observ_covered_to(m->table, m->at);
+	m->done.covered_to = observ_covered_to(m->table->name, m->at);
 }
 
 /* A table that can't be worked on, say because somebody has locked it, does not keep the others from their partitions. */
 static void
-try_maintain_table(const char *table, TimestampTz at, ObservMaintenance *done)
+try_maintain_table(const ObservPartitioned *table, TimestampTz at, ObservMaintenance *done)
 {
 	Maintained m = {.table = table, .at = at};
 	ErrorData *error = in_subtransaction(maintain_table, &m);
@@ -309,7 +314,7 @@ try_maintain_table(const char *table, TimestampTz at, ObservMaintenance *done)
 	if (error != NULL) {
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
-				 errmsg("could not look after the partitions of observ.%s: %s", table, error->message),
+				 errmsg("could not look after the partitions of observ.%s: %s", table->name, error->message),
 				 error->hint ? errhint("%s", error->hint) : 0));
 		FreeErrorData(error);
 		m.done = (ObservMaintenance){.failed = 1, .covered_to = at};
@@ -340,8 +345,8 @@ observ_maintain(TimestampTz at, ObservMaintenance *done)
 
 	*done = (ObservMaintenance){.covered_to = DT_NOEND};
 	SPI_connect();
-	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
-		try_maintain_table(*table, at, done);
+	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++)
+		try_maintain_table(table, at, done);
 	done->trimmed = trim_quarantine(at);
 	SPI_finish();
 	observ_as_owner_end(&saved);
@@ -373,22 +378,17 @@ maintenance_row(FunctionCallInfo fcinfo, const char *status, const ObservMainten
 Datum
 observ_maintain_partitions(PG_FUNCTION_ARGS)
 {
-	TimestampTz at = PG_ARGISNULL(0) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(0);
+	TimestampTz at = observ_job_time(fcinfo);
 	ObservMaintenance done = {0};
-	const char *reason;
+	const char *refused = observ_job_guard(OBSERV_LOCK_MAINTAIN_PARTITIONS);
 
-	if (RecoveryInProgress())
-		return maintenance_row(fcinfo, "standby", &done, at);
-	observ_require_versions();
-	if (TIMESTAMP_NOT_FINITE(at) || !IS_VALID_TIMESTAMP(at - INT64CONST(120) * USECS_PER_DAY) ||
+	if (refused != NULL)
+		return maintenance_row(fcinfo, refused, &done, at);
+	if (!IS_VALID_TIMESTAMP(at - INT64CONST(120) * USECS_PER_DAY) ||
 		!IS_VALID_TIMESTAMP(at + INT64CONST(120) * USECS_PER_DAY))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time out of range for partitions"),
 				 errdetail("Given: %s.", timestamptz_to_str(at))));
-	if (observ_arming(&reason) != OBSERV_ARMED)
-		return maintenance_row(fcinfo, "paused", &done, at);
-	if (!observ_try_job_lock(OBSERV_LOCK_MAINTAIN_PARTITIONS))
-		return maintenance_row(fcinfo, "busy", &done, at);
 	observ_maintain(at, &done);
 	return maintenance_row(fcinfo, done.failed > 0 ? "failed" : "ok", &done, at);
 }

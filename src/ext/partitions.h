@@ -18,8 +18,18 @@ typedef struct ObservRange {
 	TimestampTz to;
 } ObservRange;
 
-/* Tables of schema observ that are partitioned by time; ends with NULL. */
-extern const char *const observ_raw_tables[];
+/* A table of schema observ that is partitioned by time. */
+typedef struct ObservPartitioned {
+	const char *name;
+	int width;            /* seconds that a new partition takes … */
+	const int *parameter; /* … times this, where it can be set */
+} ObservPartitioned;
+
+/* All of them; ends with name NULL. */
+extern const ObservPartitioned observ_partitioned[];
+
+/* Width in seconds of the partitions that the table gets from now on. */
+extern int64 observ_partition_width(const ObservPartitioned *table);
 
 /* Ranges of a raw table's partitions in ascending order, palloc'd; *n receives how many. */
 extern ObservRange *observ_partition_ranges(Relation parent, int *n);

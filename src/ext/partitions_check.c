@@ -141,8 +141,8 @@ check_tables(Check *check)
 	ObservIdentity saved = observ_as_owner_begin();
 
 	SPI_connect();
-	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
-		check_table(*table, check);
+	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++)
+		check_table(table->name, check);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 }

@@ -61,5 +61,9 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_REFRESH_SUMMARY     2
 #define OBSERV_LOCK_ROLES               3 /* of the whole cluster: database 0 */
 #define OBSERV_LOCK_ARMING              4
+#define OBSERV_LOCK_ROLL_UP             5
+#define OBSERV_LOCK_APPLY_RETENTION     6
+#define OBSERV_LOCK_LOG_TEMPLATES       7
+#define OBSERV_LOCK_EXPIRE_SERIES       8
 
 #endif

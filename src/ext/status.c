@@ -30,9 +30,9 @@ missing_raw_table(void)
 {
 	Oid schema = get_namespace_oid("observ", false);
 
-	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
-		if (!OidIsValid(get_relname_relid(*table, schema)))
-			return *table;
+	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++)
+		if (!OidIsValid(get_relname_relid(table->name, schema)))
+			return table->name;
 	return NULL;
 }
 
@@ -72,8 +72,8 @@ covered_by_all(TimestampTz at)
 {
 	TimestampTz covered = DT_NOEND;
 
-	for (const char *const *table = observ_raw_tables; *table != NULL; table++)
-		covered = Min(covered, observ_covered_to(*table, at));
+	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++)
+		covered = Min(covered, observ_covered_to(table->name, at));
 	return covered;
 }
 
