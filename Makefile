@@ -10,7 +10,8 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
 # What of core the extension uses, what the agent uses, all of it.
-CORE_BACKEND_OBJS = src/core/fleet_status.o
+CORE_BACKEND_OBJS = src/core/fleet_status.o \
+	src/core/rollup.o
 CORE_AGENT_OBJS = src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
@@ -126,13 +127,14 @@ unit: $(UNIT_PROGRAMS)
 # libFuzzer on everything that reads what others wrote; finds are kept in build/fuzz.
 FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
+build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: build/fuzz/fuzz_procfs build/fuzz/fuzz_config
+fuzz: build/fuzz/fuzz_procfs build/fuzz/fuzz_config build/fuzz/fuzz_rollup
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
 
 e2e:
