@@ -29,7 +29,9 @@ COMMON_OBJS = src/common/strbuf.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o
+	src/ext/arrivals.o src/ext/job_guard.o \
+	src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_recompute.o \
+	src/ext/rollup_dirty.o src/ext/rollup_job.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
@@ -89,7 +91,7 @@ check:
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) all
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) install
 	scripts/with-server.sh $(PRIVATE_PG_CONFIG) shared_preload_libraries=observ \
-		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 -- \
+		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 observ.roll_up_interval=0 -- \
 		$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) installcheck
 
 $(filter-out check,$(MAKECMDGOALS)):

@@ -50,6 +50,19 @@ extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, i
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
+/*
+ * Between these, kept plans look for rows through indexes: few rows are meant, but a generic plan doesn't know the arguments. begin
+ * returns what end takes.
+ */
+extern int observ_few_rows_begin(void);
+extern void observ_few_rows_end(int nest_level);
+
+/*
+ * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
+ * are passed on: they end the job.
+ */
+extern ErrorData *observ_in_subtransaction(void (*work)(void *), void *arg);
+
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
 
