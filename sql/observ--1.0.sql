@@ -324,6 +324,9 @@ COMMENT ON TABLE observ.metrics_5m IS 'Metrics rolled up to 5 minutes, a row per
 COMMENT ON COLUMN observ.metrics_5m."timestamp" IS 'start of the bucket';
 COMMENT ON COLUMN observ.metrics_5m.set_no IS '-1: the columns of observ.vps_metrics; else the set of observ.metric_series';
 COMMENT ON COLUMN observ.metrics_5m.cells IS 'count, sum, min, max, last, weighted sum and increase per metric, packed (src/core/rollup.h)';
+-- Rows hold up to 64 metrics: kept in one piece as long as they fit a page.
+ALTER TABLE observ.metrics_5m ALTER COLUMN cells SET STORAGE MAIN;
+CREATE INDEX metrics_5m_brin_idx ON observ.metrics_5m USING brin ("timestamp") WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE observ.metrics_1h (LIKE observ.metrics_5m INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE ("timestamp");
 CREATE UNIQUE INDEX metrics_1h_key ON observ.metrics_1h (vps_name, app_name, set_no, "timestamp");
 COMMENT ON TABLE observ.metrics_1h IS 'Metrics rolled up to an hour, built from observ.metrics_5m; columns as there';
@@ -353,6 +356,7 @@ COMMENT ON COLUMN observ.health_5m.response_sum_ms IS 'sum of their response tim
 COMMENT ON COLUMN observ.health_5m.response_min_ms IS 'shortest, ms';
 COMMENT ON COLUMN observ.health_5m.response_max_ms IS 'longest, ms';
 COMMENT ON COLUMN observ.health_5m.response_last_ms IS 'latest, ms';
+CREATE INDEX health_5m_brin_idx ON observ.health_5m USING brin ("timestamp") WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE observ.health_1h (LIKE observ.health_5m INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE ("timestamp");
 CREATE UNIQUE INDEX health_1h_key ON observ.health_1h (vps_name, app_name, url, "timestamp");
 COMMENT ON TABLE observ.health_1h IS 'Health checks rolled up to an hour, built from observ.health_5m; columns as there';
@@ -361,13 +365,35 @@ CREATE TABLE observ_data.rollup_state (
 	source text COLLATE "C" PRIMARY KEY CONSTRAINT rollup_state_source_known CHECK (source OPERATOR(pg_catalog.=) ANY (ARRAY['vps_metrics', 'health_checks', 'metric_scrapes'])),
 	horizon timestamptz NOT NULL DEFAULT '-infinity',
 	rolled_5m timestamptz NOT NULL DEFAULT '-infinity',
-	rolled_1h timestamptz NOT NULL DEFAULT '-infinity'
+	rolled_1h timestamptz NOT NULL DEFAULT '-infinity',
+	seen_xid xid8,
+	seen_in text
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE observ_data.rollup_state IS 'How far observ.roll_up() has come, a row per raw table';
 COMMENT ON COLUMN observ_data.rollup_state.horizon IS 'every row received before this has been looked at';
+COMMENT ON COLUMN observ_data.rollup_state.seen_xid IS 'rows of older transactions were seen by the last look for late rows …';
+COMMENT ON COLUMN observ_data.rollup_state.seen_in IS '… in this cluster and database: system identifier, database oid';
 COMMENT ON COLUMN observ_data.rollup_state.rolled_5m IS 'watermark: buckets that begin before this are rolled up';
 COMMENT ON COLUMN observ_data.rollup_state.rolled_1h IS 'the same of the hourly buckets';
 INSERT INTO observ_data.rollup_state (source) VALUES ('vps_metrics'), ('health_checks'), ('metric_scrapes');
+
+CREATE TABLE observ_data.rollup_dirty (
+	source text COLLATE "C" NOT NULL,
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL,
+	key text COLLATE "C" NOT NULL,
+	"timestamp" timestamptz NOT NULL,
+	tries smallint NOT NULL DEFAULT 0,
+	error text
+);
+CREATE UNIQUE INDEX rollup_dirty_key ON observ_data.rollup_dirty (source, vps_name, app_name, key, "timestamp");
+CREATE INDEX rollup_dirty_oldest_idx ON observ_data.rollup_dirty (source, "timestamp") WHERE tries OPERATOR(pg_catalog.<) 3;
+COMMENT ON TABLE observ_data.rollup_dirty IS 'Rolled-up buckets that late rows have made wrong; observ.roll_up() recomputes them, oldest first';
+COMMENT ON COLUMN observ_data.rollup_dirty.source IS 'raw table';
+COMMENT ON COLUMN observ_data.rollup_dirty.key IS 'set_no or url of the rolled-up row';
+COMMENT ON COLUMN observ_data.rollup_dirty."timestamp" IS 'start of the 5-minute bucket';
+COMMENT ON COLUMN observ_data.rollup_dirty.tries IS 'how often it has failed; after 3 times it is left aside';
+COMMENT ON COLUMN observ_data.rollup_dirty.error IS 'why it failed last';
 
 -- ---- retention
 
@@ -567,6 +593,20 @@ COMMENT ON FUNCTION observ.expire_series(timestamptz) IS
 'Series whose samples lay in partitions that are gone expire: they no longer count against the limits. Those of which no roll-up is left either are deleted, and their slots are free. VPSs without any leave observ.metric_usage. status: ok, busy, paused, standby';
 
 -- ---- rollups and history
+CREATE FUNCTION observ.roll_up(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT rows_read bigint, OUT rows_written bigint, OUT late_keys bigint, OUT recomputed bigint,
+	OUT dirty_left bigint, OUT set_aside bigint, OUT expired bigint, OUT nonfinite bigint, OUT rolled_to timestamptz)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_roll_up';
+COMMENT ON FUNCTION observ.roll_up(timestamptz) IS
+'Rolls vps_metrics, health_checks and metric_scrapes up to 5 minutes and hours: buckets that ended observ.roll_up_lag before at, and those that late rows have changed. Idempotent; one pass reads about 2 million rows of each table. status: ok, more (call it again: there is more to do), failed (see the warnings), busy, paused, standby. late_keys: buckets found late in this pass; recomputed: buckets brought up to date; dirty_left: still to do; set_aside: failed three times; expired: their raw rows are gone; nonfinite: samples left out as NaN or infinite; rolled_to: everything before is rolled up';
+
+CREATE FUNCTION observ.recompute_rollups("from" timestamptz, "to" timestamptz) RETURNS bigint
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_recompute_rollups';
+COMMENT ON FUNCTION observ.recompute_rollups(timestamptz, timestamptz) IS
+'To be called in the transaction that has changed or deleted raw rows by hand: observ.roll_up() then recomputes the rolled-up buckets of that time. Returns how many they are';
 
 -- ---- service levels and forecasts
 

@@ -188,16 +188,19 @@ describe_result(void)
 	return text.data;
 }
 
-/* Jobs that do many things each on its own say so with a status of "failed", and keep what succeeded. */
+/*
+ * What a job's row says as its status. Jobs that do many things each on its own say "failed" when some of them did, and keep what
+ * succeeded; "more" asks for the next run at once.
+ */
 static bool
-result_says_failed(void)
+result_says(const char *word)
 {
 	int column = SPI_tuptable == NULL ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(SPI_tuptable->tupdesc, "status");
 	char *status = column <= 0 || SPI_processed == 0
 					   ? NULL
 					   : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
 
-	return status != NULL && strcmp(status, "failed") == 0;
+	return status != NULL && strcmp(status, word) == 0;
 }
 
 static void
@@ -220,10 +223,10 @@ step_run(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("a job ended as %s", SPI_result_code_string(rc))));
 	result = describe_result();
-	if (result_says_failed())
+	if (result_says("failed"))
 		strlcpy(run->incomplete, result, sizeof(run->incomplete));
 	else {
-		run->slot->retry_at = 0;
+		run->slot->retry_at = result_says("more") ? observ_monotonic_ms() : 0;
 		observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
 	}
 	SPI_finish();

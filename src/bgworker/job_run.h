@@ -30,7 +30,7 @@ extern void observ_gate(ObservGateResult *result);
 typedef struct ObservJobSlot {
 	const ObservJob *job;
 	int64 last_start; /* 0: not since this scheduler started */
-	int64 retry_at;   /* when to try again after a failure; 0: none is pending */
+	int64 retry_at;   /* when to run out of turn, after a failure or for more to do; 0: not */
 	int failures;     /* in a row */
 	int retries;      /* lock conflicts and cancels in a row */
 	bool disabled;

@@ -12,7 +12,6 @@
 #include "ext/partitions.h"
 
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
@@ -24,9 +23,7 @@
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_maintain_partitions);
@@ -195,41 +192,6 @@ create_partition(const char *table, const ObservRange *range, bool adopt)
 		0, NULL, NULL, NULL);
 }
 
-/*
- * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
- * are passed on: they end the job.
- */
-static ErrorData *
-in_subtransaction(void (*work)(void *), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	/* Thrown again outside the subtransaction: whoever aborts the transaction must not find one open in it. */
-	if (error != NULL &&
-		(error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
-		ReThrowError(error);
-	return error;
-}
-
 typedef struct Attempt {
 	const char *table;
 	const ObservRange *range;
@@ -249,7 +211,7 @@ static bool
 try_create_partition(const char *table, const ObservRange *range, bool adopt)
 {
 	Attempt attempt = {table, range, adopt};
-	ErrorData *error = in_subtransaction(attempt_partition, &attempt);
+	ErrorData *error = observ_in_subtransaction(attempt_partition, &attempt);
 
 	if (error == NULL)
 		return true;
@@ -319,7 +281,7 @@ static void
 try_maintain_table(const ObservPartitioned *table, TimestampTz at, ObservMaintenance *done)
 {
 	Maintained m = {.table = table, .at = at};
-	ErrorData *error = in_subtransaction(maintain_table, &m);
+	ErrorData *error = observ_in_subtransaction(maintain_table, &m);
 
 	if (error != NULL) {
 		ereport(WARNING,
