@@ -28,7 +28,8 @@ COMMON_OBJS = src/common/strbuf.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/retention.o src/ext/retention_apply.o \
+	src/ext/storage.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
@@ -61,7 +62,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions retention privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
@@ -88,7 +89,8 @@ check:
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) all
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) install
 	scripts/with-server.sh $(PRIVATE_PG_CONFIG) shared_preload_libraries=observ \
-		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 -- \
+		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 \
+		observ.apply_retention_interval=0 -- \
 		$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) installcheck
 
 $(filter-out check,$(MAKECMDGOALS)):

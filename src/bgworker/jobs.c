@@ -17,6 +17,8 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.maintain_partitions(pg_catalog.now())"},
 	{"refresh_fleet_summary", "observ.refresh_fleet_summary_interval", &observ_refresh_fleet_summary_interval,
 	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())"},
+	{"apply_retention", "observ.apply_retention_interval", &observ_apply_retention_interval,
+	 "SELECT * FROM observ.apply_retention(pg_catalog.now())"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);
