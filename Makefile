@@ -32,7 +32,7 @@ EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.
 	src/ext/storage.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
-	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
+	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config.o \
@@ -64,7 +64,7 @@ SHLIB_LINK = -Wl,--as-needed
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions retention privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh
+ISOLATION = begin_batch refresh retention
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

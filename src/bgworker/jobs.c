@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "bgworker/jobs.h"
+#include "bgworker/detach.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "funcapi.h"
@@ -18,7 +19,7 @@ const ObservJob observ_jobs[] = {
 	{"refresh_fleet_summary", "observ.refresh_fleet_summary_interval", &observ_refresh_fleet_summary_interval,
 	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())"},
 	{"apply_retention", "observ.apply_retention_interval", &observ_apply_retention_interval,
-	 "SELECT * FROM observ.apply_retention(pg_catalog.now())"},
+	 "SELECT * FROM observ.apply_retention(pg_catalog.now())", observ_detach_blocked},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

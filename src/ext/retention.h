@@ -36,6 +36,12 @@ extern TimestampTz observ_retention_floor(const ObservPartitioned *table, Timest
 /* The latest floor of all tables that take rows from agents. Needs the same. */
 extern TimestampTz observ_retention_floor_of_agents(TimestampTz at);
 
+/*
+ * Forgets those detaches of ours that never began or are over. Only for who holds OBSERV_LOCK_APPLY_RETENTION: nobody else may begin one
+ * meanwhile. Needs the same.
+ */
+extern void observ_retention_forget_attached(void);
+
 /* Who has these relations locked, oldest transaction first: "pid 17 (pg_dump), …"; NULL: nobody. Needs SPI_connect(). */
 extern char *observ_lock_holders(const Oid *relids, int n);
 

@@ -323,6 +323,17 @@ remember(const ObservExpiry *e)
 			   3, types, values, NULL);
 }
 
+void
+observ_retention_forget_attached(void)
+{
+	observ_spi(SPI_OK_DELETE,
+			   "DELETE FROM observ_data.retention_detached d WHERE NOT EXISTS (SELECT 1 FROM pg_class c "
+			   "WHERE c.relname = d.relname AND c.relnamespace = 'observ_data'::regnamespace "
+			   "AND c.relkind = 'r' AND (NOT c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i "
+			   "WHERE i.inhrelid = c.oid AND i.inhdetachpending)))",
+			   0, NULL, NULL, NULL);
+}
+
 static void
 remember_all(const Pass *p)
 {
@@ -335,13 +346,7 @@ remember_all(const Pass *p)
 			 p->candidates[i + 1].fate != DROPPED))
 			remember(e);
 	}
-	/* No DETACH … CONCURRENTLY of ours is under way: that has the lock of this job. So what is attached was never detached. */
-	observ_spi(SPI_OK_DELETE,
-			   "DELETE FROM observ_data.retention_detached d WHERE NOT EXISTS (SELECT 1 FROM pg_class c "
-			   "WHERE c.relname = d.relname AND c.relnamespace = 'observ_data'::regnamespace "
-			   "AND c.relkind = 'r' AND (NOT c.relispartition OR EXISTS (SELECT 1 FROM pg_inherits i "
-			   "WHERE i.inhrelid = c.oid AND i.inhdetachpending)))",
-			   0, NULL, NULL, NULL);
+	observ_retention_forget_attached();
 }
 
 static void

@@ -53,6 +53,10 @@ extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
 
+/* The same lock over several transactions: until it is released, or the process ends. */
+extern bool observ_try_session_lock(int job);
+extern void observ_release_session_lock(int job);
+
 /* Takes such a lock of this database, after whoever has it. */
 extern void observ_wait_for_lock(int key);
 
