@@ -191,7 +191,10 @@ detach_all(Run *run)
 			return;
 		if (run->current->table == busy)
 			continue;
+		/* A client's statement runs in a portal; what is to last over the commit in its middle is kept there (as in autovacuum.c). */
+		PortalContext = run->context;
 		error = observ_in_transaction(step_detach, run);
+		PortalContext = NULL;
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		if (error != NULL)
 			busy = run->current->table;
