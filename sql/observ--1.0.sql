@@ -396,6 +396,39 @@ COMMENT ON COLUMN observ_data.rollup_dirty.tries IS 'how often it has failed; af
 COMMENT ON COLUMN observ_data.rollup_dirty.error IS 'why it failed last';
 
 -- ---- retention
+CREATE TABLE observ.retention_policies (
+	data_set text COLLATE "C" PRIMARY KEY CONSTRAINT retention_policies_data_set_known CHECK (data_set OPERATOR(pg_catalog.=) ANY (ARRAY[
+		'vps_metrics', 'health_checks', 'log_entries', 'alerts', 'metric_samples', 'rollup_5m', 'rollup_1h', 'events'])),
+	max_age interval CONSTRAINT retention_policies_max_age_at_least_1_hour CHECK (max_age OPERATOR(pg_catalog.>=) interval '1 hour'),
+	max_size bigint CONSTRAINT retention_policies_max_size_at_least_1_mb CHECK (max_size OPERATOR(pg_catalog.>=) 1048576),
+	enabled boolean NOT NULL DEFAULT true
+);
+COMMENT ON TABLE observ.retention_policies IS 'How long and how much of each data set is kept, carried out by observ.apply_retention(); change it by UPDATE. observ.retention_preview() says what goes, and when';
+COMMENT ON COLUMN observ.retention_policies.data_set IS 'a table of that name, or metric_samples (labelled metrics: observ.metric_scrapes), rollup_5m (metrics_5m and health_5m), rollup_1h (metrics_1h and health_1h)';
+COMMENT ON COLUMN observ.retention_policies.max_age IS 'a partition is dropped when all of it is older; months count 30 days. NULL: kept for ever';
+COMMENT ON COLUMN observ.retention_policies.max_size IS 'bytes, indexes included: the oldest partitions are dropped until the data set fits; pg_size_bytes(''10 GB'') helps. NULL: no limit';
+COMMENT ON COLUMN observ.retention_policies.enabled IS 'false: nothing of it is dropped';
+INSERT INTO observ.retention_policies (data_set, max_age) VALUES
+	('vps_metrics', '90 days'), ('health_checks', '90 days'), ('log_entries', '30 days'), ('alerts', '90 days'),
+	('metric_samples', '30 days'), ('rollup_5m', '180 days'), ('rollup_1h', '800 days'), ('events', '800 days');
+
+CREATE TABLE observ_data.retention_state (
+	table_name text COLLATE "C" PRIMARY KEY,
+	data_set text COLLATE "C" NOT NULL,
+	dropped_to timestamptz NOT NULL
+);
+COMMENT ON TABLE observ_data.retention_state IS 'How far observ.apply_retention() has dropped each table';
+COMMENT ON COLUMN observ_data.retention_state.dropped_to IS 'end of the newest partition dropped; while max_size is set, nothing before it is made again';
+
+CREATE TABLE observ_data.retention_detached (
+	relname name PRIMARY KEY,
+	table_name text COLLATE "C" NOT NULL,
+	"from" timestamptz NOT NULL,
+	"to" timestamptz NOT NULL
+);
+COMMENT ON TABLE observ_data.retention_detached IS 'Partitions that the scheduler detaches, or has detached, because they could not be dropped at once; dropped when nobody reads them any more';
+COMMENT ON COLUMN observ_data.retention_detached.relname IS 'table of schema observ_data';
+COMMENT ON COLUMN observ_data.retention_detached.table_name IS 'table of schema observ that it is, or was, a partition of';
 
 -- ---- logs
 
@@ -611,6 +644,94 @@ COMMENT ON FUNCTION observ.recompute_rollups(timestamptz, timestamptz) IS
 -- ---- service levels and forecasts
 
 -- ---- retention
+CREATE FUNCTION observ.apply_retention(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT dropped integer, OUT freed_bytes bigint, OUT blocked integer, OUT blocked_by text, OUT held_back integer,
+	OUT failed integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_apply_retention';
+COMMENT ON FUNCTION observ.apply_retention(timestamptz) IS
+'Drops the partitions that observ.retention_policies lets go at that time, without keeping writers waiting. status: ok; blocked (some are in use: blocked_by says by whom; to be called again); failed (some could not be dropped: see the warnings); busy (another session is at it); paused; standby. held_back: due, but not rolled up yet';
+
+CREATE FUNCTION observ.retention_preview(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT data_set text, OUT "partition" text, OUT "from" timestamptz, OUT "to" timestamptz, OUT size_bytes bigint,
+	OUT rows_estimate bigint, OUT reason text, OUT due timestamptz, OUT waits_for text)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 200 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_retention_preview';
+COMMENT ON FUNCTION observ.retention_preview(timestamptz) IS
+'Every partition that ends by that time and has a policy: when it goes (due; at or before that time: with the next observ.apply_retention(), NULL: not known) and why (reason: age, size, detached). waits_for: who has a due one locked, or that it is not rolled up yet. Changes nothing';
+
+CREATE FUNCTION observ_data._partitions(
+	OUT table_name text, OUT data_set text, OUT relid oid, OUT "from" timestamptz, OUT "to" timestamptz) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 200 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_partitions';
+COMMENT ON FUNCTION observ_data._partitions() IS 'Every partition of the tables of schema observ, with its bounds';
+
+CREATE FUNCTION observ.storage_by_vps(
+	"from" timestamptz DEFAULT pg_catalog.now() - interval '7 days', "to" timestamptz DEFAULT pg_catalog.now(),
+	OUT day date, OUT vps_name text, OUT table_name text, OUT "rows" bigint, OUT bytes bigint, OUT exact boolean)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 1000 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_storage_by_vps';
+COMMENT ON FUNCTION observ.storage_by_vps(timestamptz, timestamptz) IS
+'Rows and bytes of each VPS, table and day (UTC) between two times, indexes included. exact: false where the partition is larger than 1,000 pages and that many were sampled; few rows of a small VPS may then be missed';
+
+CREATE VIEW observ.storage_report AS
+WITH leaf AS (
+	SELECT p.table_name, p."from", p."to", extract(epoch FROM p."to" - p."from") / 86400 AS days, c.reltuples,
+		pg_relation_size(c.oid) > 0 AS used, pg_table_size(c.oid) AS table_bytes, pg_indexes_size(c.oid) AS index_bytes,
+		coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes
+	FROM observ_data._partitions() p JOIN pg_class c ON c.oid = p.relid
+), leaves AS (
+	SELECT table_name, count(*) AS partitions, min("from") FILTER (WHERE used) AS oldest, max("to") FILTER (WHERE used) AS newest,
+		sum(reltuples) FILTER (WHERE reltuples >= 0) AS rows_estimate, sum(table_bytes) AS table_bytes, sum(index_bytes) AS index_bytes,
+		sum(toast_bytes) AS toast_bytes, max(days) AS width
+	FROM leaf GROUP BY 1
+), closed AS (
+	SELECT l.*, max("to") OVER (PARTITION BY table_name) AS last FROM leaf l WHERE used AND "to" <= now()
+), growth AS (
+	SELECT table_name, sum(table_bytes + index_bytes) / sum(days) AS bytes_per_day FROM closed WHERE "to" > last - interval '7 days' GROUP BY 1
+), relation AS (
+	SELECT n.nspname || '.' || c.relname AS table_name, k.data_set, coalesce(l.partitions, 0) AS partitions, l.oldest, l.newest,
+		CASE WHEN c.relkind = 'p' THEN l.rows_estimate WHEN c.reltuples >= 0 THEN c.reltuples END::bigint AS rows_estimate,
+		coalesce(l.table_bytes, pg_table_size(c.oid)) AS table_bytes, coalesce(l.index_bytes, pg_indexes_size(c.oid)) AS index_bytes,
+		coalesce(l.toast_bytes, pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes, l.width, g.bytes_per_day
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		LEFT JOIN (SELECT DISTINCT table_name, data_set FROM observ_data._partitions()) k ON n.nspname = 'observ' AND k.table_name = c.relname
+		LEFT JOIN leaves l ON l.table_name = k.table_name LEFT JOIN growth g ON g.table_name = k.table_name
+	WHERE n.nspname IN ('observ', 'observ_data') AND c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
+), data_set AS (
+	SELECT r.data_set, sum(r.table_bytes + r.index_bytes) AS bytes, sum(r.bytes_per_day) AS bytes_per_day,
+		sum(r.bytes_per_day * (extract(epoch FROM p.max_age) / 86400 + r.width)) AS settles_at, p.max_age, p.max_size
+	FROM relation r JOIN observ.retention_policies p ON p.data_set = r.data_set AND p.enabled GROUP BY 1, p.max_age, p.max_size
+), forecast AS (
+	SELECT d.*, CASE WHEN d.bytes >= d.max_size THEN now()
+		WHEN d.settles_at <= d.max_size OR (d.max_size - d.bytes) / nullif(d.bytes_per_day, 0) > 36500 THEN NULL
+		ELSE now() + (d.max_size - d.bytes) / nullif(d.bytes_per_day, 0) * interval '1 day' END AS full_at
+	FROM data_set d
+)
+SELECT r.table_name, r.data_set, r.partitions, r.oldest, r.newest, r.rows_estimate,
+	(r.table_bytes - r.toast_bytes)::bigint AS heap_bytes, r.index_bytes::bigint AS index_bytes, r.toast_bytes::bigint AS toast_bytes,
+	(r.table_bytes + r.index_bytes)::bigint AS total_bytes,
+	round(r.bytes_per_day)::bigint AS bytes_per_day, round(r.bytes_per_day / nullif(v.n, 0))::bigint AS bytes_per_vps_per_day,
+	f.max_age, f.max_size,
+	round(r.bytes_per_day * (extract(epoch FROM f.max_age) / 86400 + r.width))::bigint AS settles_at_bytes,
+	f.full_at AS reaches_max_size_at,
+	CASE
+		WHEN r.data_set IS NULL THEN NULL
+		WHEN r.bytes_per_day IS NULL THEN 'not known before the first partition with rows has ended'
+		WHEN f.bytes >= f.max_size THEN 'at its limit of ' || pg_size_pretty(f.max_size) || ': the oldest partitions go'
+		WHEN f.full_at IS NOT NULL THEN 'reaches its limit of ' || pg_size_pretty(f.max_size) || ' on ' || (f.full_at AT TIME ZONE 'UTC')::date || ', then the oldest partitions go'
+		WHEN f.settles_at IS NOT NULL THEN 'settles at ' || pg_size_pretty(round(r.bytes_per_day * (extract(epoch FROM f.max_age) / 86400 + r.width)))
+		WHEN f.max_size IS NOT NULL THEN 'stays below its limit of ' || pg_size_pretty(f.max_size) || ' for a hundred years'
+		ELSE 'grows by ' || pg_size_pretty(round(r.bytes_per_day)) || ' a day without limit'
+	END AS forecast
+FROM relation r LEFT JOIN forecast f ON f.data_set = r.data_set
+	CROSS JOIN (SELECT count(*) AS n FROM observ.vps WHERE status <> 'retired') v
+ORDER BY r.table_bytes + r.index_bytes DESC;
+COMMENT ON VIEW observ.storage_report IS 'Size of every table of observ, how fast it grows and what becomes of it under observ.retention_policies. bytes_per_day: of the latest week of partitions that have ended; settles_at_bytes: what it comes to when as much goes for its age as comes in; reaches_max_size_at: when its data set hits max_size, if it does. By VPS and day: observ.storage_by_vps()';
 
 -- ---- log search
 
@@ -819,6 +940,9 @@ GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamp
 -- ---- service levels and forecasts
 
 -- ---- retention
+GRANT EXECUTE ON FUNCTION observ.retention_preview(timestamptz), observ.storage_by_vps(timestamptz, timestamptz), observ_data._partitions()
+	TO observ_reader;
+GRANT UPDATE ON observ.retention_policies TO observ_admin;
 
 -- ---- log search
 

@@ -27,6 +27,7 @@
 #include "ext/rollup_roller.h"
 #include "ext/rollup_write.h"
 #include "ext/spi_util.h"
+#include "ext/subtransaction.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
