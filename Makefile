@@ -13,6 +13,10 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
 	src/core/hash.o \
+	src/core/log_level.o \
+	src/core/log_query.o \
+	src/core/log_template.o \
+	src/core/log_tokens.o \
 	src/core/matchers.o \
 	src/core/rollup.o \
 	src/core/series.o \
@@ -44,6 +48,8 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 	src/ext/rollup_dirty.o src/ext/rollup_job.o
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
+# log search
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o
