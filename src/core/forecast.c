@@ -114,6 +114,15 @@ low_before(const struct forecast_point *points, int first, int i)
 	return low;
 }
 
+/* The higher of point `i` and the next one; no level at all when there is no next one: one low point is no drop yet. */
+static double
+high_from(const struct forecast_point *points, int n, int i)
+{
+	int next = next_usable(points, n, i);
+
+	return next < n ? fmax(points[i].level, points[next].level) : INFINITY;
+}
+
 /* Where the line begins. */
 static void
 find_drops(const struct forecast_point *points, int n, double drop_at_least, double *scratch,
@@ -123,7 +132,7 @@ find_drops(const struct forecast_point *points, int n, double drop_at_least, dou
 	int after = out->first;
 
 	for (int a = out->first, b; (b = next_usable(points, n, a)) < n; a = b)
-		if (low_before(points, after, a) - points[b].level > threshold) {
+		if (low_before(points, after, a) - high_from(points, n, b) > threshold) {
 			out->drops++;
 			after = b;
 		}

@@ -31,8 +31,8 @@ struct forecast {
 /*
  * A Theil-Sen line (Sen 1968, "Estimates of the regression coefficient based on Kendall's tau"): the median of the slopes between
  * all pairs of points, which up to 29 % of outliers do not move. At most FORECAST_MAX_POINTS points, the newest count; points that are not
- * finite are passed over. `drop_at_least`: a fall from one point to the next that is larger than this, and stands out of the noise, is somebody
- * cleaning up, and the line begins anew after it; three or more falls are how this level lives, and the line goes through all.
+ * finite are passed over. `drop_at_least`: a fall by more than this that stands out of the noise and lasts (a peak that goes again does not count, nor does
+ * one low point) is somebody cleaning up, and the line begins anew after it; three or more falls are how this level lives, and the line goes through all.
  * `scratch`: FORECAST_SCRATCH doubles.
  */
 extern struct forecast forecast_fit(const struct forecast_point *points, int n, double drop_at_least,

@@ -2,7 +2,7 @@
  * observ.disk_forecast(): when the root filesystem of each VPS is full, if it goes on as in the last hours.
  * What does not belong here: the line through the levels (core/forecast.c), alerting.
  *
- * Levels are means of 5 minutes (longer ones when the lookback is long) of disk_gb, from the raw rows. The size is taken from the newest mean:
+ * Levels are means of 5 minutes (longer ones when the lookback is long) of disk_gb, from the raw rows. The size is taken from the newest one:
  * 100 * disk_gb / disk_percent. As df rounds percents up, it is at most one part in disk_percent too small, so a forecast
  * is early rather than late. Where disk_gb was not measured the line goes through disk_percent.
  */
@@ -28,7 +28,8 @@ OBSERV_SQL_FUNCTION(observ_disk_forecast);
 #define LONGEST          (90 * USECS_PER_DAY)
 #define FETCH_ROWS       10000
 #define DROP_SHARE       0.005 /* of the size; smaller falls are never somebody cleaning up */
-#define ATTENTION_ABOVE  60.0  /* percent, and … */
+#define RECENT_LEVELS    3
+#define ATTENTION_ABOVE  60.0 /* percent, and … */
 #define ATTENTION_WITHIN USECS_PER_DAY
 #define HORIZON_S        (3650.0 * 86400)
 #define POSTGRES_EPOCH_S ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * 86400.0)
@@ -135,34 +136,41 @@ put_forecast(const Output *out, const Levels *levels, const struct forecast *fit
 	values[COL_ATTENTION] = BoolGetDatum(percent > ATTENTION_ABOVE && left->time <= ATTENTION_WITHIN);
 }
 
+/* The newest level with both measures; -1 when the last few have none. */
+static int
+last_gb(const Levels *levels)
+{
+	for (int i = levels->n - 1; i >= 0 && i >= levels->n - RECENT_LEVELS; i--)
+		if (!isnan(levels->gb[i]) && levels->percent[i] > 0)
+			return i;
+	return -1;
+}
+
 /* Fits and emits what has come together, and forgets it. */
 static void
 finish_levels(const Output *out, Levels *levels)
 {
 	Datum values[N_COLUMNS];
 	bool nulls[N_COLUMNS] = {false};
-	int last = levels->n - 1;
-	double gb, size, limit;
-	bool by_gb;
+	int last = levels->n - 1, measured = last_gb(levels);
+	double size = measured < 0 ? NAN : 100 * levels->gb[measured] / levels->percent[measured];
+	double limit = measured < 0 ? 100 : size;
 	struct forecast fit;
 
 	if (levels->n == 0)
 		return;
-	gb = levels->gb[last];
-	size = levels->percent[last] > 0 ? 100 * gb / levels->percent[last] : NAN;
-	by_gb = !isnan(size);
-	limit = by_gb ? size : 100;
 	for (int i = 0; i < levels->n; i++)
-		out->points[i] = (struct forecast_point){levels->at[i], by_gb ? levels->gb[i] : levels->percent[i]};
+		out->points[i] =
+			(struct forecast_point){levels->at[i], measured < 0 ? levels->percent[i] : levels->gb[i]};
 	fit = forecast_fit(out->points, levels->n, DROP_SHARE * limit, out->scratch);
 
 	values[COL_VPS_NAME] = levels->vps_name;
 	values[COL_APP_NAME] = levels->app_name;
 	values[COL_MOUNT] = CStringGetTextDatum("/");
 	values[COL_USED_PERCENT] = Float8GetDatum(levels->percent[last]);
-	put_float8(values, nulls, COL_USED_GB, gb);
+	put_float8(values, nulls, COL_USED_GB, measured < 0 ? NAN : levels->gb[measured]);
 	put_float8(values, nulls, COL_SIZE_GB, size);
-	put_float8(values, nulls, COL_GROWTH, by_gb ? fit.slope * 86400 : NAN);
+	put_float8(values, nulls, COL_GROWTH, measured < 0 ? NAN : fit.slope * 86400);
 	put_float8(values, nulls, COL_R2, fit.r2);
 	values[COL_SAMPLES] = Int64GetDatum(levels->samples);
 	nulls[COL_FITTED_FROM] = fit.verdict == FORECAST_TOO_LITTLE;

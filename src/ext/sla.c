@@ -17,6 +17,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_sla);
@@ -250,6 +251,9 @@ observ_sla(PG_FUNCTION_ARGS)
 	}
 	InitMaterializedSRF(fcinfo, 0);
 	saved = observ_as_owner_begin();
+	/* Starting workers takes longer than one VPS does, and they win nothing for a whole fleet. Put back with the identity. */
+	(void) set_config_option("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	line = lay_out(at);
 	n = observ_sla_counts(&line, &filter);

@@ -127,6 +127,17 @@ a_drop_begins_it_anew(void **state)
 	assert_int_equal(f.first, 60);
 	assert_near(f.slope, 0.2 / 300);
 
+	/* One low point may be anything; two are a level. */
+	line(0, N - 1, 70, 0.1);
+	points[N - 1] = (struct forecast_point){300.0 * (N - 1), 40};
+	f = forecast_fit(points, N, 0.5, scratch);
+	assert_int_equal(f.drops, 0);
+	assert_near(f.slope, 0.1 / 300);
+	points[N - 2].level = 40;
+	f = forecast_fit(points, N, 0.5, scratch);
+	assert_int_equal(f.drops, 1);
+	assert_int_equal(f.first, N - 2);
+
 	/* Just now: nothing can be said yet. */
 	line(0, N - 3, 70, 0.1);
 	line(N - 3, N, 40, 0.1);
