@@ -12,6 +12,7 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 # What of core the extension uses, what the agent uses, all of it.
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
+	src/core/forecast.o \
 	src/core/hash.o \
 	src/core/log_level.o \
 	src/core/log_query.o \
@@ -20,6 +21,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/matchers.o \
 	src/core/rollup.o \
 	src/core/series.o \
+	src/core/sla.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/mounts.o \
@@ -50,6 +52,8 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o
+# service levels and forecasts
+EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o
@@ -82,7 +86,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation

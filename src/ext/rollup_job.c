@@ -126,14 +126,14 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 {
 	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	ObservPartition *ranges = observ_partitions(parent, false, &n);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	char *sql = psprintf("SELECT min(\"timestamp\") FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2",
 						 source->name);
 
 	table_close(parent, NoLock);
 	for (int i = 0; i < n; i++) {
-		Datum values[] = {TimestampTzGetDatum(ranges[i].from), TimestampTzGetDatum(ranges[i].to)};
+		Datum values[] = {TimestampTzGetDatum(ranges[i].range.from), TimestampTzGetDatum(ranges[i].range.to)};
 		bool isnull;
 		Datum oldest;
 
