@@ -10,7 +10,7 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
 # What of core the extension uses, what the agent uses, all of it.
-CORE_BACKEND_OBJS = src/core/fleet_status.o
+CORE_BACKEND_OBJS = src/core/fleet_status.o src/core/cron_schedule.o
 CORE_AGENT_OBJS = src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
@@ -28,10 +28,11 @@ COMMON_OBJS = src/common/strbuf.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/caller.o src/ext/events.o src/ext/peers.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
-	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
+	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/cron_jobs.o \
+	src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config.o \

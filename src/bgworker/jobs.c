@@ -14,9 +14,9 @@
 /* clang-format off */
 const ObservJob observ_jobs[] = {
 	{"maintain_partitions", "observ.maintain_partitions_interval", &observ_maintain_partitions_interval,
-	 "SELECT * FROM observ.maintain_partitions(pg_catalog.now())"},
+	 "SELECT * FROM observ.maintain_partitions(pg_catalog.now())", .movable = true},
 	{"refresh_fleet_summary", "observ.refresh_fleet_summary_interval", &observ_refresh_fleet_summary_interval,
-	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())"},
+	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())", .movable = false},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

@@ -7,6 +7,7 @@ typedef struct ObservJob {
 	const char *period_parameter; /* GUC with the period */
 	const int *period;            /* its value in seconds, 0: off */
 	const char *command;          /* takes the time as its argument, returns one row that says what it did */
+	bool movable; /* minutes are fine enough for it: observ.use_pg_cron() moves it to pg_cron */
 } ObservJob;
 
 extern const ObservJob observ_jobs[];
