@@ -768,14 +768,14 @@ CREATE FUNCTION observ.performance_trends(
 		)
 		SELECT c.vps_name, c.app_name, c.metric, c.now_value, c.before, c.now_value - c.before,
 			100 * (c.now_value - c.before) / nullif(abs(c.before), 0), c.slope,
-			CASE WHEN abs(c.now_value - c.before) <= 0.05 * abs(c.before) THEN 'steady' WHEN c.now_value > c.before THEN 'up' WHEN c.now_value < c.before THEN 'down' END,
+			CASE WHEN abs(c.now_value - c.before) <= CASE WHEN c.metric LIKE '%\_success\_rate' THEN 0.01 ELSE 0.05 END * abs(c.before) THEN 'steady' WHEN c.now_value > c.before THEN 'up' WHEN c.now_value < c.before THEN 'down' END,
 			c.now_samples, c.samples_before
 		FROM compared c
 		WHERE c.now_samples + c.samples_before > 0 AND ($5 IS NULL OR c.metric = ANY ($5))
 		ORDER BY 1, 2, 3;
 	$$;
 COMMENT ON FUNCTION observ.performance_trends(timestamptz, interval, text, text, text[]) IS
-'The period before at beside the period before that, a row per VPS, application and metric: means of columns of observ.vps_metrics, median (_p50_ms), 95th percentile (_p95_ms) and percent of successes (_success_rate) of health checks (health_check) and of each kind of event that has a duration or an outcome. slope_per_hour is the least-squares line through the current period. direction: up or down by more than 5 percent, else steady. NULL where a period has no data. vps, app, metrics: NULL takes all, of observ.vps_metrics the six most asked for';
+'The period before at beside the period before that, a row per VPS, application and metric: means of columns of observ.vps_metrics, median (_p50_ms), 95th percentile (_p95_ms) and percent of successes (_success_rate) of health checks (health_check) and of each kind of event that has a duration or an outcome. slope_per_hour is the least-squares line through the current period. direction: up or down by more than 5 percent (success rates: 1 percent), else steady. NULL where a period has no data. vps, app, metrics: NULL takes all, of observ.vps_metrics the six most asked for';
 
 -- ---- switching on and off
 CREATE FUNCTION observ.pause() RETURNS void
