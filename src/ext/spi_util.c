@@ -120,9 +120,8 @@ observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Dat
 					expected, sql);
 }
 
-uint64
-observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
-				const Datum *values, const char *nulls)
+SPIPlanPtr
+observ_spi_keep(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types)
 {
 	if (*plan == NULL) {
 		SPIPlanPtr made = SPI_prepare_cursor(sql, nargs, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
@@ -131,7 +130,16 @@ observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, cons
 			elog(ERROR, "could not prepare a statement of observ: %s", SPI_result_code_string(SPI_result));
 		*plan = made;
 	}
-	return finished(SPI_execute_plan(*plan, (Datum *) values, nulls, false, 0), expected, sql);
+	return *plan;
+}
+
+uint64
+observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
+				const Datum *values, const char *nulls)
+{
+	return finished(
+		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, false, 0),
+		expected, sql);
 }
 
 Datum

@@ -36,8 +36,13 @@ extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *ty
 						 const char *nulls);
 
 /*
- * The same with a plan that is kept in *plan (static, NULL at first) for the life of the session: for statements that run many times
- * in a session and must be cheap. The plan is generic, and made anew when the tables or the role change.
+ * Plan of a statement, prepared at the first call and kept in *plan (static, NULL at first) for the life of the session. It is generic:
+ * made anew when tables or the role change, it doesn't know the arguments.
+ */
+extern SPIPlanPtr observ_spi_keep(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types);
+
+/*
+ * observ_spi() with such a plan: for statements that run many times in a session and must be cheap.
  */
 extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
 							  const Datum *values, const char *nulls);
