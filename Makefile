@@ -54,9 +54,12 @@ EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
+# events and topology
+EXT_OBJS += src/ext/events.o src/ext/peers.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
-	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o
+	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
+	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config.o \
@@ -86,7 +89,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast events privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation

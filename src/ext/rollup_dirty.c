@@ -26,8 +26,10 @@
  * look has seen are older than what it may not have seen.
  */
 static const char late_sql[] =
-	"WITH late AS MATERIALIZED (SELECT m.vps_name, m.app_name, %1$s AS key, m.\"timestamp\" FROM observ.%2$s m "
-	"  WHERE m.received_at >= $2 AND m.received_at < $3 AND m.\"timestamp\" < $4 AND age(m.xmin) <= $5 LIMIT $6), "
+	"WITH late AS MATERIALIZED (SELECT m.vps_name, m.app_name, %1$s AS key, m.\"timestamp\" FROM observ.%2$s "
+	"m "
+	"  WHERE m.received_at >= $2 AND m.received_at < $3 AND m.\"timestamp\" < $4 AND age(m.xmin) <= $5 LIMIT "
+	"$6), "
 	"logged AS (INSERT INTO observ_data.rollup_dirty (source, vps_name, app_name, key, \"timestamp\") "
 	"  SELECT DISTINCT $1, vps_name, app_name, key, date_bin('5 minutes', \"timestamp\", timestamptz "
 	"'2000-01-01 00:00:00+00') "
@@ -46,22 +48,22 @@ source_datum(const ObservRollupSource *source)
 
 /* One look for rows received in [horizon, until); returns how many there are, at most limit. */
 static int64
-look(const ObservRollupSource *source, const ObservRollupState *state, TimestampTz until, int64 limit, int64 *logged)
+look(const ObservRollupSource *source, const ObservRollupState *state, TimestampTz until, int64 limit,
+	 int64 *logged)
 {
 	static SPIPlanPtr plans[OBSERV_ROLLUP_SOURCES];
 	Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID};
-	Datum values[] = {source_datum(source),
-					  TimestampTzGetDatum(state->horizon),
-					  TimestampTzGetDatum(until),
-					  TimestampTzGetDatum(state->rolled_5m),
-					  Int32GetDatum(state->seen_age),
-					  Int64GetDatum(limit)};
+	Datum values[] = {source_datum(source),           TimestampTzGetDatum(state->horizon),
+					  TimestampTzGetDatum(until),     TimestampTzGetDatum(state->rolled_5m),
+					  Int32GetDatum(state->seen_age), Int64GetDatum(limit)};
 	SPIPlanPtr *plan = &plans[source - observ_rollup_sources];
-	char *key = psprintf(strcmp(source->raw_key, source->key_column) == 0 ? "m.%s::text" : "'%s'::text", source->raw_key);
+	char *key = psprintf(strcmp(source->raw_key, source->key_column) == 0 ? "m.%s::text" : "'%s'::text",
+						 source->raw_key);
 	int nest_level = observ_few_rows_begin();
 	bool isnull;
 
-	observ_spi_kept(plan, SPI_OK_SELECT, psprintf(late_sql, key, source->name), lengthof(types), types, values, NULL);
+	observ_spi_kept(plan, SPI_OK_SELECT, psprintf(late_sql, key, source->name), lengthof(types), types,
+					values, NULL);
 	observ_few_rows_end(nest_level);
 	*logged += DatumGetInt64(observ_spi_value(0, 2, &isnull));
 	return DatumGetInt64(observ_spi_value(0, 1, &isnull));
@@ -77,7 +79,8 @@ observ_dirty_log_late(const ObservRollupSource *source, const ObservRollupState 
 	*until = horizon;
 	/* Millions at once: those that came first, and the rest another time. Keys of rows that are looked at twice are logged once. */
 	while ((found = look(source, state, end, LATE_ROWS, &logged)) == LATE_ROWS) {
-		if (TIMESTAMP_NOT_FINITE(state->horizon) || (end != DT_NOEND && end - state->horizon <= USECS_PER_SEC)) {
+		if (TIMESTAMP_NOT_FINITE(state->horizon) ||
+			(end != DT_NOEND && end - state->horizon <= USECS_PER_SEC)) {
 			found = look(source, state, end, PG_INT64_MAX, &logged);
 			break;
 		}
@@ -113,7 +116,8 @@ delete_places(const ItemPointerData *places, int n)
 	for (int i = 0; i < n; i++)
 		tids[i] = PointerGetDatum(&places[i]);
 	value = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
-	observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.rollup_dirty WHERE ctid = ANY ($1)", 1, types, &value, NULL);
+	observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.rollup_dirty WHERE ctid = ANY ($1)", 1, types, &value,
+			   NULL);
 }
 
 static void
@@ -129,7 +133,8 @@ read_oldest(Work *work)
 	work->places = palloc(sizeof(ItemPointerData) * KEYS_PER_PASS);
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
-		text *vps = DatumGetTextPP(observ_spi_value(i, 1, &isnull)), *app = DatumGetTextPP(observ_spi_value(i, 2, &isnull));
+		text *vps = DatumGetTextPP(observ_spi_value(i, 1, &isnull)),
+			 *app = DatumGetTextPP(observ_spi_value(i, 2, &isnull));
 		text *item = DatumGetTextPP(observ_spi_value(i, 3, &isnull));
 		TimestampTz start = DatumGetTimestampTz(observ_spi_value(i, 4, &isnull));
 		ItemPointer place = (ItemPointer) DatumGetPointer(observ_spi_value(i, 5, &isnull));
@@ -188,7 +193,8 @@ note_failed_key(Work *work, const ErrorData *error)
 	Oid types[] = {TIDOID, TEXTOID};
 	Datum values[] = {PointerGetDatum(&work->places[work->from]), CStringGetTextDatum(error->message)};
 
-	observ_spi(SPI_OK_UPDATE, "UPDATE observ_data.rollup_dirty SET tries = tries + 1, error = $2 WHERE ctid = $1",
+	observ_spi(SPI_OK_UPDATE,
+			   "UPDATE observ_data.rollup_dirty SET tries = tries + 1, error = $2 WHERE ctid = $1",
 			   lengthof(types), types, values, NULL);
 	work->result->failed++;
 	work->result->last_error = pstrdup(error->message);
@@ -200,7 +206,8 @@ try_attempt(Work *work)
 {
 	ErrorData *error = observ_in_subtransaction(attempt, work);
 
-	if (error != NULL && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
+	if (error != NULL && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+						  error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
 		ReThrowError(error);
 	return error;
 }

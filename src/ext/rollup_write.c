@@ -36,7 +36,8 @@ observ_rollup_writer(const ObservRollupSource *source, ObservTier tier)
 
 	writer->source = source;
 	writer->plan = &plans[source - observ_rollup_sources][tier];
-	writer->batch = AllocSetContextCreate(CurrentMemoryContext, "observ rolled-up rows", ALLOCSET_DEFAULT_SIZES);
+	writer->batch =
+		AllocSetContextCreate(CurrentMemoryContext, "observ rolled-up rows", ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "INSERT INTO observ.%s AS t (%s) SELECT * FROM unnest(", source->tables[tier],
 					 source->write_columns);
@@ -84,8 +85,9 @@ observ_rollup_flush(ObservRollupWriter *writer)
 			char align;
 
 			get_typlenbyvalalign(writer->source->write_types[i], &length, &by_value, &align);
-			arrays[i] = PointerGetDatum(construct_md_array(writer->values[i], writer->nulls[i], 1, &writer->n, &lower,
-														   writer->source->write_types[i], length, by_value, align));
+			arrays[i] =
+				PointerGetDatum(construct_md_array(writer->values[i], writer->nulls[i], 1, &writer->n, &lower,
+												   writer->source->write_types[i], length, by_value, align));
 		}
 		SPI_connect();
 		writer->written += observ_spi_kept(writer->plan, SPI_OK_INSERT, writer->sql, writer->source->n_write,
