@@ -267,7 +267,8 @@ CREATE TABLE observ.metric_series (
 	set_no integer NOT NULL,
 	slot smallint NOT NULL CONSTRAINT metric_series_slot_range CHECK (slot OPERATOR(pg_catalog.>=) 1 AND slot OPERATOR(pg_catalog.<=) 64),
 	first_seen timestamptz NOT NULL,
-	last_seen timestamptz NOT NULL
+	last_seen timestamptz NOT NULL,
+	expired_at timestamptz
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX metric_series_key ON observ.metric_series (vps_name, series_id);
 CREATE UNIQUE INDEX metric_series_slot_idx ON observ.metric_series (vps_name, app_name, set_no, slot);
@@ -279,7 +280,21 @@ COMMENT ON COLUMN observ.metric_series.kind IS 'gauge, or counter: only grows, a
 COMMENT ON COLUMN observ.metric_series.set_no IS 'set of up to 64 series of the VPS and application whose values share rows of observ.metric_scrapes';
 COMMENT ON COLUMN observ.metric_series.slot IS 'place of the series in the set, from 1: element of metric_scrapes.values';
 COMMENT ON COLUMN observ.metric_series.first_seen IS 'timestamp of its first sample';
-COMMENT ON COLUMN observ.metric_series.last_seen IS 'timestamp of a late sample; moved at most once an hour';
+COMMENT ON COLUMN observ.metric_series.last_seen IS 'timestamp of its latest sample, or up to an hour before it';
+COMMENT ON COLUMN observ.metric_series.expired_at IS 'when observ.expire_series() found that no sample is left; the slot stays its own until roll-ups are gone, too';
+
+CREATE TABLE observ.metric_usage (
+	vps_name text COLLATE "C" PRIMARY KEY,
+	series bigint NOT NULL DEFAULT 0,
+	rejected bigint NOT NULL DEFAULT 0,
+	last_rejected_at timestamptz,
+	last_rejected_reason text
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ.metric_usage IS 'Who has how many series of labelled metrics, and of whom samples were refused';
+COMMENT ON COLUMN observ.metric_usage.series IS 'series that count against observ.max_series_per_vps and observ.max_series';
+COMMENT ON COLUMN observ.metric_usage.rejected IS 'samples refused so far';
+COMMENT ON COLUMN observ.metric_usage.last_rejected_at IS 'when the latest was refused';
+COMMENT ON COLUMN observ.metric_usage.last_rejected_reason IS 'why';
 
 CREATE TABLE observ.metric_scrapes (
 	"timestamp" timestamptz NOT NULL,
@@ -520,6 +535,62 @@ COMMENT ON FUNCTION observ.forget(text, text) IS
 'Takes a VPS, or one application on it, out of the fleet summary; its measurements stay. Returns how many rows of the summary went; they come back with its next row';
 
 -- ---- labelled metrics
+CREATE FUNCTION observ_data._adds_samples(kept float8[], added float8[]) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_adds_samples';
+COMMENT ON FUNCTION observ_data._adds_samples(float8[], float8[]) IS
+'Whether the second row of observ.metric_scrapes has a value in a slot where the first has none; counts the others for observ.insert_samples()';
+
+CREATE FUNCTION observ_data._merge_samples(kept float8[], added float8[]) RETURNS float8[]
+	LANGUAGE c IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_merge_samples';
+COMMENT ON FUNCTION observ_data._merge_samples(float8[], float8[]) IS
+'The values of the first row of observ.metric_scrapes, and those of the second in slots where the first has none';
+
+CREATE FUNCTION observ.insert_samples(
+	vps_name text, app_name text, at timestamptz[], metric_names text[], labels jsonb[], "values" float8[],
+	kinds text[] DEFAULT NULL,
+	OUT stored bigint, OUT duplicates bigint, OUT rejected bigint, OUT quarantined bigint, OUT clamped bigint,
+	OUT nonfinite bigint, OUT new_series bigint)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_insert_samples';
+COMMENT ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[], jsonb[], float8[], text[]) IS
+'Stores samples of labelled metrics of one VPS and application, element by element; at may have one element for all. Each sample is stored, a duplicate (there is one of that series and time: it stays), rejected (bad name, labels or value; too many series: a notice gives the first reason), or quarantined (older than the partitions). clamped: later than observ.max_future_skew allows, stored as of now. nonfinite: NaN or infinite, stored as given. kinds: gauge or counter, for new series; by default what ends in _total, _count, _sum or _bucket is a counter. Errors: 42501 when the role may not write that VPS';
+
+CREATE FUNCTION observ.record_metric(
+	name text, value float8, labels jsonb DEFAULT '{}', vps_name text DEFAULT 'default', app_name text DEFAULT '',
+	at timestamptz DEFAULT pg_catalog.now()) RETURNS boolean
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_record_metric';
+COMMENT ON FUNCTION observ.record_metric(text, float8, jsonb, text, text, timestamptz) IS
+'Stores one sample of a labelled metric; false when there is one of that series and time already, which stays. Raises an error when it can''t be stored';
+
+CREATE FUNCTION observ.insert_metrics(
+	batch jsonb, vps_name text DEFAULT 'default', app_name text DEFAULT '',
+	OUT stored bigint, OUT duplicates bigint, OUT rejected bigint, OUT quarantined bigint, OUT clamped bigint,
+	OUT nonfinite bigint, OUT new_series bigint, OUT errors jsonb)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_insert_metrics';
+COMMENT ON FUNCTION observ.insert_metrics(jsonb, text, text) IS
+'Stores samples of labelled metrics given as [{"metric_name", "value", "labels", "timestamp", "vps_name", "app_name", "kind"}, …]; only the first two are needed. Every good row is stored; errors lists the others as [{"index": place in the batch from 0, "error": why}]. Counts as in observ.insert_samples()';
+
+CREATE FUNCTION observ.metric_range(
+	metric_name text, matchers text DEFAULT NULL, "from" timestamptz DEFAULT pg_catalog.now() - interval '1 hour',
+	"to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT '1 minute', aggregate text DEFAULT 'avg',
+	OUT "timestamp" timestamptz, OUT vps_name text, OUT app_name text, OUT labels jsonb, OUT value float8)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 10000 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_metric_range';
+COMMENT ON FUNCTION observ.metric_range(text, text, timestamptz, timestamptz, interval, text) IS
+'A labelled metric over time: for each series that the matchers accept, written as {code=~"5..", vps_name!="db-1"}, a row per bucket; timestamp is the start of the bucket, a multiple of step in UTC, and buckets are whole: the first holds "from", the last what is just before "to". value: avg, min, max, sum, count, last, rate (per second) or increase of the samples of the bucket, NULL when there are none';
+
+CREATE FUNCTION observ.expire_series(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT expired bigint, OUT deleted bigint, OUT vps_forgotten bigint)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_expire_series';
+COMMENT ON FUNCTION observ.expire_series(timestamptz) IS
+'Series whose samples lay in partitions that are gone expire: they no longer count against the limits. Those of which no roll-up is left either are deleted, and their slots are free. VPSs without any leave observ.metric_usage. status: ok, busy, paused, standby';
 
 -- ---- rollups and history
 CREATE FUNCTION observ.roll_up(
@@ -659,6 +730,14 @@ COMMENT ON FUNCTION observ.reset_job(text) IS
 'Forgets the errors and crashes in a row of a job and switches it on again; a job that was in trouble runs at once';
 
 -- ============================================================================================================= views
+-- ---- labelled metrics
+CREATE VIEW observ.metric_samples AS
+SELECT c."timestamp", s.vps_name, s.app_name, s.metric_name, s.labels, c."values"[s.slot] AS value
+FROM observ.metric_series s JOIN observ.metric_scrapes c
+	ON c.vps_name = s.vps_name AND c.app_name = s.app_name AND c.set_no = s.set_no
+WHERE c."values"[s.slot] IS NOT NULL;
+COMMENT ON VIEW observ.metric_samples IS
+'Samples of labelled metrics, a row each. Name the metric, the VPS or a range of time: these go through indexes';
 
 -- ================================================================================================ row-level security
 -- An agent's role appends rows of its own VPSs; writers append any; readers read all; the owner is not bound.
@@ -729,6 +808,11 @@ GRANT SELECT ON observ_data.health_latest TO observ_operator;
 GRANT USAGE ON SCHEMA observ_data TO observ_operator;
 
 -- ---- labelled metrics
+GRANT EXECUTE ON FUNCTION observ_data._adds_samples(float8[], float8[]), observ_data._merge_samples(float8[], float8[]) TO observ_owner;
+GRANT EXECUTE ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[], jsonb[], float8[], text[]),
+	observ.record_metric(text, float8, jsonb, text, text, timestamptz), observ.insert_metrics(jsonb, text, text)
+	TO observ_writer, observ_agent;
+GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamptz, interval, text) TO observ_reader;
 
 -- ---- rollups and history
 

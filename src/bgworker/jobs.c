@@ -17,6 +17,8 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.maintain_partitions(pg_catalog.now())"},
 	{"refresh_fleet_summary", "observ.refresh_fleet_summary_interval", &observ_refresh_fleet_summary_interval,
 	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())"},
+	{"expire_series", "observ.expire_series_interval", &observ_expire_series_interval,
+	 "SELECT * FROM observ.expire_series(pg_catalog.now())"},
 	{"roll_up", "observ.roll_up_interval", &observ_roll_up_interval,
 	 "SELECT * FROM observ.roll_up(pg_catalog.now())"},
 };

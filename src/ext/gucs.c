@@ -29,6 +29,9 @@ int observ_late_window = 7 * 86400;
 int observ_max_future_skew = 120;
 int observ_metrics_partition_width = 86400;
 int observ_backpressure = 0;
+int observ_expire_series_interval = 3600;
+int observ_max_series_per_vps = 10000;
+int observ_max_series = 2000000;
 
 static const struct config_enum_entry partition_widths[] = {
 	{"1h", 3600, false}, {"6h", 6 * 3600, false}, {"1d", 86400, false}, {NULL, 0, false}};
@@ -64,6 +67,12 @@ static const IntParameter int_parameters[] = {
 	 &observ_max_future_skew, 120, 1, 3600, PGC_SUSET, GUC_UNIT_S},
 	{"observ.backpressure", "Shortest pause between two batches that agents are asked to keep (0 = none).",
 	 &observ_backpressure, 0, 0, 3600000, PGC_SUSET, GUC_UNIT_MS},
+	{"observ.expire_series_interval", "How often series without samples are looked for (0 = never).",
+	 &observ_expire_series_interval, 3600, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.max_series_per_vps", "How many series of labelled metrics a VPS may have.",
+	 &observ_max_series_per_vps, 10000, 0, 10000000, PGC_SUSET, 0},
+	{"observ.max_series", "How many series of labelled metrics all VPSs may have together.",
+	 &observ_max_series, 2000000, 0, INT_MAX, PGC_SUSET, 0},
 };
 
 typedef struct StringParameter {

@@ -119,6 +119,16 @@ observ_covered_to(const char *table, TimestampTz at)
 	return covered;
 }
 
+void
+observ_require_partition(const char *table, TimestampTz now)
+{
+	if (observ_covered_to(table, now) <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("observ.%s has no partition for now", table),
+				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
+}
+
 Oid
 observ_partition_of(const char *table, TimestampTz at)
 {

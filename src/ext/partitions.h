@@ -37,6 +37,9 @@ extern ObservRange *observ_partition_ranges(Relation parent, int *n);
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
 
+/* Raises 55000 when no partition takes rows of now: an agent should keep them then, not send them to the quarantine. */
+extern void observ_require_partition(const char *table, TimestampTz now);
+
 /* The partition of a raw table that takes rows of `at`, InvalidOid when none does. */
 extern Oid observ_partition_of(const char *table, TimestampTz at);
 
