@@ -12,11 +12,13 @@
 #include "ext/partitions.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/job_guard.h"
 #include "ext/spi_util.h"
+#include "ext/subtransaction.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
@@ -243,6 +245,46 @@ fill_slot(const char *table, ObservRange slot, const ObservRange *ranges, int n,
 		if (i < n)
 			cursor = Max(cursor, ranges[i].to);
 	}
+}
+
+/* The range that contains `at`; false when there is none. */
+static bool
+range_of(const ObservRange *ranges, int n, TimestampTz at, ObservRange *found)
+{
+	for (int i = 0; i < n; i++)
+		if (ranges[i].from <= at && at < ranges[i].to) {
+			*found = ranges[i];
+			return true;
+		}
+	return false;
+}
+
+ObservRange
+observ_ensure_partition(const char *table, TimestampTz at)
+{
+	const ObservPartitioned *partitioned = observ_partitioned;
+	Relation parent = open_raw_table(table);
+	ObservMaintenance done = {0};
+	ObservRange slot, found;
+	int n;
+	ObservRange *ranges = observ_partition_ranges(parent, &n);
+
+	table_close(parent, NoLock);
+	if (range_of(ranges, n, at, &found))
+		return found;
+	while (strcmp(partitioned->name, table) != 0)
+		partitioned++;
+	slot.from = floor_to(at, observ_partition_width(partitioned) * USECS_PER_SEC);
+	slot.to = slot.from + observ_partition_width(partitioned) * USECS_PER_SEC;
+	fill_slot(table, slot, ranges, n, &done);
+	CommandCounterIncrement();
+	parent = open_raw_table(table);
+	ranges = observ_partition_ranges(parent, &n);
+	table_close(parent, NoLock);
+	if (!range_of(ranges, n, at, &found))
+		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION), errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
+						errhint("See the warnings before this error.")));
+	return found;
 }
 
 /* One raw table and what has been done to it. */

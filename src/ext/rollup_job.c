@@ -27,6 +27,7 @@
 #include "ext/rollup_roller.h"
 #include "ext/rollup_write.h"
 #include "ext/spi_util.h"
+#include "ext/subtransaction.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -83,6 +84,29 @@ take_bucket(void *arg, const ObservBucket *bucket)
 	MemoryContextSwitchTo(caller);
 }
 
+/*
+ * Whether no rolled-up row lies in [from, to), as it should be above the watermark; only of 5 m, where that is found out in no time. Rows are
+ * there when somebody has turned the watermark back.
+ */
+static bool
+is_fresh(const ObservRollupSource *source, ObservTier tier, TimestampTz from, TimestampTz to)
+{
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(from), TimestampTzGetDatum(to)};
+	int nest_level;
+	bool fresh;
+
+	if (tier != OBSERV_TIER_5M)
+		return false;
+	nest_level = observ_few_rows_begin();
+	fresh = observ_spi(SPI_OK_SELECT,
+					   psprintf("SELECT FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2 AND %s LIMIT 1",
+								source->tables[tier], source->only),
+					   lengthof(types), types, values, NULL) == 0;
+	observ_few_rows_end(nest_level);
+	return fresh;
+}
+
 /* Computes the buckets of [from, to) of the source's table of that tier for all keys; returns the rows that were read. */
 static uint64
 scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to)
@@ -90,7 +114,7 @@ scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to)
 	const ObservRollupSource *source = step->source;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "observ roll up", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	RangeScan scan = {.writer = observ_rollup_writer(source, tier), .context = context};
+	RangeScan scan = {.writer = observ_rollup_writer(source, tier, is_fresh(source, tier, from, to)), .context = context};
 	ObservRoller *roller =
 		observ_roller(source, tier - 1, tier == OBSERV_TIER_5M ? OBSERV_5M : OBSERV_1H, take_bucket, &scan);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};

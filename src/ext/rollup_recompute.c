@@ -175,7 +175,7 @@ observ_rollup_recompute(const ObservRollupSource *source, ObservTier tier, Obser
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "observ recompute", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	MemoryContext one_run = AllocSetContextCreate(context, "observ recompute run", ALLOCSET_DEFAULT_SIZES);
-	Run run = {.writer = observ_rollup_writer(source, tier), .list = list, .missing = &missing, .missing_context = context};
+	Run run = {.writer = observ_rollup_writer(source, tier, false), .list = list, .missing = &missing, .missing_context = context};
 	ObservRoller *roller = observ_roller(source, tier - 1, step, take_bucket, &run);
 	int nest_level = observ_few_rows_begin();
 	Oid types[N_RUN];

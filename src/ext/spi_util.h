@@ -66,12 +66,6 @@ extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 extern int observ_few_rows_begin(void);
 extern void observ_few_rows_end(int nest_level);
 
-/*
- * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
- * are passed on: they end the job.
- */
-extern ErrorData *observ_in_subtransaction(void (*work)(void *), void *arg);
-
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
 
