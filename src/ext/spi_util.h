@@ -60,11 +60,10 @@ extern Datum observ_array(Datum *values, int n, Oid type);
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
 /*
- * Between these, kept plans look for rows through indexes: few rows are meant, but a generic plan doesn't know the arguments. begin
- * returns what end takes.
+ * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
+ * are passed on: they end the job.
  */
-extern int observ_few_rows_begin(void);
-extern void observ_few_rows_end(int nest_level);
+extern ErrorData *observ_in_subtransaction(void (*work)(void *), void *arg);
 
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
