@@ -32,7 +32,7 @@ typedef struct ObservJobSlot {
 	int64 last_start; /* 0: not since this scheduler started */
 	int64 retry_at;   /* when to run out of turn, after a failure or for more to do; 0: not */
 	int failures;     /* in a row */
-	int retries;      /* lock conflicts and cancels in a row */
+	int retries;      /* lock conflicts, cancels and blocked runs in a row */
 	bool disabled;
 	ObservLogState said;
 } ObservJobSlot;

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "bgworker/jobs.h"
+#include "bgworker/detach.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "funcapi.h"
@@ -21,6 +22,8 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.expire_series(pg_catalog.now())"},
 	{"roll_up", "observ.roll_up_interval", &observ_roll_up_interval,
 	 "SELECT * FROM observ.roll_up(pg_catalog.now())"},
+	{"apply_retention", "observ.apply_retention_interval", &observ_apply_retention_interval,
+	 "SELECT * FROM observ.apply_retention(pg_catalog.now())", observ_detach_blocked},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

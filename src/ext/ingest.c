@@ -13,6 +13,7 @@
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/partitions.h"
+#include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
@@ -124,6 +125,13 @@ require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 	}
 }
 
+/* Older rows have no place: they come too late, or retention has let go of their day in one of the tables. */
+static TimestampTz
+accept_from(TimestampTz now)
+{
+	return Max(now - observ_late_window * USECS_PER_SEC, observ_retention_floor_of_agents(now));
+}
+
 /* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
 static bool
 advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
@@ -181,7 +189,7 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
 	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	reply[3] = TimestampTzGetDatum(now - observ_late_window * USECS_PER_SEC);
+	reply[3] = TimestampTzGetDatum(accept_from(now));
 	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
 	reply_nulls[5] = true;
 	reply[5] = (Datum) 0;

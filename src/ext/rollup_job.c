@@ -149,14 +149,14 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 {
 	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, &n);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	char *sql = psprintf("SELECT min(\"timestamp\") FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2",
 						 source->name);
 
 	table_close(parent, NoLock);
 	for (int i = 0; i < n; i++) {
-		Datum values[] = {TimestampTzGetDatum(ranges[i].from), TimestampTzGetDatum(ranges[i].to)};
+		Datum values[] = {TimestampTzGetDatum(partitions[i].range.from), TimestampTzGetDatum(partitions[i].range.to)};
 		bool isnull;
 		Datum oldest;
 

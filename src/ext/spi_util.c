@@ -14,9 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "catalog/pg_class.h"
 
@@ -178,54 +176,38 @@ observ_spi_value(uint64 row, int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
 }
 
-ErrorData *
-observ_in_subtransaction(void (*work)(void *), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	/* Thrown again outside the subtransaction: whoever aborts the transaction must not find one open in it. */
-	if (error != NULL &&
-		(error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
-		ReThrowError(error);
-	return error;
-}
-
 static bool
-take_lock(int key, bool dont_wait)
+take_lock(int key, bool session, bool dont_wait)
 {
 	LOCKTAG tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, key, OBSERV_LOCK_CLASS);
-	return LockAcquire(&tag, ExclusiveLock, false, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, session, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool
 observ_try_job_lock(int job)
 {
-	return take_lock(job, true);
+	return take_lock(job, false, true);
 }
 
 void
 observ_wait_for_lock(int key)
 {
-	(void) take_lock(key, false);
+	(void) take_lock(key, false, false);
+}
+
+bool
+observ_try_session_lock(int job)
+{
+	return take_lock(job, true, true);
+}
+
+void
+observ_release_session_lock(int job)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, job, OBSERV_LOCK_CLASS);
+	(void) LockRelease(&tag, ExclusiveLock, true);
 }

@@ -59,14 +59,12 @@ extern Datum observ_array(Datum *values, int n, Oid type);
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
-/*
- * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
- * are passed on: they end the job.
- */
-extern ErrorData *observ_in_subtransaction(void (*work)(void *), void *arg);
-
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
+
+/* The same lock over several transactions: until it is released, or the process ends. */
+extern bool observ_try_session_lock(int job);
+extern void observ_release_session_lock(int job);
 
 /* Takes such a lock of this database, after whoever has it. */
 extern void observ_wait_for_lock(int key);
