@@ -33,7 +33,8 @@ EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.
 	src/ext/arrivals.o src/ext/job_guard.o src/ext/caller.o src/ext/label_matchers.o src/ext/metric_labels.o \
 	src/ext/metric_series.o src/ext/metric_slots.o src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o \
 	src/ext/metric_range.o src/ext/metric_expiry.o \
-	src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o
+	src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o \
+	src/ext/log_tally.o src/ext/log_templates.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o
@@ -94,7 +95,7 @@ check:
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) install
 	scripts/with-server.sh $(PRIVATE_PG_CONFIG) shared_preload_libraries=observ \
 		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 \
-		observ.expire_series_interval=0 -- \
+		observ.expire_series_interval=0 observ.update_log_templates_interval=0 -- \
 		$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) installcheck
 
 $(filter-out check,$(MAKECMDGOALS)):

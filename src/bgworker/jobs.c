@@ -19,6 +19,8 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())"},
 	{"expire_series", "observ.expire_series_interval", &observ_expire_series_interval,
 	 "SELECT * FROM observ.expire_series(pg_catalog.now())"},
+	{"update_log_templates", "observ.update_log_templates_interval", &observ_update_log_templates_interval,
+	 "SELECT * FROM observ.update_log_templates(pg_catalog.now())"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);
