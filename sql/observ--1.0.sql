@@ -448,7 +448,54 @@ COMMENT ON TABLE observ_data.retention_detached IS 'Partitions that the schedule
 COMMENT ON COLUMN observ_data.retention_detached.relname IS 'table of schema observ_data';
 COMMENT ON COLUMN observ_data.retention_detached.table_name IS 'table of schema observ that it is, or was, a partition of';
 
--- ---- logs
+-- ---- logs: docs/logs.md
+CREATE TABLE observ.log_templates (
+	fingerprint bigint PRIMARY KEY,
+	app_name text COLLATE "C" NOT NULL,
+	level text COLLATE "C" NOT NULL,
+	template text NOT NULL,
+	sample_message text NOT NULL,
+	first_seen timestamptz NOT NULL,
+	last_seen timestamptz NOT NULL,
+	count bigint NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE observ.log_templates IS 'Kinds of log messages: what messages have in common when their variable parts are masked. Kept by observ.update_log_templates()';
+COMMENT ON COLUMN observ.log_templates.fingerprint IS '64-bit hash of application, level and template, the same everywhere; 0: all messages beyond observ.log_templates_max templates';
+COMMENT ON COLUMN observ.log_templates.level IS 'level in lower case';
+COMMENT ON COLUMN observ.log_templates.template IS 'first line of the message with <*> for what varies';
+COMMENT ON COLUMN observ.log_templates.sample_message IS 'the first such message';
+COMMENT ON COLUMN observ.log_templates.first_seen IS 'earliest timestamp of such an entry';
+COMMENT ON COLUMN observ.log_templates.last_seen IS 'latest timestamp; a template whose entries have all been dropped goes, too';
+COMMENT ON COLUMN observ.log_templates.count IS 'entries since first_seen, also those that have been dropped since';
+
+CREATE TABLE observ.log_template_counts (
+	"timestamp" timestamptz NOT NULL,
+	fingerprint bigint NOT NULL,
+	count bigint NOT NULL,
+	PRIMARY KEY ("timestamp", fingerprint)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE observ.log_template_counts IS 'Entries per template and hour';
+COMMENT ON COLUMN observ.log_template_counts."timestamp" IS 'start of the hour';
+
+CREATE TABLE observ.log_counts (
+	"timestamp" timestamptz NOT NULL,
+	app_name text COLLATE "C" NOT NULL,
+	level text COLLATE "C" NOT NULL,
+	count bigint NOT NULL,
+	PRIMARY KEY ("timestamp", app_name, level)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE observ.log_counts IS 'Log entries per application, level and 5 minutes, up to what observ.update_log_templates() has counted; read it through observ.log_histogram()';
+COMMENT ON COLUMN observ.log_counts."timestamp" IS 'start of the 5 minutes';
+COMMENT ON COLUMN observ.log_counts.level IS 'level in lower case';
+
+CREATE TABLE observ_data.log_state (
+	horizon timestamptz NOT NULL,
+	trimmed_to timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ_data.log_state IS 'One row: how far observ.update_log_templates() has come';
+COMMENT ON COLUMN observ_data.log_state.horizon IS 'every entry received before this is counted, no other';
+COMMENT ON COLUMN observ_data.log_state.trimmed_to IS 'counts of earlier timestamps have been deleted with their partitions';
+INSERT INTO observ_data.log_state VALUES ('-infinity', '-infinity');
 
 -- ---- peers, maintenance windows
 CREATE TABLE observ.maintenance_windows (
@@ -846,6 +893,15 @@ CREATE FUNCTION observ.search_logs(
 	AS 'MODULE_PATHNAME', 'observ_search_logs';
 COMMENT ON FUNCTION observ.search_logs(text, text, text, text, timestamptz, timestamptz, integer, text) IS
 'The newest log entries that match: word, "a phrase", prefix*, key=value in the context, -not, OR, ( ). NULL or empty: all. level: in any case; error+ is error and above. from is included, to is not. For the next page pass the cursor of the last row as after. docs/logs.md';
+
+CREATE FUNCTION observ.update_log_templates(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT entries bigint, OUT new_templates bigint, OUT others bigint, OUT behind interval, OUT trimmed bigint,
+	OUT indexes_cleaned integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_update_log_templates';
+COMMENT ON FUNCTION observ.update_log_templates(timestamptz) IS
+'Counts the log entries that have arrived since the last pass into observ.log_templates, observ.log_template_counts and observ.log_counts, each once; deletes counts of dropped partitions; merges what is pending in the full-text indexes. others: entries beyond observ.log_templates_max templates. behind: what is left to the next pass. status: ok, busy, paused, standby';
 
 -- ---- events, topology, trends
 CREATE FUNCTION observ.record_event(
