@@ -44,6 +44,7 @@ typedef struct Run {
 	bool soft;
 	char incomplete
 		[RESULT_LENGTH]; /* what a job returned that committed part of its work and failed at the rest */
+	bool blocked;        /* it did what it could, and others were in the way of the rest */
 } Run;
 
 /* The job that is marked as running by this process. */
@@ -213,16 +214,28 @@ describe_result(void)
 	return text.data;
 }
 
-/* Jobs that do many things each on its own say so with a status of "failed", and keep what succeeded. */
+/*
+ * What a job's row says as its status. Jobs that do many things each on its own say "failed" when some of them did, and keep what
+ * succeeded; "blocked" asks for another try, later and later; "more" for the next run at once.
+ */
 static bool
-result_says_failed(void)
+result_says(const char *word)
 {
 	int column = SPI_tuptable == NULL ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(SPI_tuptable->tupdesc, "status");
 	char *status = column <= 0 || SPI_processed == 0
 					   ? NULL
 					   : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
 
-	return status != NULL && strcmp(status, "failed") == 0;
+	return status != NULL && strcmp(status, word) == 0;
+}
+
+/* When a run that went well wants another before its period is over; 0: it doesn't. */
+static int64
+next_try(const Run *run)
+{
+	if (run->blocked)
+		return observ_monotonic_ms() + observ_backoff_ms(run->slot->retries, FAILURE_LIMIT_MS);
+	return result_says("more") ? observ_monotonic_ms() : 0;
 }
 
 static void
@@ -245,10 +258,12 @@ step_run(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("a job ended as %s", SPI_result_code_string(rc))));
 	result = describe_result();
-	if (result_says_failed())
+	run->blocked = result_says("blocked");
+	if (result_says("failed"))
 		strlcpy(run->incomplete, result, sizeof(run->incomplete));
 	else {
-		run->slot->retry_at = 0;
+		run->slot->retries = run->blocked ? run->slot->retries + 1 : 0;
+		run->slot->retry_at = next_try(run);
 		observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
 	}
 	SPI_finish();
@@ -275,7 +290,6 @@ note_success(ObservJobSlot *slot)
 		ereport(LOG, (errmsg("job \"%s\" of observ works again after %d failures", slot->job->name,
 							 slot->failures)));
 	slot->failures = 0;
-	slot->retries = 0;
 	observ_log_state_changes(&slot->said, NULL);
 }
 
@@ -354,6 +368,8 @@ observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
 	if (run.error != NULL)
 		note_failure(&run, started);
 	marked = NULL;
+	if (run.error == NULL && run.blocked && gate->gate == OBSERV_GATE_OPEN && slot->job->when_blocked != NULL)
+		slot->job->when_blocked(gate);
 	debug_query_string = NULL;
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -30,10 +30,10 @@ extern void observ_gate(ObservGateResult *result);
 typedef struct ObservJobSlot {
 	const ObservJob *job;
 	int64 last_start; /* 0: not since this scheduler started */
-	int64 retry_at;   /* when to try again after a failure; 0: none is pending */
+	int64 retry_at;   /* when to run out of turn, after a failure or for more to do; 0: not */
 	int64 cron_check; /* pg_cron has the job: when to look whether that is still so; 0: it is ours */
 	int failures;     /* in a row */
-	int retries;      /* lock conflicts and cancels in a row */
+	int retries;      /* lock conflicts, cancels and blocked runs in a row */
 	bool disabled;
 	ObservLogState said;
 } ObservJobSlot;

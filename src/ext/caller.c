@@ -1,6 +1,6 @@
 /*
- * Who calls a function that appends rows, and for which VPSs that role may speak.
- * What does not belong here: rows that come as plain INSERTs, which row-level security guards (sql/, policies).
+ * Who may write rows of which VPS, for functions that write as the owner of the tables. What does not belong here: plain INSERTs, which
+ * row-level security guards by the same rule.
  */
 #include "postgres.h"
 
@@ -18,34 +18,41 @@ static const char enrolled_sql[] =
 	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
 
 bool
-observ_caller_is_writer(Oid caller)
+observ_writes_any_vps(Oid role)
 {
-	return has_privs_of_role(caller, get_role_oid("observ_writer", false)) ||
-		   has_privs_of_role(caller, get_role_oid("observ_owner", false));
+	return has_privs_of_role(role, get_role_oid("observ_writer", false)) ||
+		   has_privs_of_role(role, get_role_oid("observ_owner", false));
+}
+
+bool
+observ_is_enrolled(Oid role, const char *vps_name)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum values[] = {
+		CStringGetTextDatum(vps_name),
+		DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(role, false))),
+	};
+
+	return observ_spi_kept(&plan, SPI_OK_SELECT, enrolled_sql, lengthof(values), (Oid[]){TEXTOID, NAMEOID},
+						   values, NULL) > 0;
 }
 
 void
-observ_require_own_vps(const char *vps_name, Oid caller)
+observ_require_vps(Oid role, const char *vps_name)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, NAMEOID};
-	char *role = GetUserNameFromId(caller, false);
-	Datum values[2];
-
-	values[0] = CStringGetTextDatum(vps_name);
-	values[1] = DirectFunctionCall1(namein, CStringGetDatum(role));
-	if (observ_spi_kept(&plan, SPI_OK_SELECT, enrolled_sql, 2, types, values, NULL) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not write rows of VPS \"%s\"", role, vps_name),
-				 errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
-						 quote_literal_cstr(vps_name), quote_literal_cstr(role))));
+	if (observ_writes_any_vps(role) || observ_is_enrolled(role, vps_name))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(role, false), vps_name),
+			 errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
+					 quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(role, false)))));
 }
 
 TimestampTz
-observ_reported_time(TimestampTz at, Oid caller)
+observ_reported_time(TimestampTz at, Oid role)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return at > now + observ_max_future_skew * USECS_PER_SEC && !observ_caller_is_writer(caller) ? now : at;
+	return at > now + observ_max_future_skew * USECS_PER_SEC && !observ_writes_any_vps(role) ? now : at;
 }

@@ -183,13 +183,13 @@ observ_record_event(PG_FUNCTION_ARGS)
 
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	if (!observ_caller_is_writer(caller)) {
+	if (!observ_writes_any_vps(caller)) {
 		if (VARSIZE_ANY_EXHDR(DatumGetTextPP(values[ARG_VPS_NAME])) == 0)
 			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 							errmsg("role \"%s\" must say which VPS its event belongs to",
 								   GetUserNameFromId(caller, false)),
 							errhint("Give vps_name; only writers record events of no VPS.")));
-		observ_require_own_vps(TextDatumGetCString(values[ARG_VPS_NAME]), caller);
+		observ_require_vps(caller, TextDatumGetCString(values[ARG_VPS_NAME]));
 	}
 	id = store(values, nulls);
 	SPI_finish();

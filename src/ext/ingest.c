@@ -13,6 +13,7 @@
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/partitions.h"
+#include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
@@ -99,17 +100,22 @@ check_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
- * An agent may speak only through an agent_id that is free or already its VPS's: otherwise one stolen VPS could swallow the batches
- * of another by advancing its sequence.
+ * An agent may speak for the VPSs that its role is enrolled for, and only through an agent_id that is free or already theirs:
+ * otherwise one stolen VPS could swallow the batches of another by advancing its sequence.
  */
 static void
-require_own_agent_id(const char *agent_id, const char *vps_name)
+require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 {
 	Oid types[] = {TEXTOID};
-	Datum values[] = {CStringGetTextDatum(agent_id)};
+	Datum value = CStringGetTextDatum(agent_id);
 	bool isnull = true;
 
-	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, values, NULL) > 0) {
+	if (vps_name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("vps_name of a batch must not be null for role \"%s\"",
+							   GetUserNameFromId(caller, false))));
+	observ_require_vps(caller, vps_name);
+	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, &value, NULL) > 0) {
 		Datum owner = observ_spi_value(0, 1, &isnull);
 
 		if (!isnull && strcmp(TextDatumGetCString(owner), vps_name) != 0)
@@ -119,15 +125,11 @@ require_own_agent_id(const char *agent_id, const char *vps_name)
 	}
 }
 
-/* Rows of now must have a partition; without one the agent should keep them, not send them to the quarantine. */
-static void
-require_partition(TimestampTz now)
+/* Older rows have no place: they come too late, or retention has let go of their day in one of the tables. */
+static TimestampTz
+accept_from(TimestampTz now)
 {
-	if (observ_covered_to("vps_metrics", now) <= now)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("observ.vps_metrics has no partition for now"),
-				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
+	return Max(now - observ_late_window * USECS_PER_SEC, observ_retention_floor_of_agents(now));
 }
 
 /* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
@@ -179,21 +181,15 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	if (!observ_caller_is_writer(caller)) {
-		char *vps_name = PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME));
-
-		if (vps_name == NULL)
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("vps_name of a batch must not be null for role \"%s\"",
-								   GetUserNameFromId(caller, false))));
-		observ_require_own_vps(vps_name, caller);
-		require_own_agent_id(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)), vps_name);
-	}
-	require_partition(now);
+	if (!observ_writes_any_vps(caller))
+		require_own_vps(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)),
+						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)),
+						caller);
+	observ_require_partition("vps_metrics", now);
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
 	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	reply[3] = TimestampTzGetDatum(now - observ_late_window * USECS_PER_SEC);
+	reply[3] = TimestampTzGetDatum(accept_from(now));
 	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
 	reply_nulls[5] = true;
 	reply[5] = (Datum) 0;

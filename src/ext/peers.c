@@ -328,8 +328,7 @@ observ_record_peers(PG_FUNCTION_ARGS)
 
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	if (!observ_caller_is_writer(caller))
-		observ_require_own_vps(TextDatumGetCString(PG_GETARG_DATUM(ARG_VPS_NAME)), caller);
+	observ_require_vps(caller, TextDatumGetCString(PG_GETARG_DATUM(ARG_VPS_NAME)));
 	dropped = store(PG_GETARG_DATUM(ARG_VPS_NAME), app_name, at, &good);
 	if (addresses != (Datum) 0)
 		store_addresses(PG_GETARG_DATUM(ARG_VPS_NAME), addresses, at);
