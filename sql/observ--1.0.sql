@@ -1022,7 +1022,7 @@ CREATE FUNCTION observ.topology(
 			WHERE p.last_seen > $1 - $2 AND p.first_seen <= $1
 		), outside AS (
 			SELECT e.address, sum(e.connections) AS connections, max(e.last_seen) AS last_seen, e.claimants,
-				row_number() OVER (ORDER BY sum(e.connections) DESC, e.address) <= $3 AS is_node
+				row_number() OVER (ORDER BY sum(e.connections) DESC, e.address) <= coalesce($3, 2147483647) AS is_node
 			FROM ends e WHERE e.peer_vps IS NULL GROUP BY e.address, e.claimants
 		), links AS (
 			SELECT e.*, CASE e.direction WHEN 'outbound' THEN e.here ELSE t.there END AS source,
@@ -1067,7 +1067,7 @@ CREATE FUNCTION observ.topology(
 		ORDER BY 1 DESC, 2;
 	$$;
 COMMENT ON FUNCTION observ.topology(timestamptz, interval, integer) IS
-'The network as rows: nodes (VPSs, and the external_nodes addresses with the most connections that are no VPS''s; the rest is one node) and edges from who connects to who listens, one per protocol and port, from the peers seen within max_age before at. What both ends report is one edge. data: of a VPS status, applications, labels, addresses; of an edge connections and the applications at both ends; null where it is not known. An address that several VPSs claim is none''s: claimed_by';
+'The network as rows: nodes (VPSs, and the external_nodes addresses with the most connections that are no VPS''s; the rest is one node; NULL: all) and edges from who connects to who listens, one per protocol and port, from the peers seen within max_age before at. What both ends report is one edge. data: of a VPS status, applications, labels, addresses; of an edge connections and the applications at both ends; null where it is not known. An address that several VPSs claim is none''s: claimed_by';
 
 CREATE FUNCTION observ.performance_trends(
 	at timestamptz DEFAULT pg_catalog.now(), period interval DEFAULT '24 hours', vps text DEFAULT NULL, app text DEFAULT NULL,
