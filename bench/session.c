@@ -137,10 +137,10 @@ begin_batch(struct session *s, const struct payload *p)
 	app_name(app, sizeof app, p->vps);
 	encode_timestamp(&sent_at, clock_us(CLOCK_REALTIME));
 	const char *values[] = {
-		agent_id, seq, sent_at.data, p->vps < 0 ? NULL : vps, p->vps < 0 ? NULL : app, "bench", "10000",
+		agent_id, seq, sent_at.data, p->vps < 0 ? NULL : vps, p->vps < 0 ? NULL : app, "bench", "10000", "0",
 		"0",      "0", "0"};
 
-	res = PQexecPrepared(s->conn, "begin_batch", 10, values, NULL, NULL, 0);
+	res = PQexecPrepared(s->conn, "begin_batch", BEGIN_BATCH_PARAMS, values, NULL, NULL, 0);
 	if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1)
 		die("begin_batch failed", PQresultErrorMessage(res));
 	bool accepted = PQgetvalue(res, 0, 0)[0] == 't';
