@@ -142,7 +142,7 @@ kill-storm:
 	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
 
 # The client half of the benchmarks; its encoder and the list of columns are the agent's own.
-LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader agents deliver payload probe samples session)
 
 build/bench/%.o: bench/%.c
 	@mkdir -p build/bench
