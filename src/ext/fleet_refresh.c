@@ -19,7 +19,6 @@
 #include "ext/spi_util.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_refresh_fleet_summary);
@@ -152,34 +151,14 @@ run(const Pass *pass, int expected, const char *sql)
 	return observ_spi(expected, sql, N_PARAMS, param_types, values, NULL);
 }
 
-/*
- * Prepares a statement that runs in every pass, also when nothing arrived. The plan is kept for the life of the backend and replanned
- * when tables change; it doesn't know the times, so it must be told that few rows are new.
- */
-static SPIPlanPtr
-kept_plan(const char *sql, SPIPlanPtr *plan)
-{
-	if (*plan == NULL) {
-		*plan = SPI_prepare_cursor(sql, N_PARAMS, (Oid *) param_types, CURSOR_OPT_GENERIC_PLAN);
-		if (*plan == NULL || SPI_keepplan(*plan) != 0)
-			elog(ERROR, "could not prepare a statement of observ: %s", SPI_result_code_string(SPI_result));
-	}
-	return *plan;
-}
-
 static bool
-take_latest(Pass *pass, SPIPlanPtr plan, bool replace)
+take_latest(Pass *pass, const char *sql, SPIPlanPtr *plan, bool replace)
 {
-	bool done;
 	Datum values[N_PARAMS];
-	int nest_level = NewGUCNestLevel();
 
-	(void) set_config_option("enable_seqscan", replace ? "on" : "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
 	pass_params(pass, values);
-	done = observ_take_latest(plan, values, pass->at, pass->limit, replace, &pass->latest);
-	AtEOXact_GUC(true, nest_level);
-	return done;
+	return observ_take_latest(observ_spi_keep(plan, sql, N_PARAMS, param_types), values, pass->at,
+							  pass->limit, replace, &pass->latest);
 }
 
 /* Takes in what arrived; true when there was anything. */
@@ -188,14 +167,16 @@ take_new_rows(Pass *pass)
 {
 	static SPIPlanPtr new_rows = NULL;
 	static SPIPlanPtr all_keys = NULL;
+	int nest_level = observ_few_rows_begin();
 
-	if (!take_latest(pass, kept_plan(new_rows_sql, &new_rows), false)) {
+	if (!take_latest(pass, new_rows_sql, &new_rows, false)) {
 		/* Which of them come from the future was not looked at to the end: expect more. */
 		pass->latest.future_until = Max(pass->latest.future_until, pass->at + observ_premake * USECS_PER_SEC);
-		if (!take_latest(pass, kept_plan(all_keys_sql, &all_keys), false))
+		if (!take_latest(pass, all_keys_sql, &all_keys, false))
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("more than %d VPSs and applications", OBSERV_MAX_CANDIDATES)));
 	}
+	observ_few_rows_end(nest_level);
 	if (pass->latest.candidates == 0)
 		return false;
 	run(pass, SPI_OK_UPDATE, expected_sql);
@@ -208,15 +189,13 @@ new_health(const Pass *pass)
 {
 	static SPIPlanPtr plan = NULL;
 	Datum values[N_PARAMS];
-	int nest_level = NewGUCNestLevel();
+	int nest_level = observ_few_rows_begin();
+	uint64 found;
 
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
 	pass_params(pass, values);
-	if (SPI_execute_plan(kept_plan(new_health_sql, &plan), values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "a statement of observ.refresh_fleet_summary() failed");
-	AtEOXact_GUC(true, nest_level);
-	return SPI_processed > 0;
+	found = observ_spi_kept(&plan, SPI_OK_SELECT, new_health_sql, N_PARAMS, param_types, values, NULL);
+	observ_few_rows_end(nest_level);
+	return found > 0;
 }
 
 static void
@@ -294,7 +273,7 @@ refresh(Pass *pass)
 	if (health)
 		observ_summarize_newest("health_checks", pass->at);
 	if (pass->reconcile) {
-		take_latest(pass, kept_plan(every_key_sql, &every_key), true);
+		take_latest(pass, every_key_sql, &every_key, true);
 		pass->reconciled_at = pass->at;
 	}
 	if (health || pass->reconcile)

@@ -9,14 +9,15 @@
 
 #include "catalog/pg_type.h"
 #include "ext/arming.h"
+#include "ext/caller.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/partitions.h"
+#include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -72,9 +73,6 @@ static const char repeat_sql[] =
 
 static const char owner_sql[] = "SELECT vps_name FROM observ.collectors WHERE agent_id = $1";
 
-static const char enrolled_sql[] =
-	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
-
 static const char boost_sql[] =
 	"SELECT boost_until FROM observ.vps WHERE vps_name = $1 AND boost_until > now()";
 
@@ -104,41 +102,23 @@ check_arguments(FunctionCallInfo fcinfo)
 				 errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ))));
 }
 
-/* Whether the caller may write rows of any VPS: writers, admins, owner and superusers. Else it is an agent. */
-static bool
-caller_is_writer(Oid caller)
-{
-	return has_privs_of_role(caller, get_role_oid("observ_writer", false)) ||
-		   has_privs_of_role(caller, get_role_oid("observ_owner", false));
-}
-
 /*
- * An agent may speak for the VPSs that its role is enrolled for, and only through an agent_id that is free or already theirs:
- * otherwise one stolen VPS could swallow the batches of another by advancing its sequence.
+ * An agent may speak only through an agent_id that is free or already its VPS's: otherwise one stolen VPS could swallow the batches
+ * of another by advancing its sequence.
  */
 static void
-require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
+require_own_agent_id(const char *agent_id, const char *vps_name)
 {
-	Oid types[] = {TEXTOID, NAMEOID};
-	Datum values[2];
+	Oid types[] = {TEXTOID};
+	Datum value = CStringGetTextDatum(agent_id);
 	bool isnull = true;
 
 	if (vps_name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("vps_name of a batch must not be null for role \"%s\"",
 							   GetUserNameFromId(caller, false))));
-	values[0] = CStringGetTextDatum(vps_name);
-	values[1] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(caller, false)));
-	if (observ_spi(SPI_OK_SELECT, enrolled_sql, 2, types, values, NULL) == 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(caller, false),
-					vps_name),
-			 errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
-					 quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(caller, false)))));
-	values[0] = CStringGetTextDatum(agent_id);
-	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, values, NULL) > 0) {
+	observ_require_vps(caller, vps_name);
+	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, &value, NULL) > 0) {
 		Datum owner = observ_spi_value(0, 1, &isnull);
 
 		if (!isnull && strcmp(TextDatumGetCString(owner), vps_name) != 0)
@@ -148,15 +128,11 @@ require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 	}
 }
 
-/* Rows of now must have a partition; without one the agent should keep them, not send them to the quarantine. */
-static void
-require_partition(TimestampTz now)
+/* Older rows have no place: they come too late, or retention has let go of their day in one of the tables. */
+static TimestampTz
+accept_from(TimestampTz now)
 {
-	if (observ_covered_to("vps_metrics", now) <= now)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("observ.vps_metrics has no partition for now"),
-				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
+	return Max(now - observ_late_window * USECS_PER_SEC, observ_retention_floor_of_agents(now));
 }
 
 /* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
@@ -208,15 +184,15 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	if (!caller_is_writer(caller))
+	if (!observ_writes_any_vps(caller))
 		require_own_vps(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)),
 						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)),
 						caller);
-	require_partition(now);
+	observ_require_partition("vps_metrics", now);
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
 	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	reply[3] = TimestampTzGetDatum(now - observ_late_window * USECS_PER_SEC);
+	reply[3] = TimestampTzGetDatum(accept_from(now));
 	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
 	reply_nulls[5] = true;
 	reply[5] = (Datum) 0;

@@ -18,9 +18,16 @@ typedef struct ObservRange {
 	TimestampTz to;
 } ObservRange;
 
+typedef struct ObservPartition {
+	ObservRange range;
+	Oid relid;
+} ObservPartition;
+
 /* A table of schema observ that is partitioned by time. */
 typedef struct ObservPartitioned {
 	const char *name;
+	const char *data_set; /* whose policy in observ.retention_policies it follows */
+	bool raw;             /* takes rows from agents; else observ makes them out of others */
 	int width;            /* seconds that a new partition takes … */
 	const int *parameter; /* … times this, where it can be set */
 } ObservPartitioned;
@@ -31,11 +38,14 @@ extern const ObservPartitioned observ_partitioned[];
 /* Width in seconds of the partitions that the table gets from now on. */
 extern int64 observ_partition_width(const ObservPartitioned *table);
 
-/* Ranges of a raw table's partitions in ascending order, palloc'd; *n receives how many. */
-extern ObservRange *observ_partition_ranges(Relation parent, int *n);
+/* A table's partitions in ascending order, palloc'd; *n receives how many. Those being detached take no rows any more. */
+extern ObservPartition *observ_partitions(Relation parent, bool with_detached, int *n);
 
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
+
+/* Raises 55000 when no partition takes rows of now: an agent should keep them then, not send them to the quarantine. */
+extern void observ_require_partition(const char *table, TimestampTz now);
 
 /* The partition of a raw table that takes rows of `at`, InvalidOid when none does. */
 extern Oid observ_partition_of(const char *table, TimestampTz at);

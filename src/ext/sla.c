@@ -77,8 +77,8 @@ raw_rows_from(void)
 {
 	Relation parent = table_open(observ_relid("health_checks"), AccessShareLock);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
-	TimestampTz from = n > 0 ? ranges[0].from : DT_NOEND;
+	ObservPartition *ranges = observ_partitions(parent, false, &n);
+	TimestampTz from = n > 0 ? ranges[0].range.from : DT_NOEND;
 
 	pfree(ranges);
 	table_close(parent, AccessShareLock);

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "storage/lock.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -120,9 +121,8 @@ observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Dat
 					expected, sql);
 }
 
-uint64
-observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
-				const Datum *values, const char *nulls)
+SPIPlanPtr
+observ_spi_keep(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types)
 {
 	if (*plan == NULL) {
 		SPIPlanPtr made = SPI_prepare_cursor(sql, nargs, (Oid *) types, CURSOR_OPT_GENERIC_PLAN);
@@ -131,7 +131,43 @@ observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, cons
 			elog(ERROR, "could not prepare a statement of observ: %s", SPI_result_code_string(SPI_result));
 		*plan = made;
 	}
-	return finished(SPI_execute_plan(*plan, (Datum *) values, nulls, false, 0), expected, sql);
+	return *plan;
+}
+
+uint64
+observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
+				const Datum *values, const char *nulls)
+{
+	return finished(
+		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, false, 0),
+		expected, sql);
+}
+
+int
+observ_few_rows_begin(void)
+{
+	int nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	return nest_level;
+}
+
+void
+observ_few_rows_end(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
+}
+
+Datum
+observ_array(Datum *values, int n, Oid type)
+{
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(values, n, type, length, by_value, align));
 }
 
 Datum
@@ -141,22 +177,37 @@ observ_spi_value(uint64 row, int number, bool *isnull)
 }
 
 static bool
-take_lock(int key, bool dont_wait)
+take_lock(int key, bool session, bool dont_wait)
 {
 	LOCKTAG tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, key, OBSERV_LOCK_CLASS);
-	return LockAcquire(&tag, ExclusiveLock, false, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, session, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool
 observ_try_job_lock(int job)
 {
-	return take_lock(job, true);
+	return take_lock(job, false, true);
 }
 
 void
 observ_wait_for_lock(int key)
 {
-	(void) take_lock(key, false);
+	(void) take_lock(key, false, false);
+}
+
+bool
+observ_try_session_lock(int job)
+{
+	return take_lock(job, true, true);
+}
+
+void
+observ_release_session_lock(int job)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, job, OBSERV_LOCK_CLASS);
+	(void) LockRelease(&tag, ExclusiveLock, true);
 }

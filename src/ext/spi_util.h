@@ -36,17 +36,35 @@ extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *ty
 						 const char *nulls);
 
 /*
- * The same with a plan that is kept in *plan (static, NULL at first) for the life of the session: for statements that run many times
- * in a session and must be cheap. The plan is generic, and made anew when the tables or the role change.
+ * Plan of a statement, prepared at the first call and kept in *plan (static, NULL at first) for the life of the session. It is generic:
+ * made anew when tables or the role change, it doesn't know the arguments.
+ */
+extern SPIPlanPtr observ_spi_keep(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types);
+
+/*
+ * observ_spi() with such a plan: for statements that run many times in a session and must be cheap.
  */
 extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
 							  const Datum *values, const char *nulls);
+
+/*
+ * A kept plan does not know that few rows of a large table are meant: between begin and end plans look for them through indexes.
+ */
+extern int observ_few_rows_begin(void);
+extern void observ_few_rows_end(int nest_level);
+
+/* A one-dimensional array of that element type, without NULLs. */
+extern Datum observ_array(Datum *values, int n, Oid type);
 
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
+
+/* The same lock over several transactions: until it is released, or the process ends. */
+extern bool observ_try_session_lock(int job);
+extern void observ_release_session_lock(int job);
 
 /* Takes such a lock of this database, after whoever has it. */
 extern void observ_wait_for_lock(int key);
@@ -65,5 +83,6 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_APPLY_RETENTION     6
 #define OBSERV_LOCK_LOG_TEMPLATES       7
 #define OBSERV_LOCK_EXPIRE_SERIES       8
+#define OBSERV_LOCK_PG_CRON             20
 
 #endif
