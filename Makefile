@@ -12,6 +12,7 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 # What of core the extension uses, what the agent uses, all of it.
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
+	src/core/cron_schedule.o \
 	src/core/forecast.o \
 	src/core/hash.o \
 	src/core/log_level.o \
@@ -89,7 +90,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast events privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast events metric_range metric_series privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
@@ -128,11 +129,14 @@ include $(PGXS)
 
 -include $(wildcard src/*/*.d)
 
+# An object that joined a list must be linked, whatever its age.
+observ.so obs-agent: Makefile
+
 # PGXS offers libpq to frontend programs of its own only.
 $(COLLECTOR_OBJS): override CPPFLAGS += -I$(includedir) -D_GNU_SOURCE
 
 obs-agent: $(COLLECTOR_OBJS) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
 
 # pg_regress makes only the last directory of a path.
 result-directories:

@@ -103,11 +103,11 @@ check_arguments(FunctionCallInfo fcinfo)
 }
 
 /*
- * An agent may speak only through an agent_id that is free or already its VPS's: otherwise one stolen VPS could swallow the batches
- * of another by advancing its sequence.
+ * An agent may speak for the VPSs that its role is enrolled for, and only through an agent_id that is free or already theirs:
+ * otherwise one stolen VPS could swallow the batches of another by advancing its sequence.
  */
 static void
-require_own_agent_id(const char *agent_id, const char *vps_name)
+require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 {
 	Oid types[] = {TEXTOID};
 	Datum value = CStringGetTextDatum(agent_id);

@@ -40,7 +40,7 @@ static const char quarantine_sql[] =
 	"FROM unnest($4::timestamptz[], $5::text[], $6::jsonb[], $7::float8[]) x "
 	"(\"timestamp\", metric_name, labels, value)";
 
-static const char too_old[] = "timestamp is before the partitions of observ.metric_scrapes";
+static const char too_old[] = "timestamp is older than what observ.metric_scrapes takes";
 
 static const char *
 name_problem(const text *name, const char *too_long)
