@@ -180,7 +180,7 @@ soak:
 	OBSERV_SOAK_PASSES=$(or $(OBSERV_SOAK_PASSES),3600) $(PYTHON) -m pytest test/e2e/test_soak.py -s $(PYTEST_ARGS)
 
 # The client half of the benchmarks; its encoder and the list of columns are the agent's own.
-LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader agents deliver payload probe samples session)
 
 build/bench/%.o: bench/%.c
 	@mkdir -p build/bench

@@ -72,6 +72,7 @@ CREATE TABLE observ.collectors (
 	clamped_rows bigint NOT NULL DEFAULT 0,
 	quarantined_rows bigint NOT NULL DEFAULT 0,
 	dropped_rows bigint NOT NULL DEFAULT 0,
+	duplicate_rows bigint NOT NULL DEFAULT 0,
 	first_seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	configured_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
@@ -87,6 +88,7 @@ COMMENT ON COLUMN observ.collectors.clock_skew_ms IS 'agent''s clock minus the d
 COMMENT ON COLUMN observ.collectors.clamped_rows IS 'rows that came with a timestamp in the future and were moved back';
 COMMENT ON COLUMN observ.collectors.quarantined_rows IS 'rows that went to observ.quarantine';
 COMMENT ON COLUMN observ.collectors.dropped_rows IS 'rows that the agent had to drop while the database was away';
+COMMENT ON COLUMN observ.collectors.duplicate_rows IS 'rows whose natural key was there already, and that were not stored again';
 
 -- ---- raw tables: no triggers, no foreign keys, no default partition; every unique key begins with vps_name.
 -- The natural key is a unique index and not a primary key, because pg_restore --clean can't drop the inherited constraint of a
@@ -611,12 +613,12 @@ COMMENT ON FUNCTION observ.layout_version() IS 'Layout number of the tables in t
 CREATE FUNCTION observ.begin_batch(
 	agent_id text, seq bigint, sent_at timestamptz,
 	vps_name text DEFAULT NULL, app_name text DEFAULT NULL, version text DEFAULT NULL, interval_ms integer DEFAULT NULL,
-	clamped bigint DEFAULT 0, quarantined bigint DEFAULT 0, dropped bigint DEFAULT 0,
+	clamped bigint DEFAULT 0, quarantined bigint DEFAULT 0, dropped bigint DEFAULT 0, duplicates bigint DEFAULT 0,
 	OUT accepted boolean, OUT last_seq bigint, OUT server_time timestamptz, OUT accept_from timestamptz,
 	OUT accept_until timestamptz, OUT boost_until timestamptz, OUT backpressure_ms integer)
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_begin_batch';
-COMMENT ON FUNCTION observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint) IS
 'First statement of an agent''s transaction: accepted is true when seq is higher than every batch of this agent before, and false when it was applied already, then nothing more is to be sent. seq 0 only asks. The reply carries the server''s time, the range of timestamps that are stored as they are, until when to sample fast (NULL: not), and the pause in ms to keep before the next batch. Errors: 55000 when observ is paused here, 42501 when the role may not write that VPS';
 
 CREATE FUNCTION observ.enroll_vps(
@@ -1332,7 +1334,7 @@ GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.flee
 	TO observ_reader;
 
 GRANT EXECUTE ON FUNCTION observ.version(),
-	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) TO observ_writer, observ_agent;
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint) TO observ_writer, observ_agent;
 -- For the policies only: without USAGE on the schema an agent can't call it by name, and so can't ask for the VPSs of other roles.
 GRANT EXECUTE ON FUNCTION observ_data._vps_of(name) TO observ_agent;
 GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;
