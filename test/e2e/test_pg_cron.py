@@ -233,7 +233,7 @@ def test_a_locked_cron_job_holds_up_no_other_job(server, obs, cron):
         scheduler_runs_it(server)
         assert job(server, "errors") == 0
     finally:
-        server.reload(**{"observ.job_lock_timeout": "2s"})
+        server.reload(**{"observ.job_lock_timeout": "500ms"})
 
 
 def test_a_launcher_that_is_gone_is_seen(make_server):
