@@ -184,7 +184,7 @@ SELECT * FROM observ.use_bgworker();
 CREATE SCHEMA cron;
 CREATE TABLE cron.job (jobid bigint, schedule text, command text, nodename text, nodeport integer, database text, username text, active boolean, jobname name);
 INSERT INTO cron.job VALUES (1, '* * * * *', '', '', 1, current_database(), current_user, true, 'observ.maintain_partitions');
-SELECT job_name, runner FROM observ.job_status ORDER BY 1;
+SELECT job_name FROM observ.job_status WHERE runner <> 'observ';
 DROP TABLE cron.job;
 DROP SCHEMA cron;
 TRUNCATE observ.events, observ.vps_metrics, observ.health_checks;
