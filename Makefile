@@ -47,12 +47,13 @@ EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.
 EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
 # rollups and history
-EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_recompute.o \
+EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_append.o src/ext/rollup_recompute.o \
 	src/ext/rollup_dirty.o src/ext/rollup_job.o
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
-EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
+	src/ext/log_templates.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
@@ -179,7 +180,7 @@ soak:
 	OBSERV_SOAK_PASSES=$(or $(OBSERV_SOAK_PASSES),3600) $(PYTHON) -m pytest test/e2e/test_soak.py -s $(PYTEST_ARGS)
 
 # The client half of the benchmarks; its encoder and the list of columns are the agent's own.
-LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader agents deliver payload probe samples session)
 
 build/bench/%.o: bench/%.c
 	@mkdir -p build/bench

@@ -72,6 +72,7 @@ CREATE TABLE observ.collectors (
 	clamped_rows bigint NOT NULL DEFAULT 0,
 	quarantined_rows bigint NOT NULL DEFAULT 0,
 	dropped_rows bigint NOT NULL DEFAULT 0,
+	duplicate_rows bigint NOT NULL DEFAULT 0,
 	first_seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	configured_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
@@ -87,6 +88,7 @@ COMMENT ON COLUMN observ.collectors.clock_skew_ms IS 'agent''s clock minus the d
 COMMENT ON COLUMN observ.collectors.clamped_rows IS 'rows that came with a timestamp in the future and were moved back';
 COMMENT ON COLUMN observ.collectors.quarantined_rows IS 'rows that went to observ.quarantine';
 COMMENT ON COLUMN observ.collectors.dropped_rows IS 'rows that the agent had to drop while the database was away';
+COMMENT ON COLUMN observ.collectors.duplicate_rows IS 'rows whose natural key was there already, and that were not stored again';
 
 -- ---- raw tables: no triggers, no foreign keys, no default partition; every unique key begins with vps_name.
 -- The natural key is a unique index and not a primary key, because pg_restore --clean can't drop the inherited constraint of a
@@ -448,7 +450,54 @@ COMMENT ON TABLE observ_data.retention_detached IS 'Partitions that the schedule
 COMMENT ON COLUMN observ_data.retention_detached.relname IS 'table of schema observ_data';
 COMMENT ON COLUMN observ_data.retention_detached.table_name IS 'table of schema observ that it is, or was, a partition of';
 
--- ---- logs
+-- ---- logs: docs/logs.md
+CREATE TABLE observ.log_templates (
+	fingerprint bigint PRIMARY KEY,
+	app_name text COLLATE "C" NOT NULL,
+	level text COLLATE "C" NOT NULL,
+	template text NOT NULL,
+	sample_message text NOT NULL,
+	first_seen timestamptz NOT NULL,
+	last_seen timestamptz NOT NULL,
+	count bigint NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE observ.log_templates IS 'Kinds of log messages: what messages have in common when their variable parts are masked. Kept by observ.update_log_templates()';
+COMMENT ON COLUMN observ.log_templates.fingerprint IS '64-bit hash of application, level and template, the same everywhere; 0: all messages beyond observ.log_templates_max templates';
+COMMENT ON COLUMN observ.log_templates.level IS 'level in lower case';
+COMMENT ON COLUMN observ.log_templates.template IS 'first line of the message with <*> for what varies';
+COMMENT ON COLUMN observ.log_templates.sample_message IS 'the first such message';
+COMMENT ON COLUMN observ.log_templates.first_seen IS 'earliest timestamp of such an entry';
+COMMENT ON COLUMN observ.log_templates.last_seen IS 'latest timestamp; a template whose entries have all been dropped goes, too';
+COMMENT ON COLUMN observ.log_templates.count IS 'entries since first_seen, also those that have been dropped since';
+
+CREATE TABLE observ.log_template_counts (
+	"timestamp" timestamptz NOT NULL,
+	fingerprint bigint NOT NULL,
+	count bigint NOT NULL,
+	PRIMARY KEY ("timestamp", fingerprint)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE observ.log_template_counts IS 'Entries per template and hour';
+COMMENT ON COLUMN observ.log_template_counts."timestamp" IS 'start of the hour';
+
+CREATE TABLE observ.log_counts (
+	"timestamp" timestamptz NOT NULL,
+	app_name text COLLATE "C" NOT NULL,
+	level text COLLATE "C" NOT NULL,
+	count bigint NOT NULL,
+	PRIMARY KEY ("timestamp", app_name, level)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE observ.log_counts IS 'Log entries per application, level and 5 minutes, up to what observ.update_log_templates() has counted; read it through observ.log_histogram()';
+COMMENT ON COLUMN observ.log_counts."timestamp" IS 'start of the 5 minutes';
+COMMENT ON COLUMN observ.log_counts.level IS 'level in lower case';
+
+CREATE TABLE observ_data.log_state (
+	horizon timestamptz NOT NULL,
+	trimmed_to timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ_data.log_state IS 'One row: how far observ.update_log_templates() has come';
+COMMENT ON COLUMN observ_data.log_state.horizon IS 'every entry received before this is counted, no other';
+COMMENT ON COLUMN observ_data.log_state.trimmed_to IS 'counts of earlier timestamps have been deleted with their partitions';
+INSERT INTO observ_data.log_state VALUES ('-infinity', '-infinity');
 
 -- ---- peers, maintenance windows
 CREATE TABLE observ.maintenance_windows (
@@ -564,12 +613,12 @@ COMMENT ON FUNCTION observ.layout_version() IS 'Layout number of the tables in t
 CREATE FUNCTION observ.begin_batch(
 	agent_id text, seq bigint, sent_at timestamptz,
 	vps_name text DEFAULT NULL, app_name text DEFAULT NULL, version text DEFAULT NULL, interval_ms integer DEFAULT NULL,
-	clamped bigint DEFAULT 0, quarantined bigint DEFAULT 0, dropped bigint DEFAULT 0,
+	clamped bigint DEFAULT 0, quarantined bigint DEFAULT 0, dropped bigint DEFAULT 0, duplicates bigint DEFAULT 0,
 	OUT accepted boolean, OUT last_seq bigint, OUT server_time timestamptz, OUT accept_from timestamptz,
 	OUT accept_until timestamptz, OUT boost_until timestamptz, OUT backpressure_ms integer)
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_begin_batch';
-COMMENT ON FUNCTION observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint) IS
 'First statement of an agent''s transaction: accepted is true when seq is higher than every batch of this agent before, and false when it was applied already, then nothing more is to be sent. seq 0 only asks. The reply carries the server''s time, the range of timestamps that are stored as they are, until when to sample fast (NULL: not), and the pause in ms to keep before the next batch. Errors: 55000 when observ is paused here, 42501 when the role may not write that VPS';
 
 CREATE FUNCTION observ.enroll_vps(
@@ -846,6 +895,15 @@ CREATE FUNCTION observ.search_logs(
 	AS 'MODULE_PATHNAME', 'observ_search_logs';
 COMMENT ON FUNCTION observ.search_logs(text, text, text, text, timestamptz, timestamptz, integer, text) IS
 'The newest log entries that match: word, "a phrase", prefix*, key=value in the context, -not, OR, ( ). NULL or empty: all. level: in any case; error+ is error and above. from is included, to is not. For the next page pass the cursor of the last row as after. docs/logs.md';
+
+CREATE FUNCTION observ.update_log_templates(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT entries bigint, OUT new_templates bigint, OUT others bigint, OUT behind interval, OUT trimmed bigint,
+	OUT indexes_cleaned integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_update_log_templates';
+COMMENT ON FUNCTION observ.update_log_templates(timestamptz) IS
+'Counts the log entries that have arrived since the last pass into observ.log_templates, observ.log_template_counts and observ.log_counts, each once; deletes counts of dropped partitions; merges what is pending in the full-text indexes. others: entries beyond observ.log_templates_max templates. behind: what is left to the next pass. status: ok, busy, paused, standby';
 
 -- ---- events, topology, trends
 CREATE FUNCTION observ.record_event(
@@ -1276,7 +1334,7 @@ GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.flee
 	TO observ_reader;
 
 GRANT EXECUTE ON FUNCTION observ.version(),
-	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint) TO observ_writer, observ_agent;
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint) TO observ_writer, observ_agent;
 -- For the policies only: without USAGE on the schema an agent can't call it by name, and so can't ask for the VPSs of other roles.
 GRANT EXECUTE ON FUNCTION observ_data._vps_of(name) TO observ_agent;
 GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;

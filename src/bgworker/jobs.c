@@ -24,6 +24,8 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.roll_up(pg_catalog.now())", .movable = true},
 	{"apply_retention", "observ.apply_retention_interval", &observ_apply_retention_interval,
 	 "SELECT * FROM observ.apply_retention(pg_catalog.now())", .movable = true, .when_blocked = observ_detach_blocked},
+	{"update_log_templates", "observ.update_log_templates_interval", &observ_update_log_templates_interval,
+	 "SELECT * FROM observ.update_log_templates(pg_catalog.now())"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

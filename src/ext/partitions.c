@@ -12,6 +12,7 @@
 #include "ext/partitions.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "ext/compat.h"
@@ -251,6 +252,47 @@ fill_slot(const char *table, ObservRange slot, TimestampTz first, const ObservPa
 		if (i < n)
 			cursor = Max(cursor, partitions[i].range.to);
 	}
+}
+
+/* The range that contains `at`; false when there is none. */
+static bool
+range_of(const ObservPartition *partitions, int n, TimestampTz at, ObservRange *found)
+{
+	for (int i = 0; i < n; i++)
+		if (partitions[i].range.from <= at && at < partitions[i].range.to) {
+			*found = partitions[i].range;
+			return true;
+		}
+	return false;
+}
+
+ObservRange
+observ_ensure_partition(const char *table, TimestampTz at)
+{
+	const ObservPartitioned *partitioned = observ_partitioned;
+	Relation parent = open_raw_table(table);
+	ObservMaintenance done = {0};
+	ObservRange slot, found;
+	int n;
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
+
+	table_close(parent, NoLock);
+	if (range_of(partitions, n, at, &found))
+		return found;
+	while (strcmp(partitioned->name, table) != 0)
+		partitioned++;
+	slot.from = floor_to(at, observ_partition_width(partitioned) * USECS_PER_SEC);
+	slot.to = slot.from + observ_partition_width(partitioned) * USECS_PER_SEC;
+	fill_slot(table, slot, DT_NOBEGIN, partitions, n, &done);
+	CommandCounterIncrement();
+	parent = open_raw_table(table);
+	partitions = observ_partitions(parent, false, &n);
+	table_close(parent, NoLock);
+	if (!range_of(partitions, n, at, &found))
+		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
+						errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
+						errhint("See the warnings before this error.")));
+	return found;
 }
 
 /* One raw table and what has been done to it. */

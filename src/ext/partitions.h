@@ -50,6 +50,12 @@ extern void observ_require_partition(const char *table, TimestampTz now);
 /* The partition of a raw table that takes rows of `at`, InvalidOid when none does. */
 extern Oid observ_partition_of(const char *table, TimestampTz at);
 
+/*
+ * The range of the table's partition that takes rows of `at`. Creates the partition when there is none: for rolled-up rows, which may lie
+ * further back than maintenance looks. Raises 23514 when it can't be made. Needs SPI_connect().
+ */
+extern ObservRange observ_ensure_partition(const char *table, TimestampTz at);
+
 /* Creates what is missing around `at`. One partition that can't be made is a warning, and the others are made. */
 extern void observ_maintain(TimestampTz at, ObservMaintenance *done);
 

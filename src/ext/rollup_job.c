@@ -84,15 +84,34 @@ take_bucket(void *arg, const ObservBucket *bucket)
 	MemoryContextSwitchTo(caller);
 }
 
-/* Computes the buckets of [from, to) of the source's table of that tier for all keys; returns the rows that were read. */
+/*
+ * Whether no bucket above the watermark is rolled up, as it should be. Some are when somebody has turned the watermark back.
+ */
+static bool
+is_fresh(const Step *step)
+{
+	Oid types[] = {TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(step->state.rolled_5m)};
+	int nest_level = observ_few_rows_begin();
+	bool fresh;
+
+	fresh = observ_spi(SPI_OK_SELECT,
+					   psprintf("SELECT FROM observ.%s WHERE \"timestamp\" >= $1 AND %s LIMIT 1",
+								step->source->tables[OBSERV_TIER_5M], step->source->only),
+					   lengthof(types), types, values, NULL) == 0;
+	observ_few_rows_end(nest_level);
+	return fresh;
+}
+
+/* Computes the buckets of [from, to) of the source's table of that tier for all keys; returns the rows that were read. fresh: none is there. */
 static uint64
-scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to)
+scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to, bool fresh)
 {
 	const ObservRollupSource *source = step->source;
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "observ roll up", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	RangeScan scan = {.writer = observ_rollup_writer(source, tier), .context = context};
+	RangeScan scan = {.writer = observ_rollup_writer(source, tier, fresh), .context = context};
 	ObservRoller *roller =
 		observ_roller(source, tier - 1, tier == OBSERV_TIER_5M ? OBSERV_5M : OBSERV_1H, take_bucket, &scan);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
@@ -127,7 +146,7 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 {
 	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
 	int n;
-	ObservPartition *ranges = observ_partitions(parent, false, &n);
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	char *sql =
 		psprintf("SELECT min(\"timestamp\") FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2",
@@ -135,7 +154,8 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 
 	table_close(parent, NoLock);
 	for (int i = 0; i < n; i++) {
-		Datum values[] = {TimestampTzGetDatum(ranges[i].range.from), TimestampTzGetDatum(ranges[i].range.to)};
+		Datum values[] = {TimestampTzGetDatum(partitions[i].range.from),
+						  TimestampTzGetDatum(partitions[i].range.to)};
 		bool isnull;
 		Datum oldest;
 
@@ -173,15 +193,17 @@ close_buckets(Step *step)
 	TimestampTz end = observ_floor_time(pass->at - observ_roll_up_lag * USECS_PER_SEC, OBSERV_5M);
 	int64 slice = OBSERV_5M;
 	uint64 rows = 0;
+	bool fresh;
 
 	if (TIMESTAMP_IS_NOBEGIN(state->rolled_5m)) {
 		state->rolled_5m = begin_of_data(step->source, end);
 		state->rolled_1h = observ_floor_time(state->rolled_5m, OBSERV_1H);
 		step->changed = true;
 	}
+	fresh = state->rolled_5m < end && is_fresh(step);
 	while (state->rolled_5m < end && rows < PASS_ROWS) {
 		TimestampTz to = Min(state->rolled_5m + slice, end);
-		uint64 n = scan_range(step, OBSERV_TIER_5M, state->rolled_5m, to);
+		uint64 n = scan_range(step, OBSERV_TIER_5M, state->rolled_5m, to, fresh);
 
 		rows += n;
 		state->rolled_5m = to;
@@ -230,7 +252,7 @@ close_hours(void *arg)
 	while (state->rolled_1h < end) {
 		TimestampTz to = Min(state->rolled_1h + MAX_SLICE, end);
 
-		scan_range(step, OBSERV_TIER_1H, state->rolled_1h, to);
+		scan_range(step, OBSERV_TIER_1H, state->rolled_1h, to, false);
 		state->rolled_1h = to;
 		step->changed = true;
 	}

@@ -179,7 +179,7 @@ observ_rollup_recompute(const ObservRollupSource *source, ObservTier tier, Obser
 		AllocSetContextCreate(CurrentMemoryContext, "observ recompute", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	MemoryContext one_run = AllocSetContextCreate(context, "observ recompute run", ALLOCSET_DEFAULT_SIZES);
-	Run run = {.writer = observ_rollup_writer(source, tier),
+	Run run = {.writer = observ_rollup_writer(source, tier, false),
 			   .list = list,
 			   .missing = &missing,
 			   .missing_context = context};

@@ -243,9 +243,16 @@ form_health(const ObservBucket *bucket, Datum *values, bool *nulls)
 
 /* ---- the table */
 
+static const char *const packed_columns[] = {"timestamp", "vps_name", "app_name", "set_no", "cells"};
+static const char *const health_columns[] = {
+	"timestamp",       "vps_name",        "app_name",        "url",
+	"checks",          "failures",        "inconclusive",    "response_count",
+	"response_sum_ms", "response_min_ms", "response_max_ms", "response_last_ms"};
+
 #define PACKED                                                                                               \
-	.write_columns = "\"timestamp\", vps_name, app_name, set_no, cells",                                     \
-	.write_update = "cells = excluded.cells WHERE t.cells <> excluded.cells", .n_write = 5,                  \
+	.write_columns = packed_columns,                                                                         \
+	.write_update = "cells = excluded.cells WHERE t.cells <> excluded.cells",                                \
+	.n_write = lengthof(packed_columns),                                                                     \
 	.write_types = {TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, BYTEAOID}, .form = form_packed
 
 #define HEALTH_COLUMNS                                                                                       \
@@ -276,10 +283,10 @@ const ObservRollupSource observ_rollup_sources[OBSERV_ROLLUP_SOURCES] = {
 		 .only = "true",
 		 .cells = OBSERV_HEALTH_CELLS,
 		 .add = {add_health_check, add_health_row, add_health_row},
-		 .write_columns = "\"timestamp\", vps_name, app_name, url, " HEALTH_COLUMNS,
+		 .write_columns = health_columns,
 		 .write_update = "(" HEALTH_COLUMNS ") = ROW" HEALTH_OF("excluded") " WHERE " HEALTH_OF(
 			 "t") " IS DISTINCT FROM " HEALTH_OF("excluded"),
-		 .n_write = 12,
+		 .n_write = lengthof(health_columns),
 		 .write_types = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, INT4OID,
 						 FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID},
 		 .form = form_health},

@@ -60,8 +60,8 @@ typedef struct ObservRollupSource {
 	/* Add what a row says to a bucket; the row comes after those that were added before. */
 	void (*add[OBSERV_TIERS])(ObservBucket *bucket, const TupleTableSlot *slot);
 
-	/* Columns of a rolled-up row, as write_columns names them, for unnest(); allocated in the current context. */
-	const char *write_columns;
+	/* Columns of a rolled-up row and their types; form() allocates in the current context. */
+	const char *const *write_columns;
 	const char *write_update; /* SET … of an upsert of t by excluded, and whether it changes anything */
 	int n_write;
 	Oid write_types[OBSERV_WRITE_COLUMNS];
