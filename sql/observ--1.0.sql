@@ -792,7 +792,7 @@ CREATE FUNCTION observ.disk_forecast(
 	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_disk_forecast';
 COMMENT ON FUNCTION observ.disk_forecast(text, interval, timestamptz) IS
-'When the root filesystem of each VPS is full if it goes on as in the last hours: a robust line through 5-minute means, begun anew after somebody cleaned up. fills_at is NULL, with a reason, when it does not grow or too little is known. attention: more than 60 % used and full within 24 hours. r2: how well the line fits, 0 to 1';
+'When the root filesystem of each VPS, and every mount that the labelled metrics disk_used_percent{mount=…} and disk_used_gb{mount=…} tell of, is full if it goes on as in the last hours: a robust line through 5-minute means, begun anew after somebody cleaned up. fills_at is NULL, with a reason, when it does not grow or too little is known. attention: more than 60 % used and full within 24 hours. r2: how well the line fits, 0 to 1';
 
 -- ---- retention
 CREATE FUNCTION observ.apply_retention(
