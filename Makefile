@@ -34,7 +34,7 @@ EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.
 	src/ext/metric_series.o src/ext/metric_slots.o src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o \
 	src/ext/metric_range.o src/ext/metric_expiry.o \
 	src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o \
-	src/ext/log_tally.o src/ext/log_templates.o
+	src/ext/log_tally.o src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o

@@ -238,7 +238,8 @@ observ_log_filter_init(ObservLogFilter *filter, FunctionCallInfo fcinfo)
 	text *query = PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0);
 	Indexed *indexed = NULL, *level = NULL;
 
-	*filter = (ObservLogFilter){.from = DT_NOBEGIN, .to = DT_NOEND, .before = {DT_NOEND, PG_INT64_MAX}};
+	*filter = (ObservLogFilter){
+		.from = DT_NOBEGIN, .to = DT_NOEND, .arrived = DT_NOBEGIN, .before = {DT_NOEND, PG_INT64_MAX}};
 	filter->query = palloc(sizeof(struct log_query));
 	refuse(log_query_parse(text_slice(query), filter->query), query);
 	filter->numbers = numbers_of(filter->query);
@@ -416,6 +417,9 @@ observ_log_filter_match(const ObservLogFilter *filter, const ObservLogColumns *c
 
 	if (key->timestamp < filter->from || key->timestamp >= filter->to ||
 		observ_log_key_compare(&filter->before, key) >= 0)
+		return false;
+	if (filter->arrived != DT_NOBEGIN &&
+		DatumGetTimestampTz(slot_getattr(slot, columns->received_at, &isnull)) < filter->arrived)
 		return false;
 	if ((filter->vps != NULL && !same_text(slot, columns->vps_name, filter->vps)) ||
 		(filter->app != NULL && !same_text(slot, columns->app_name, filter->app)) ||
