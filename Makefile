@@ -67,7 +67,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics logs privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation

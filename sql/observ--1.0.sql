@@ -902,8 +902,8 @@ GRANT EXECUTE ON FUNCTION
 	observ.log_histogram(text, text, text, text, timestamptz, timestamptz, interval, integer),
 	observ.log_context(bigint, integer),
 	observ.log_patterns(timestamptz, timestamptz, text, text, integer) TO observ_reader;
--- The expression of an index runs with the rights of who inserts, and that may be any role that was granted INSERT. It reads no table.
-GRANT EXECUTE ON FUNCTION observ_data._log_vector(text, text, text) TO PUBLIC;
+-- The expression of an index runs with the rights of who inserts; the policies of observ.log_entries say who that can be.
+GRANT EXECUTE ON FUNCTION observ_data._log_vector(text, text, text) TO observ_owner, observ_writer, observ_agent;
 
 -- ---- events, topology, trends
 
