@@ -20,6 +20,9 @@ char *observ_worker_role = NULL;
 char *observ_armed = NULL;
 int observ_maintain_partitions_interval = 3600;
 int observ_refresh_fleet_summary_interval = 5;
+int observ_roll_up_interval = 60;
+int observ_roll_up_lag = 600;
+int observ_apply_retention_interval = 3600;
 int observ_job_statement_timeout = 60000;
 int observ_job_lock_timeout = 2000;
 int observ_premake = 7 * 86400;
@@ -51,6 +54,12 @@ static const IntParameter int_parameters[] = {
 	{"observ.refresh_fleet_summary_interval",
 	 "How often the fleet summary takes in what arrived (0 = never).", &observ_refresh_fleet_summary_interval,
 	 5, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.roll_up_interval", "How often metrics and health checks are rolled up (0 = never).",
+	 &observ_roll_up_interval, 60, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.roll_up_lag", "How long after its end a bucket is rolled up.", &observ_roll_up_lag, 600, 0,
+	 7 * 86400, PGC_SUSET, GUC_UNIT_S},
+	{"observ.apply_retention_interval", "How often old partitions are dropped (0 = never).",
+	 &observ_apply_retention_interval, 3600, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
 	{"observ.job_statement_timeout", "Longest time one run of a job may take (0 = no limit).",
 	 &observ_job_statement_timeout, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"observ.job_lock_timeout", "Longest time a job waits for one lock (0 = no limit).",

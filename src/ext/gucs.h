@@ -9,6 +9,9 @@ extern char *observ_worker_role;
 extern char *observ_armed;
 extern int observ_maintain_partitions_interval;   /* s, 0 = off */
 extern int observ_refresh_fleet_summary_interval; /* s, 0 = off */
+extern int observ_roll_up_interval;               /* s, 0 = off */
+extern int observ_roll_up_lag;                    /* s */
+extern int observ_apply_retention_interval;       /* s, 0 = off */
 extern int observ_job_statement_timeout;          /* ms */
 extern int observ_job_lock_timeout;               /* ms */
 extern int observ_premake;                        /* s */

@@ -172,17 +172,17 @@ trim(Pass *pass)
 		"DELETE FROM observ.log_templates WHERE last_seen < $1"};
 	Relation parent = table_open(observ_relid("log_entries"), AccessShareLock);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	ObservPartition *ranges = observ_partitions(parent, false, &n);
 	Oid types[] = {TIMESTAMPTZOID};
 	Datum values[1];
 
 	table_close(parent, AccessShareLock);
-	if (n == 0 || ranges[0].from <= pass->trimmed_to)
+	if (n == 0 || ranges[0].range.from <= pass->trimmed_to)
 		return false;
-	values[0] = TimestampTzGetDatum(ranges[0].from);
+	values[0] = TimestampTzGetDatum(ranges[0].range.from);
 	for (size_t i = 0; i < lengthof(statements); i++)
 		pass->trimmed += observ_spi(SPI_OK_DELETE, statements[i], 1, types, values, NULL);
-	pass->trimmed_to = ranges[0].from;
+	pass->trimmed_to = ranges[0].range.from;
 	return true;
 }
 
