@@ -45,7 +45,7 @@ EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_seri
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
 # rollups and history
 EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_append.o src/ext/rollup_recompute.o \
-	src/ext/rollup_dirty.o src/ext/rollup_job.o
+	src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o src/ext/history_read.o
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
