@@ -12,6 +12,8 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 # What of core the extension uses, what the agent uses, all of it.
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
+	src/core/cron_schedule.o \
+	src/core/forecast.o \
 	src/core/hash.o \
 	src/core/log_level.o \
 	src/core/log_query.o \
@@ -20,6 +22,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/matchers.o \
 	src/core/rollup.o \
 	src/core/series.o \
+	src/core/sla.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/mounts.o \
@@ -49,10 +52,16 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
-EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
+	src/ext/log_templates.o
+# service levels and forecasts
+EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
+# events and topology
+EXT_OBJS += src/ext/events.o src/ext/peers.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
-	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o
+	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
+	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config.o \
@@ -82,7 +91,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention roll_up history privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast events metric_range metric_series roll_up history privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention roll_up
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
@@ -121,11 +130,14 @@ include $(PGXS)
 
 -include $(wildcard src/*/*.d)
 
+# An object that joined a list must be linked, whatever its age.
+observ.so obs-agent: Makefile
+
 # PGXS offers libpq to frontend programs of its own only.
 $(COLLECTOR_OBJS): override CPPFLAGS += -I$(includedir) -D_GNU_SOURCE
 
 obs-agent: $(COLLECTOR_OBJS) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
 
 # pg_regress makes only the last directory of a path.
 result-directories:
@@ -168,7 +180,7 @@ soak:
 	OBSERV_SOAK_PASSES=$(or $(OBSERV_SOAK_PASSES),3600) $(PYTHON) -m pytest test/e2e/test_soak.py -s $(PYTEST_ARGS)
 
 # The client half of the benchmarks; its encoder and the list of columns are the agent's own.
-LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader agents deliver payload probe samples session)
 
 build/bench/%.o: bench/%.c
 	@mkdir -p build/bench

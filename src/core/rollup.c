@@ -24,17 +24,17 @@
 #define FORMAT_VERSION 1
 
 enum flag {
-	CONSTANT = 1 << 0,       /* min, max, last and first are one value */
-	PRODUCT = 1 << 1,        /* sum is count times last */
-	FLOAT4 = 1 << 2,         /* values, except sums, have 4 bytes */
+	CONSTANT = 1 << 0, /* min, max, last and first are one value */
+	PRODUCT = 1 << 1,  /* sum is count times last */
+	FLOAT4 = 1 << 2,   /* values, except sums, have 4 bytes */
 	LAST_IS_MAX = 1 << 3,
 	LAST_IS_MIN = 1 << 4,
 	OWN_COUNT = 1 << 5,
 	OWN_WEIGHT = 1 << 6,
 	COUNTER = 1 << 7,
 	FIRST_IS_MIN = 1 << 8,
-	SPAN = 1 << 9,           /* increase is last minus first */
-	LENGTH_SHIFT = 10,       /* 4 bits: length of the trimmed number */
+	SPAN = 1 << 9,     /* increase is last minus first */
+	LENGTH_SHIFT = 10, /* 4 bits: length of the trimmed number */
 	KNOWN_FLAGS = (1 << 14) - 1
 };
 

@@ -19,12 +19,12 @@
 struct cell {
 	uint64_t count;
 	double min, max, last, sum;
-	uint32_t each;     /* weight of every sample, when all have the same; 0: see the next two */
-	uint64_t weight;   /* of all samples together; only when each is 0 */
-	double weighted;   /* sum of value times weight; only when each is 0 */
-	bool counter;      /* then also: */
-	double first;      /* value of the first sample */
-	double increase;   /* from the first sample to the last; a fall is a start from 0 */
+	uint32_t each;   /* weight of every sample, when all have the same; 0: see the next two */
+	uint64_t weight; /* of all samples together; only when each is 0 */
+	double weighted; /* sum of value times weight; only when each is 0 */
+	bool counter;    /* then also: */
+	double first;    /* value of the first sample */
+	double increase; /* from the first sample to the last; a fall is a start from 0 */
 };
 
 /* The metrics of one bucket: cells[0 … n - 1], some of them empty. */

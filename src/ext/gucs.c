@@ -31,6 +31,8 @@ int observ_max_future_skew = 120;
 int observ_metrics_partition_width = 86400;
 int observ_backpressure = 0;
 int observ_expire_series_interval = 3600;
+int observ_update_log_templates_interval = 10;
+int observ_log_templates_max = 10000;
 int observ_max_series_per_vps = 10000;
 int observ_max_series = 2000000;
 
@@ -72,6 +74,11 @@ static const IntParameter int_parameters[] = {
 	 &observ_backpressure, 0, 0, 3600000, PGC_SUSET, GUC_UNIT_MS},
 	{"observ.expire_series_interval", "How often series without samples are looked for (0 = never).",
 	 &observ_expire_series_interval, 3600, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.update_log_templates_interval",
+	 "How often log entries that arrived are counted by template (0 = never).",
+	 &observ_update_log_templates_interval, 10, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.log_templates_max", "How many templates of log messages are told apart.",
+	 &observ_log_templates_max, 10000, 100, 1000000, PGC_SUSET, 0},
 	{"observ.max_series_per_vps", "How many series of labelled metrics a VPS may have.",
 	 &observ_max_series_per_vps, 10000, 0, 10000000, PGC_SUSET, 0},
 	{"observ.max_series", "How many series of labelled metrics all VPSs may have together.",

@@ -20,6 +20,8 @@ extern int observ_max_future_skew;                /* s */
 extern int observ_metrics_partition_width;        /* s */
 extern int observ_backpressure;                   /* ms */
 extern int observ_expire_series_interval;         /* s, 0 = off */
+extern int observ_update_log_templates_interval;  /* s, 0 = off */
+extern int observ_log_templates_max;
 extern int observ_max_series_per_vps;
 extern int observ_max_series;
 

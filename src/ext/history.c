@@ -29,8 +29,8 @@ OBSERV_SQL_FUNCTION(observ_vps_metric);
 #define DEFAULT_RANGE       USECS_PER_DAY
 
 /* Seconds. Days follow. */
-static const int steps[] = {5,	 10,  15,  20,	30,	 60,   120,	 300,	600,   900,	  1200,	 1800,
-							3600, 7200, 10800, 14400, 21600, 28800, 43200, SECS_PER_DAY};
+static const int steps[] = {5,    10,   15,   20,   30,    60,    120,   300,   600,   900,
+							1200, 1800, 3600, 7200, 10800, 14400, 21600, 28800, 43200, SECS_PER_DAY};
 
 enum HistoryArgument { ARG_VPS, ARG_APP, ARG_METRICS, ARG_FROM, ARG_TO, ARG_MAX_POINTS };
 
@@ -40,10 +40,12 @@ read_range(FunctionCallInfo fcinfo, TimestampTz *from, TimestampTz *to)
 	*to = PG_ARGISNULL(ARG_TO) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(ARG_TO);
 	*from = PG_ARGISNULL(ARG_FROM) ? *to - DEFAULT_RANGE : PG_GETARG_TIMESTAMPTZ(ARG_FROM);
 	if (TIMESTAMP_NOT_FINITE(*from) || TIMESTAMP_NOT_FINITE(*to))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("\"from\" and \"to\" must be finite")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("\"from\" and \"to\" must be finite")));
 	if (*from >= *to)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"from\" must be before \"to\""),
-						errdetail("Given: %s, %s.", pstrdup(timestamptz_to_str(*from)), pstrdup(timestamptz_to_str(*to)))));
+						errdetail("Given: %s, %s.", pstrdup(timestamptz_to_str(*from)),
+								  pstrdup(timestamptz_to_str(*to)))));
 }
 
 /* ---- choosing the step */
@@ -63,7 +65,8 @@ expected_interval(const ObservHistory *history)
 							  lengthof(types), types, values, nulls, true, 0) == SPI_OK_SELECT &&
 		SPI_processed > 0)
 		value = observ_spi_value(0, 1, &isnull);
-	return INT64CONST(1000) * (isnull || DatumGetInt32(value) <= 0 ? DEFAULT_INTERVAL_MS : DatumGetInt32(value));
+	return INT64CONST(1000) *
+		   (isnull || DatumGetInt32(value) <= 0 ? DEFAULT_INTERVAL_MS : DatumGetInt32(value));
 }
 
 static int64
@@ -93,8 +96,8 @@ choose_step(ObservHistory *history, TimestampTz from, TimestampTz to, int max_po
 	for (size_t i = 0; i < lengthof(steps) && step == 0; i++) {
 		int64 candidate = steps[i] * USECS_PER_SEC;
 
-		if ((candidate >= shortest || candidate >= OBSERV_5M) && count_buckets(from, to, candidate) <= max_points &&
-			reaches_back(history, candidate, from))
+		if ((candidate >= shortest || candidate >= OBSERV_5M) &&
+			count_buckets(from, to, candidate) <= max_points && reaches_back(history, candidate, from))
 			step = candidate;
 	}
 	/* Days: with so many that one more than the quotient is enough, whatever the alignment. */
@@ -116,7 +119,8 @@ static void
 emit_line(ReturnSetInfo *result, const ObservHistory *history, const ObservLine *line, Datum resolution)
 {
 	enum { TIME, METRIC, MIN, AVG, MAX, LAST, SAMPLES, RESOLUTION, PARTIAL, INCREASE, COLUMNS };
-	bool kills = strcmp(line->name, observ_vps_columns[OBSERV_OOM_KILLS]) == 0 && line->source == OBSERV_ROLL_VPS_METRICS;
+	bool kills = strcmp(line->name, observ_vps_columns[OBSERV_OOM_KILLS]) == 0 &&
+				 line->source == OBSERV_ROLL_VPS_METRICS;
 	Datum values[COLUMNS];
 	bool nulls[COLUMNS] = {false};
 
@@ -162,7 +166,8 @@ observ_metrics_history(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(ARG_VPS))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("vps must not be null")));
 	if (max_points < 1 || max_points > MAX_POINTS_LIMIT)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_points must be between 1 and %d", MAX_POINTS_LIMIT)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_points must be between 1 and %d", MAX_POINTS_LIMIT)));
 	read_range(fcinfo, &from, &to);
 	history->vps = PG_GETARG_TEXT_PP(ARG_VPS);
 	history->app = PG_ARGISNULL(ARG_APP) ? NULL : PG_GETARG_TEXT_PP(ARG_APP);
@@ -205,8 +210,9 @@ observ_unpack_cells(PG_FUNCTION_ARGS)
 	for (int i = 0; i < row.n; i++) {
 		const struct cell *cell = &row.cells[i];
 		double average = cell->count > 0 ? cell_average(cell) : 0;
-		Datum values[] = {Int32GetDatum(i + 1),		  Int64GetDatum((int64) cell->count), Float8GetDatum(average),
-						  Float8GetDatum(cell->min),  Float8GetDatum(cell->max),		  Float8GetDatum(cell->last),
+		Datum values[] = {Int32GetDatum(i + 1),      Int64GetDatum((int64) cell->count),
+						  Float8GetDatum(average),   Float8GetDatum(cell->min),
+						  Float8GetDatum(cell->max), Float8GetDatum(cell->last),
 						  Float8GetDatum(cell->sum), Float8GetDatum(cell->increase)};
 		bool nulls[] = {false, false, isnan(average), false, false, false, false, !cell->counter};
 

@@ -32,12 +32,12 @@ typedef struct ObservReach {
 
 typedef struct ObservHistory {
 	text *vps;
-	text *app; /* NULL: all together */
+	text *app;              /* NULL: all together */
 	TimestampTz start, end; /* whole buckets */
 	int64 step;
 	int buckets;
 	ObservReach reach[OBSERV_ROLLUP_SOURCES];
-	List *lines; /* of ObservLine, in the order of the answer */
+	List *lines;                             /* of ObservLine, in the order of the answer */
 	ObservLine *columns[OBSERV_VPS_COLUMNS]; /* NULL: not asked for */
 	List *checks; /* of struct matchers: which health checks are asked for, by their url */
 	ObservHistorySeries *series;

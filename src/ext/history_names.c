@@ -172,25 +172,29 @@ add_series(ObservHistory *history, const Asked *asked, uint64 row)
 static bool
 resolve_labelled(ObservHistory *history, const Asked *asked)
 {
-	static const char series_sql[] = "SELECT app_name, set_no, slot, labels FROM observ.metric_series WHERE metric_name = $1 "
-									 "AND vps_name = $2 AND ($3 IS NULL OR app_name = $3) ORDER BY app_name, set_no, slot";
+	static const char series_sql[] =
+		"SELECT app_name, set_no, slot, labels FROM observ.metric_series WHERE metric_name = $1 "
+		"AND vps_name = $2 AND ($3 IS NULL OR app_name = $3) ORDER BY app_name, set_no, slot";
 	Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(asked->name), PointerGetDatum(history->vps), PointerGetDatum(history->app)};
+	Datum values[] = {CStringGetTextDatum(asked->name), PointerGetDatum(history->vps),
+					  PointerGetDatum(history->app)};
 	char nulls[] = {' ', ' ', history->app == NULL ? 'n' : ' ', '\0'};
 	int before = history->n_series;
 	uint64 n;
 
-	if (SPI_execute_with_args(series_sql, lengthof(types), types, values, nulls, true, MAX_SERIES + 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(series_sql, lengthof(types), types, values, nulls, true, MAX_SERIES + 1) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not read observ.metric_series");
 	n = SPI_processed;
 	if (n > MAX_SERIES)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("more than %d series of \"%s\"", MAX_SERIES, asked->name),
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("more than %d series of \"%s\"", MAX_SERIES, asked->name),
 						errhint("Name some of them: %s{label=\"value\"}.", asked->name)));
 	for (uint64 row = 0; row < n; row++)
 		add_series(history, asked, row);
 	if (n == 0) {
-		if (SPI_execute_with_args("SELECT FROM observ.metric_series WHERE metric_name = $1", 1, types, values, NULL, true, 1) !=
-			SPI_OK_SELECT)
+		if (SPI_execute_with_args("SELECT FROM observ.metric_series WHERE metric_name = $1", 1, types, values,
+								  NULL, true, 1) != SPI_OK_SELECT)
 			elog(ERROR, "could not read observ.metric_series");
 		if (SPI_processed == 0)
 			return false;
@@ -217,7 +221,8 @@ consider(Nearest *nearest, const char *name)
 
 	if (length > 255 || strlen(nearest->asked) > 255)
 		return;
-	distance = varstr_levenshtein_less_equal(nearest->asked, strlen(nearest->asked), name, length, 1, 1, 1, MAX_DISTANCE, true);
+	distance = varstr_levenshtein_less_equal(nearest->asked, strlen(nearest->asked), name, length, 1, 1, 1,
+											 MAX_DISTANCE, true);
 	/* What was begun, or part of it. */
 	if (distance > MAX_DISTANCE && nearest->asked[0] != '\0' && strstr(name, nearest->asked) != NULL)
 		distance = MAX_DISTANCE;
@@ -246,8 +251,9 @@ unknown_metric(const ObservHistory *history, const Asked *asked)
 	for (int i = 0; i < OBSERV_VPS_COLUMNS; i++)
 		consider(&nearest, observ_vps_columns[i]);
 	consider(&nearest, RESPONSE_TIME);
-	if (SPI_execute_with_args("SELECT DISTINCT metric_name FROM observ.metric_series WHERE vps_name = $1 ORDER BY 1", 1, types,
-							  values, NULL, true, MAX_SERIES) == SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT DISTINCT metric_name FROM observ.metric_series WHERE vps_name = $1 ORDER BY 1", 1, types,
+			values, NULL, true, MAX_SERIES) == SPI_OK_SELECT)
 		for (uint64 row = 0; row < SPI_processed; row++) {
 			bool isnull;
 
@@ -256,10 +262,12 @@ unknown_metric(const ObservHistory *history, const Asked *asked)
 	initStringInfo(&names);
 	for (int i = 0; i < (int) lengthof(nearest.name) && nearest.name[i] != NULL; i++)
 		appendStringInfo(&names, "%s\"%s\"", i > 0 ? ", " : "", nearest.name[i]);
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("unknown metric \"%s\"", asked->name),
-					names.len > 0 ? errhint("Perhaps you mean %s.", names.data)
-								  : errhint("Metrics are columns of observ.vps_metrics, names in observ.metric_series, and "
-											"response_time_ms.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("unknown metric \"%s\"", asked->name),
+			 names.len > 0
+				 ? errhint("Perhaps you mean %s.", names.data)
+				 : errhint("Metrics are columns of observ.vps_metrics, names in observ.metric_series, and "
+						   "response_time_ms.")));
 }
 
 /* ---- all together */
@@ -300,7 +308,8 @@ observ_history_resolve(ObservHistory *history, ArrayType *names)
 
 	if (names == NULL) {
 		for (int i = 0; i < OBSERV_VPS_COLUMNS; i++)
-			history->columns[i] = observ_history_line(history, observ_vps_columns[i], OBSERV_ROLL_VPS_METRICS);
+			history->columns[i] =
+				observ_history_line(history, observ_vps_columns[i], OBSERV_ROLL_VPS_METRICS);
 		return;
 	}
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &n);
@@ -308,7 +317,8 @@ observ_history_resolve(ObservHistory *history, ArrayType *names)
 		Asked asked;
 
 		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name of a metric must not be null")));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name of a metric must not be null")));
 		asked = parse_selector(DatumGetTextPP(items[i]));
 		resolve(history, &asked);
 	}

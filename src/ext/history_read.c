@@ -112,7 +112,8 @@ cells_of(ObservHistory *history, ObservLine *line)
 							errdetail("There are %d metrics of %d buckets; at most %d points are given.",
 									  list_length(history->lines), history->buckets, MAX_POINTS),
 							errhint("Take fewer points, or selectors that fewer series match.")));
-		line->cells = palloc_extended(sizeof(struct cell) * history->buckets, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		line->cells =
+			palloc_extended(sizeof(struct cell) * history->buckets, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	}
 	return line->cells;
 }
@@ -177,21 +178,24 @@ read_tier(Reading *reading, ObservRoller *roller, ObservTier tier, TimestampTz f
 	bool packed = source->key_type == INT4OID && !(tier == OBSERV_TIER_RAW && !source->has_kinds);
 	Oid types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {PointerGetDatum(history->vps), PointerGetDatum(app),
-					  Int32GetDatum(reading->first != NULL ? reading->first->set_no : -1), TimestampTzGetDatum(from),
-					  TimestampTzGetDatum(to)};
+					  Int32GetDatum(reading->first != NULL ? reading->first->set_no : -1),
+					  TimestampTzGetDatum(from), TimestampTzGetDatum(to)};
 	StringInfoData sql;
 	SPIPlanPtr plan;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "%s WHERE vps_name = $1%s%s AND \"timestamp\" >= $4 AND \"timestamp\" < $5 ORDER BY vps_name, app_name%s, "
-						   "\"timestamp\"",
-					 observ_rollup_select(source, tier), app != NULL ? " AND app_name = $2" : "", packed ? " AND set_no = $3" : "",
-					 source->key_type == TEXTOID ? ", url" : "");
+	appendStringInfo(&sql,
+					 "%s WHERE vps_name = $1%s%s AND \"timestamp\" >= $4 AND \"timestamp\" < $5 ORDER BY "
+					 "vps_name, app_name%s, "
+					 "\"timestamp\"",
+					 observ_rollup_select(source, tier), app != NULL ? " AND app_name = $2" : "",
+					 packed ? " AND set_no = $3" : "", source->key_type == TEXTOID ? ", url" : "");
 	if (app == NULL)
 		values[1] = CStringGetTextDatum("");
 	plan = SPI_prepare(sql.data, lengthof(types), types);
 	if (plan == NULL)
-		elog(ERROR, "could not prepare a query of observ.%s: %s", source->tables[tier], SPI_result_code_string(SPI_result));
+		elog(ERROR, "could not prepare a query of observ.%s: %s", source->tables[tier],
+			 SPI_result_code_string(SPI_result));
 	observ_roller_feed(roller, tier, plan, lengthof(types), types, values, true);
 	SPI_freeplan(plan);
 }
@@ -210,9 +214,12 @@ read_source(Reading *reading)
 {
 	ObservHistory *history = reading->history;
 	const ObservReach *reach = &history->reach[reading->source];
-	ObservRoller *roller = observ_roller(&observ_rollup_sources[reading->source], history->step, take_bucket, reading);
+	ObservRoller *roller =
+		observ_roller(&observ_rollup_sources[reading->source], history->step, take_bucket, reading);
 	TimestampTz from = first_look(history, reading->source);
-	ObservTier tier = history->step >= OBSERV_1H ? OBSERV_TIER_1H : history->step >= OBSERV_5M ? OBSERV_TIER_5M : OBSERV_TIER_RAW;
+	ObservTier tier = history->step >= OBSERV_1H   ? OBSERV_TIER_1H
+					  : history->step >= OBSERV_5M ? OBSERV_TIER_5M
+												   : OBSERV_TIER_RAW;
 	int nest_level = observ_few_rows_begin();
 
 	for (;; tier--) {
@@ -232,7 +239,8 @@ read_source(Reading *reading)
 static bool
 same_set(const ObservHistorySeries *a, const ObservHistorySeries *b)
 {
-	return a->set_no == b->set_no && VARSIZE_ANY(a->app) == VARSIZE_ANY(b->app) && memcmp(a->app, b->app, VARSIZE_ANY(a->app)) == 0;
+	return a->set_no == b->set_no && VARSIZE_ANY(a->app) == VARSIZE_ANY(b->app) &&
+		   memcmp(a->app, b->app, VARSIZE_ANY(a->app)) == 0;
 }
 
 static int
@@ -273,18 +281,21 @@ tier_at(const ObservHistory *history, const ObservReach *reach, TimestampTz at)
 {
 	if (history->step >= OBSERV_1H && at < reach->rolled[OBSERV_TIER_1H])
 		return OBSERV_TIER_1H;
-	return history->step >= OBSERV_5M && at < reach->rolled[OBSERV_TIER_5M] ? OBSERV_TIER_5M : OBSERV_TIER_RAW;
+	return history->step >= OBSERV_5M && at < reach->rolled[OBSERV_TIER_5M] ? OBSERV_TIER_5M
+																			: OBSERV_TIER_RAW;
 }
 
 /* Buckets of which late rows are known and not yet in the rolled-up rows. */
 static void
 mark_late(ObservHistory *history, int source)
 {
-	static const char sql[] = "SELECT \"timestamp\" FROM observ_data.rollup_dirty WHERE source = $1 AND vps_name = $2 "
-							  "AND ($3 IS NULL OR app_name = $3) AND \"timestamp\" >= $4 AND \"timestamp\" < $5";
+	static const char sql[] =
+		"SELECT \"timestamp\" FROM observ_data.rollup_dirty WHERE source = $1 AND vps_name = $2 "
+		"AND ($3 IS NULL OR app_name = $3) AND \"timestamp\" >= $4 AND \"timestamp\" < $5";
 	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {CStringGetTextDatum(observ_rollup_sources[source].name), PointerGetDatum(history->vps),
-					  PointerGetDatum(history->app), TimestampTzGetDatum(history->start), TimestampTzGetDatum(history->end)};
+					  PointerGetDatum(history->app), TimestampTzGetDatum(history->start),
+					  TimestampTzGetDatum(history->end)};
 	char nulls[] = {' ', ' ', history->app == NULL ? 'n' : ' ', ' ', ' ', '\0'};
 
 	if (SPI_execute_with_args(sql, lengthof(types), types, values, nulls, true, 0) != SPI_OK_SELECT)

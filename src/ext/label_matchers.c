@@ -16,12 +16,28 @@ typedef struct Lookup {
 	void *arg;
 } Lookup;
 
+/* Length of options like (?i) that the expression begins with; PostgreSQL wants them before everything else. */
+static int
+options_length(struct slice re)
+{
+	const char *p = re.p + 2;
+
+	if (!slice_starts(re, "(?"))
+		return 0;
+	while (p < re.end && *p >= 'a' && *p <= 'z')
+		p++;
+	return p > re.p + 2 && p < re.end && *p == ')' ? (int) (p + 1 - re.p) : 0;
+}
+
 /* PostgreSQL keeps the regular expressions of a session that were used last compiled. */
 static bool
 regex_matches(const struct matcher *matcher, struct slice value)
 {
+	int options = options_length(matcher->value);
 	/* Of the whole value, as everywhere in Prometheus and Alertmanager. */
-	char *pattern = psprintf("^(?:%.*s)$", (int) (matcher->value.end - matcher->value.p), matcher->value.p);
+	char *pattern =
+		psprintf("%.*s^(?:%.*s)$", options, matcher->value.p,
+				 (int) (matcher->value.end - matcher->value.p) - options, matcher->value.p + options);
 	text *re = cstring_to_text(pattern);
 	bool matches =
 		RE_compile_and_execute(re, unconstify(char *, value.p ? value.p : ""), (int) (value.end - value.p),

@@ -184,12 +184,13 @@ static void
 require_stored(const ObservStored *done, const ObservSample *sample, int n)
 {
 	if (sample->problem != NULL)
-		ereport(ERROR,
-				(errcode(sample->sqlstate), errmsg("could not store the sample: %s", sample->problem),
-				 sample->metric_name ? errdetail("Metric: %s.", text_to_cstring(sample->metric_name)) : 0,
-				 sample->sqlstate == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
-					 ? errhint("See observ.metric_usage for who has how many series.")
-					 : 0));
+		ereport(ERROR, (errcode(sample->sqlstate), errmsg("could not store the sample: %s", sample->problem),
+						sample->metric_name && VARSIZE_ANY_EXHDR(sample->metric_name) > 0
+							? errdetail("Metric: %s.", text_to_cstring(sample->metric_name))
+							: 0,
+						sample->sqlstate == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
+							? errhint("See observ.metric_usage for who has how many series.")
+							: 0));
 }
 
 /*

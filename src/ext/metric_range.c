@@ -133,7 +133,7 @@ moment(FunctionCallInfo fcinfo, int argument, const char *name)
 	require_argument(fcinfo, argument, name);
 	at = PG_GETARG_TIMESTAMPTZ(argument);
 	if (TIMESTAMP_NOT_FINITE(at) || at > PG_INT64_MAX / 2 || at < PG_INT64_MIN / 2)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("\"%s\" out of range", name),
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("%s out of range", name),
 						errdetail("Given: %s.", timestamptz_to_str(at))));
 	return at;
 }
@@ -141,8 +141,8 @@ moment(FunctionCallInfo fcinfo, int argument, const char *name)
 static void
 read_arguments(FunctionCallInfo fcinfo, Range *range)
 {
-	TimestampTz from = moment(fcinfo, ARG_FROM, "from");
-	TimestampTz to = moment(fcinfo, ARG_TO, "to");
+	TimestampTz from = moment(fcinfo, ARG_FROM, "\"from\"");
+	TimestampTz to = moment(fcinfo, ARG_TO, "\"to\"");
 	int64 buckets;
 
 	require_argument(fcinfo, ARG_METRIC_NAME, "metric_name");

@@ -40,7 +40,7 @@ static const char quarantine_sql[] =
 	"FROM unnest($4::timestamptz[], $5::text[], $6::jsonb[], $7::float8[]) x "
 	"(\"timestamp\", metric_name, labels, value)";
 
-static const char too_old[] = "timestamp is before the partitions of observ.metric_scrapes";
+static const char too_old[] = "timestamp is older than what observ.metric_scrapes takes";
 
 static const char *
 name_problem(const text *name, const char *too_long)
@@ -68,7 +68,7 @@ observ_store_begin(ObservStore *store)
 	Relation parent = table_open(observ_relid("metric_scrapes"), AccessShareLock);
 
 	*store = (ObservStore){.now = GetCurrentTimestamp()};
-	store->partitions = observ_partitions(parent, &store->n_partitions);
+	store->partitions = observ_partitions(parent, false, &store->n_partitions);
 	table_close(parent, AccessShareLock);
 	observ_require_partition("metric_scrapes", store->now);
 }

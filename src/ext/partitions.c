@@ -77,9 +77,9 @@ utc_text(TimestampTz at, const char *format)
 }
 
 ObservPartition *
-observ_partitions(Relation parent, int *n)
+observ_partitions(Relation parent, bool with_detached, int *n)
 {
-	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, !with_detached);
 	PartitionBoundInfo bounds = desc->boundinfo;
 	ObservPartition *partitions = palloc(sizeof(ObservPartition) * Max(desc->nparts, 1));
 
@@ -115,7 +115,7 @@ observ_covered_to(const char *table, TimestampTz at)
 {
 	Relation parent = open_raw_table(table);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, true, &n);
 	TimestampTz covered = at;
 
 	for (int i = 0; i < n; i++)
@@ -274,7 +274,7 @@ observ_ensure_partition(const char *table, TimestampTz at)
 	ObservMaintenance done = {0};
 	ObservRange slot, found;
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
 
 	table_close(parent, NoLock);
 	if (range_of(partitions, n, at, &found))
@@ -286,10 +286,11 @@ observ_ensure_partition(const char *table, TimestampTz at)
 	fill_slot(table, slot, DT_NOBEGIN, partitions, n, &done);
 	CommandCounterIncrement();
 	parent = open_raw_table(table);
-	partitions = observ_partitions(parent, &n);
+	partitions = observ_partitions(parent, false, &n);
 	table_close(parent, NoLock);
 	if (!range_of(partitions, n, at, &found))
-		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION), errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
+		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
+						errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
 						errhint("See the warnings before this error.")));
 	return found;
 }
@@ -309,7 +310,7 @@ maintain_table(void *arg)
 	TimestampTz last = m->at + observ_premake * USECS_PER_SEC;
 	Relation parent = open_raw_table(m->table->name);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, true, &n);
 	/* What retention has dropped, or would drop at once, is not made again. */
 	TimestampTz first =
 		Max(m->at - observ_late_window * USECS_PER_SEC, observ_retention_floor(m->table, m->at));

@@ -38,8 +38,8 @@ extern const ObservPartitioned observ_partitioned[];
 /* Width in seconds of the partitions that the table gets from now on. */
 extern int64 observ_partition_width(const ObservPartitioned *table);
 
-/* A table's partitions in ascending order, those being detached included, palloc'd; *n receives how many. */
-extern ObservPartition *observ_partitions(Relation parent, int *n);
+/* A table's partitions in ascending order, palloc'd; *n receives how many. Those being detached take no rows any more. */
+extern ObservPartition *observ_partitions(Relation parent, bool with_detached, int *n);
 
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);

@@ -84,7 +84,8 @@ static const char floors_sql[] =
 	"WHERE p.enabled AND p.max_size IS NOT NULL AND s.dropped_to <= $1";
 
 static const char holders_sql[] =
-	"SELECT string_agg(who, ', ' ORDER BY since) FROM (SELECT coalesce('pid ' || l.pid || coalesce(' (' || "
+	"SELECT string_agg(who, ', ' ORDER BY since), min(since) FROM (SELECT coalesce('pid ' || l.pid || "
+	"coalesce(' (' || "
 	"nullif(coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend')), '') || ')', "
 	"''), "
 	"  'a prepared transaction') AS who, min(coalesce(a.xact_start, '-infinity')) AS since "
@@ -264,7 +265,7 @@ list_table(Listing *l, const Policy *policy, const ObservPartitioned *table)
 	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return;
 	parent = table_open(relid, AccessShareLock);
-	partitions = observ_partitions(parent, &n);
+	partitions = observ_partitions(parent, true, &n);
 	/* Released: a lock that is kept would be in the way of others for as long as the pass waits. */
 	table_close(parent, AccessShareLock);
 	for (int i = 0; i < n; i++)
@@ -403,16 +404,21 @@ observ_retention_floor_of_agents(TimestampTz at)
 }
 
 char *
-observ_lock_holders(const Oid *relids, int n)
+observ_lock_holders(const Oid *relids, int n, TimestampTz *since)
 {
 	Oid types[] = {OIDARRAYOID};
 	Datum *elements = palloc(sizeof(Datum) * Max(n, 1));
 	Datum values[1];
+	Datum oldest;
+	bool nobody;
 
 	for (int i = 0; i < n; i++)
 		elements[i] = ObjectIdGetDatum(relids[i]);
 	values[0] = PointerGetDatum(construct_array(elements, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	observ_spi(SPI_OK_SELECT, holders_sql, 1, types, values, NULL);
+	oldest = observ_spi_value(0, 2, &nobody);
+	if (since != NULL)
+		*since = nobody ? DT_NOEND : DatumGetTimestampTz(oldest);
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
@@ -426,7 +432,7 @@ waits_for(const ObservExpiry *e, TimestampTz at)
 		return NULL;
 	if (e->held_for != NULL)
 		return pstrdup(e->held_for);
-	return RecoveryInProgress() ? NULL : observ_lock_holders(relids, OidIsValid(e->parent) ? 2 : 1);
+	return RecoveryInProgress() ? NULL : observ_lock_holders(relids, OidIsValid(e->parent) ? 2 : 1, NULL);
 }
 
 static void

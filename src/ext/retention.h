@@ -42,7 +42,10 @@ extern TimestampTz observ_retention_floor_of_agents(TimestampTz at);
  */
 extern void observ_retention_forget_attached(void);
 
-/* Who has these relations locked, oldest transaction first: "pid 17 (pg_dump), …"; NULL: nobody. Needs SPI_connect(). */
-extern char *observ_lock_holders(const Oid *relids, int n);
+/*
+ * Who has these relations locked, oldest transaction first: "pid 17 (pg_dump), …"; NULL: nobody. *since receives, unless NULL, when the
+ * oldest of them began. Needs SPI_connect().
+ */
+extern char *observ_lock_holders(const Oid *relids, int n, TimestampTz *since);
 
 #endif

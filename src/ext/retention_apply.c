@@ -49,6 +49,7 @@ OBSERV_SQL_FUNCTION(observ_apply_retention);
 #define PATIENCE_MS  2500
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 400
+#define LONG_MS      1000 /* a transaction that is older than this is not waited for: it may be a dump of hours */
 #define HELD_MS      50  /* how long writers may queue up behind us before we stop */
 #define MAX_DROPS    200 /* per call: each takes about ten entries of the shared lock table until the end */
 
@@ -245,11 +246,39 @@ take_a_break(void)
 	}
 }
 
+/* Who has locked what could not be dropped, as text, and when the oldest of their transactions began. */
+static char *
+ask_blockers(const Pass *p, TimestampTz *since)
+{
+	Oid *relids = palloc(sizeof(Oid) * 2 * Max(p->n, 1));
+	int n = 0;
+
+	for (int i = 0; i < p->n; i++) {
+		const Candidate *c = &p->candidates[i];
+
+		if (c->fate != BLOCKED)
+			continue;
+		relids[n++] = c->expiry->relid;
+		if (OidIsValid(c->expiry->parent))
+			relids[n++] = c->expiry->parent;
+	}
+	return observ_lock_holders(relids, n, since);
+}
+
+static bool
+is_hopeless(const Pass *p)
+{
+	TimestampTz since;
+
+	(void) ask_blockers(p, &since);
+	return since < TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -LONG_MS);
+}
+
 static void
 drop_all(Pass *p)
 {
 	for (int try = 1; !try_all(p); try++) {
-		if (p->dropped > 0 || try == TRIES || ms_since(&p->started) > PATIENCE_MS)
+		if (p->dropped > 0 || try == TRIES || ms_since(&p->started) > PATIENCE_MS || is_hopeless(p))
 			break;
 		take_a_break();
 	}
@@ -286,23 +315,17 @@ choose(Pass *p, TimestampTz at)
 static void
 sum_up(Pass *p)
 {
-	Oid *relids = palloc(sizeof(Oid) * 2 * Max(p->n, 1));
-	int n = 0, left = 0;
+	int left = 0;
 
 	for (int i = 0; i < p->n; i++) {
-		const Candidate *c = &p->candidates[i];
+		Fate fate = p->candidates[i].fate;
 
-		p->failed += c->fate == FAILED;
-		p->blocked += c->fate == BLOCKED || c->fate == WAITING;
-		left += c->fate == WAITING;
-		if (c->fate == BLOCKED) {
-			relids[n++] = c->expiry->relid;
-			if (OidIsValid(c->expiry->parent))
-				relids[n++] = c->expiry->parent;
-		}
+		p->failed += fate == FAILED;
+		p->blocked += fate == BLOCKED || fate == WAITING;
+		left += fate == WAITING;
 	}
-	if (n > 0)
-		p->blocked_by = observ_lock_holders(relids, n);
+	if (p->blocked > left)
+		p->blocked_by = ask_blockers(p, NULL);
 	if (p->blocked > 0 && p->blocked_by == NULL)
 		p->blocked_by =
 			left > 0 ? "left for the next run, so that nobody waits long" : "sessions that have ended since";

@@ -66,8 +66,8 @@ observ_appender_close(ObservAppender *appender)
 static bool
 is_plain(Relation rel)
 {
-	return rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relam == HEAP_TABLE_AM_OID && rel->trigdesc == NULL &&
-		   !rel->rd_rel->relrowsecurity && !rel->rd_rel->relhasrules;
+	return rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		   rel->trigdesc == NULL && !rel->rd_rel->relrowsecurity && !rel->rd_rel->relhasrules;
 }
 
 /* Numbers of the columns by name: a partition may have them in another order. Others must do without a value. */
@@ -135,7 +135,8 @@ insert_chunk(ObservAppender *appender, int n)
 
 	table_multi_insert(appender->rel, appender->slots, n, cid, 0, appender->bulk);
 	for (int i = 0; i < n; i++) {
-		list_free(ExecInsertIndexTuples(appender->info, appender->slots[i], appender->estate, false, false, NULL, NIL));
+		list_free(ExecInsertIndexTuples(appender->info, appender->slots[i], appender->estate, false, false,
+										NULL, NIL));
 		ResetPerTupleExprContext(appender->estate);
 	}
 }

@@ -11,7 +11,8 @@ extern ObservAppender *observ_appender(const ObservRollupSource *source, ObservT
 
 /* Appends rows, given as the columns of source->form(), all of one partition, the one that takes rows of `at`. false, with nothing
  * done, when the partition has what only the executor can do: triggers, constraints, generated columns, policies of users. Errors: 23505. */
-extern bool observ_append(ObservAppender *appender, TimestampTz at, Datum *const *columns, bool *const *nulls, int n);
+extern bool observ_append(ObservAppender *appender, TimestampTz at, Datum *const *columns, bool *const *nulls,
+						  int n);
 
 /* To be called before the transaction goes on to something else. */
 extern void observ_appender_close(ObservAppender *appender);

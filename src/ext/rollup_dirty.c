@@ -26,8 +26,10 @@
  * look has seen are older than what it may not have seen.
  */
 static const char late_sql[] =
-	"WITH late AS MATERIALIZED (SELECT m.vps_name, m.app_name, %1$s AS key, m.\"timestamp\" FROM observ.%2$s m "
-	"  WHERE m.received_at >= $2 AND m.received_at < $3 AND m.\"timestamp\" < $4 AND age(m.xmin) <= $5 LIMIT $6), "
+	"WITH late AS MATERIALIZED (SELECT m.vps_name, m.app_name, %1$s AS key, m.\"timestamp\" FROM observ.%2$s "
+	"m "
+	"  WHERE m.received_at >= $2 AND m.received_at < $3 AND m.\"timestamp\" < $4 AND age(m.xmin) <= $5 LIMIT "
+	"$6), "
 	"logged AS (INSERT INTO observ_data.rollup_dirty (source, vps_name, app_name, key, \"timestamp\") "
 	"  SELECT DISTINCT $1, vps_name, app_name, key, date_bin('5 minutes', \"timestamp\", timestamptz "
 	"'2000-01-01 00:00:00+00') "
@@ -46,16 +48,15 @@ source_datum(const ObservRollupSource *source)
 
 /* One look for rows received in [horizon, until); returns how many there are, at most limit. */
 static int64
-look(const ObservRollupSource *source, const ObservRollupState *state, TimestampTz until, int64 limit, int64 *logged)
+look(const ObservRollupSource *source, const ObservRollupState *state, TimestampTz until, int64 limit,
+	 int64 *logged)
 {
 	Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, INT8OID};
-	Datum values[] = {source_datum(source),
-					  TimestampTzGetDatum(state->horizon),
-					  TimestampTzGetDatum(until),
-					  TimestampTzGetDatum(state->rolled_5m),
-					  Int32GetDatum(state->seen_age),
-					  Int64GetDatum(limit)};
-	char *key = psprintf(strcmp(source->raw_key, source->key_column) == 0 ? "m.%s::text" : "'%s'::text", source->raw_key);
+	Datum values[] = {source_datum(source),           TimestampTzGetDatum(state->horizon),
+					  TimestampTzGetDatum(until),     TimestampTzGetDatum(state->rolled_5m),
+					  Int32GetDatum(state->seen_age), Int64GetDatum(limit)};
+	char *key = psprintf(strcmp(source->raw_key, source->key_column) == 0 ? "m.%s::text" : "'%s'::text",
+						 source->raw_key);
 	int nest_level = observ_few_rows_begin();
 	bool isnull;
 
@@ -76,7 +77,8 @@ observ_dirty_log_late(const ObservRollupSource *source, const ObservRollupState 
 	*until = horizon;
 	/* Millions at once: those that came first, and the rest another time. Keys of rows that are looked at twice are logged once. */
 	while ((found = look(source, state, end, LATE_ROWS, &logged)) == LATE_ROWS) {
-		if (TIMESTAMP_NOT_FINITE(state->horizon) || (end != DT_NOEND && end - state->horizon <= USECS_PER_SEC)) {
+		if (TIMESTAMP_NOT_FINITE(state->horizon) ||
+			(end != DT_NOEND && end - state->horizon <= USECS_PER_SEC)) {
 			found = look(source, state, end, PG_INT64_MAX, &logged);
 			break;
 		}
@@ -112,7 +114,8 @@ delete_places(const ItemPointerData *places, int n)
 	for (int i = 0; i < n; i++)
 		tids[i] = PointerGetDatum(&places[i]);
 	value = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
-	observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.rollup_dirty WHERE ctid = ANY ($1)", 1, types, &value, NULL);
+	observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.rollup_dirty WHERE ctid = ANY ($1)", 1, types, &value,
+			   NULL);
 }
 
 static void
@@ -128,7 +131,8 @@ read_oldest(Work *work)
 	work->places = palloc(sizeof(ItemPointerData) * KEYS_PER_PASS);
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
-		text *vps = DatumGetTextPP(observ_spi_value(i, 1, &isnull)), *app = DatumGetTextPP(observ_spi_value(i, 2, &isnull));
+		text *vps = DatumGetTextPP(observ_spi_value(i, 1, &isnull)),
+			 *app = DatumGetTextPP(observ_spi_value(i, 2, &isnull));
 		text *item = DatumGetTextPP(observ_spi_value(i, 3, &isnull));
 		TimestampTz start = DatumGetTimestampTz(observ_spi_value(i, 4, &isnull));
 		ItemPointer place = (ItemPointer) DatumGetPointer(observ_spi_value(i, 5, &isnull));
@@ -187,7 +191,8 @@ note_failed_key(Work *work, const ErrorData *error)
 	Oid types[] = {TIDOID, TEXTOID};
 	Datum values[] = {PointerGetDatum(&work->places[work->from]), CStringGetTextDatum(error->message)};
 
-	observ_spi(SPI_OK_UPDATE, "UPDATE observ_data.rollup_dirty SET tries = tries + 1, error = $2 WHERE ctid = $1",
+	observ_spi(SPI_OK_UPDATE,
+			   "UPDATE observ_data.rollup_dirty SET tries = tries + 1, error = $2 WHERE ctid = $1",
 			   lengthof(types), types, values, NULL);
 	work->result->failed++;
 	work->result->last_error = pstrdup(error->message);
@@ -199,7 +204,8 @@ try_attempt(Work *work)
 {
 	ErrorData *error = observ_in_subtransaction(attempt, work);
 
-	if (error != NULL && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
+	if (error != NULL && (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+						  error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
 		ReThrowError(error);
 	return error;
 }

@@ -6,7 +6,8 @@
 
 /* How far a source has come: a row of observ_data.rollup_state. */
 typedef struct ObservRollupState {
-	TimestampTz horizon;   /* every row received before was visible to the last pass that looked for late rows */
+	TimestampTz
+		horizon; /* every row received before was visible to the last pass that looked for late rows */
 	TimestampTz rolled_5m; /* buckets that begin before are rolled up, or in the log */
 	TimestampTz rolled_1h;
 	int32 seen_age; /* age() of the oldest transaction that the last look for late rows may not have seen */
@@ -26,10 +27,11 @@ typedef struct ObservDirtyResult {
  * many are new in the log; *rows is raised by the number of rows, and *until becomes the horizon for the next look: `horizon`, or earlier
  * when so many rows came that the rest is left to the next pass.
  */
-extern int64 observ_dirty_log_late(const ObservRollupSource *source, const ObservRollupState *state, TimestampTz horizon,
-								   TimestampTz *until, int64 *rows);
+extern int64 observ_dirty_log_late(const ObservRollupSource *source, const ObservRollupState *state,
+								   TimestampTz horizon, TimestampTz *until, int64 *rows);
 
 /* Makes the oldest keys of the log right, and their hours where these are rolled up already. */
-extern void observ_dirty_work_off(const ObservRollupSource *source, TimestampTz rolled_1h, ObservDirtyResult *result);
+extern void observ_dirty_work_off(const ObservRollupSource *source, TimestampTz rolled_1h,
+								  ObservDirtyResult *result);
 
 #endif

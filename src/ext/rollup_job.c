@@ -108,7 +108,8 @@ static uint64
 scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to, bool fresh)
 {
 	const ObservRollupSource *source = step->source;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "observ roll up", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ roll up", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	RangeScan scan = {.writer = observ_rollup_writer(source, tier, fresh), .context = context};
 	ObservRoller *roller =
@@ -145,14 +146,16 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 {
 	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
-	char *sql = psprintf("SELECT min(\"timestamp\") FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2",
-						 source->name);
+	char *sql =
+		psprintf("SELECT min(\"timestamp\") FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2",
+				 source->name);
 
 	table_close(parent, NoLock);
 	for (int i = 0; i < n; i++) {
-		Datum values[] = {TimestampTzGetDatum(partitions[i].range.from), TimestampTzGetDatum(partitions[i].range.to)};
+		Datum values[] = {TimestampTzGetDatum(partitions[i].range.from),
+						  TimestampTzGetDatum(partitions[i].range.to)};
 		bool isnull;
 		Datum oldest;
 
@@ -270,7 +273,8 @@ try_step(Step *step, void (*work)(void *), const char *what)
 	*step->pass = pass_before;
 	*step = before;
 	step->pass->failed = true;
-	ereport(WARNING, (errcode(error->sqlerrcode), errmsg("could not %s observ.%s: %s", what, step->source->name, error->message),
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("could not %s observ.%s: %s", what, step->source->name, error->message),
 					  error->detail ? errdetail_internal("%s", error->detail) : 0,
 					  error->hint ? errhint("%s", error->hint) : 0));
 	FreeErrorData(error);
@@ -313,18 +317,20 @@ read_states(Pass *pass, Step *steps)
 			if (!found)
 				continue;
 			steps[i] = (Step){.pass = pass, .source = &observ_rollup_sources[i]};
-			steps[i].state = (ObservRollupState){.horizon = DatumGetTimestampTz(observ_spi_value(row, 2, &isnull)),
-												 .rolled_5m = DatumGetTimestampTz(observ_spi_value(row, 3, &isnull)),
-												 .rolled_1h = DatumGetTimestampTz(observ_spi_value(row, 4, &isnull)),
-												 .seen_age = DatumGetInt32(observ_spi_value(row, 5, &isnull))};
+			steps[i].state =
+				(ObservRollupState){.horizon = DatumGetTimestampTz(observ_spi_value(row, 2, &isnull)),
+									.rolled_5m = DatumGetTimestampTz(observ_spi_value(row, 3, &isnull)),
+									.rolled_1h = DatumGetTimestampTz(observ_spi_value(row, 4, &isnull)),
+									.seen_age = DatumGetInt32(observ_spi_value(row, 5, &isnull))};
 			steps[i].dirty = DatumGetBool(observ_spi_value(row, 6, &isnull));
 			seen = observ_spi_value(row, 7, &isnull);
 		}
 		if (!found)
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("observ_data.rollup_state has no row for %s", observ_rollup_sources[i].name),
-							errhint("INSERT INTO observ_data.rollup_state (source) VALUES ('%s').",
-									observ_rollup_sources[i].name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("observ_data.rollup_state has no row for %s", observ_rollup_sources[i].name),
+					 errhint("INSERT INTO observ_data.rollup_state (source) VALUES ('%s').",
+							 observ_rollup_sources[i].name)));
 	}
 	return seen;
 }
@@ -355,8 +361,9 @@ count_log(Pass *pass)
 	bool isnull;
 
 	observ_spi(SPI_OK_SELECT,
-			   "SELECT count(*) FILTER (WHERE tries < 3), count(*) FILTER (WHERE tries >= 3) FROM observ_data.rollup_dirty", 0,
-			   NULL, NULL, NULL);
+			   "SELECT count(*) FILTER (WHERE tries < 3), count(*) FILTER (WHERE tries >= 3) FROM "
+			   "observ_data.rollup_dirty",
+			   0, NULL, NULL, NULL);
 	pass->dirty_left = DatumGetInt64(observ_spi_value(0, 1, &isnull));
 	pass->set_aside = DatumGetInt64(observ_spi_value(0, 2, &isnull));
 }
@@ -399,10 +406,11 @@ roll_up(Pass *pass)
 	pass->more |= pass->dirty.more;
 	if (pass->dirty.failed > 0) {
 		pass->failed = true;
-		ereport(WARNING, (errmsg("%lld keys with late rows could not be recomputed", (long long) pass->dirty.failed),
-						  errdetail("The last error is: %s.", pass->dirty.last_error),
-						  errhint("See observ_data.rollup_dirty; a key that failed three times is left aside until "
-								  "observ.recompute_rollups() is called for its time.")));
+		ereport(WARNING,
+				(errmsg("%lld keys with late rows could not be recomputed", (long long) pass->dirty.failed),
+				 errdetail("The last error is: %s.", pass->dirty.last_error),
+				 errhint("See observ_data.rollup_dirty; a key that failed three times is left aside until "
+						 "observ.recompute_rollups() is called for its time.")));
 	}
 	return rolled_to;
 }
@@ -411,16 +419,11 @@ static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass, TimestampTz rolled_to)
 {
 	TupleDesc desc;
-	Datum values[] = {CStringGetTextDatum(status),
-					  Int64GetDatum(pass->rows),
-					  Int64GetDatum(pass->written),
-					  Int64GetDatum(pass->late),
-					  Int64GetDatum(pass->dirty.keys),
-					  Int64GetDatum(pass->dirty_left),
-					  Int64GetDatum(pass->set_aside),
-					  Int64GetDatum(pass->dirty.expired),
-					  Int64GetDatum(pass->nonfinite),
-					  TimestampTzGetDatum(rolled_to)};
+	Datum values[] = {CStringGetTextDatum(status),     Int64GetDatum(pass->rows),
+					  Int64GetDatum(pass->written),    Int64GetDatum(pass->late),
+					  Int64GetDatum(pass->dirty.keys), Int64GetDatum(pass->dirty_left),
+					  Int64GetDatum(pass->set_aside),  Int64GetDatum(pass->dirty.expired),
+					  Int64GetDatum(pass->nonfinite),  TimestampTzGetDatum(rolled_to)};
 	bool nulls[lengthof(values)] = {false};
 
 	nulls[lengthof(values) - 1] = TIMESTAMP_NOT_FINITE(rolled_to);
@@ -454,9 +457,11 @@ observ_roll_up(PG_FUNCTION_ARGS)
 static const char recompute_sql[] =
 	"INSERT INTO observ_data.rollup_dirty (source, vps_name, app_name, key, \"timestamp\") "
 	"SELECT '%1$s', vps_name, app_name, key, bucket FROM ("
-	"  SELECT DISTINCT vps_name, app_name, (%2$s)::text AS key, date_bin('5 minutes', \"timestamp\", timestamptz "
+	"  SELECT DISTINCT vps_name, app_name, (%2$s)::text AS key, date_bin('5 minutes', \"timestamp\", "
+	"timestamptz "
 	"'2000-01-01 00:00:00+00') AS bucket FROM observ.%1$s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2 "
-	"  UNION SELECT vps_name, app_name, %3$s::text, \"timestamp\" FROM observ.%5$s WHERE \"timestamp\" >= $1 AND "
+	"  UNION SELECT vps_name, app_name, %3$s::text, \"timestamp\" FROM observ.%5$s WHERE \"timestamp\" >= $1 "
+	"AND "
 	"\"timestamp\" < $2 AND %4$s) k "
 	"WHERE bucket < (SELECT rolled_5m FROM observ_data.rollup_state WHERE source = '%1$s') "
 	"ON CONFLICT (source, vps_name, app_name, key, \"timestamp\") DO UPDATE SET tries = 0, error = NULL";
@@ -477,7 +482,8 @@ observ_recompute_rollups(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"from\" must be before \"to\"")));
 	/* Whole buckets. */
 	values[0] = TimestampTzGetDatum(TIMESTAMP_NOT_FINITE(from) ? from : observ_floor_time(from, OBSERV_5M));
-	values[1] = TimestampTzGetDatum(TIMESTAMP_NOT_FINITE(to) ? to : observ_floor_time(to + OBSERV_5M - 1, OBSERV_5M));
+	values[1] =
+		TimestampTzGetDatum(TIMESTAMP_NOT_FINITE(to) ? to : observ_floor_time(to + OBSERV_5M - 1, OBSERV_5M));
 	saved = observ_as_owner_begin();
 	/* Not beside a pass: it could take a key from the log after it has read the rows, and before the caller has changed them. */
 	observ_wait_for_lock(OBSERV_LOCK_ROLL_UP);
@@ -486,8 +492,8 @@ observ_recompute_rollups(PG_FUNCTION_ARGS)
 		const ObservRollupSource *source = &observ_rollup_sources[i];
 
 		keys += observ_spi(SPI_OK_INSERT,
-						   psprintf(recompute_sql, source->name, source->raw_key, source->key_column, source->only,
-									source->tables[OBSERV_TIER_5M]),
+						   psprintf(recompute_sql, source->name, source->raw_key, source->key_column,
+									source->only, source->tables[OBSERV_TIER_5M]),
 						   lengthof(types), types, values, NULL);
 	}
 	SPI_finish();

@@ -39,9 +39,8 @@ observ_bucket_list_add(ObservBucketList *list, const ObservRollupKey *key, Times
 {
 	if (list->n == list->room) {
 		list->room = Max(64, list->room * 2);
-		list->items = list->items == NULL
-						  ? palloc(sizeof(list->items[0]) * list->room)
-						  : repalloc_huge(list->items, sizeof(list->items[0]) * list->room);
+		list->items = list->items == NULL ? palloc(sizeof(list->items[0]) * list->room)
+										  : repalloc_huge(list->items, sizeof(list->items[0]) * list->room);
 	}
 	list->items[list->n].start = start;
 	/* Buckets of one key often follow each other. */
@@ -89,7 +88,8 @@ note_missing(Run *run, int until)
 	MemoryContext caller = MemoryContextSwitchTo(run->missing_context);
 
 	for (; run->next < until; run->next++)
-		observ_bucket_list_add(run->missing, &run->list->items[run->next].key, run->list->items[run->next].start);
+		observ_bucket_list_add(run->missing, &run->list->items[run->next].key,
+							   run->list->items[run->next].start);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -105,7 +105,8 @@ take_bucket(void *arg, const ObservBucket *bucket)
 	run->next = at + 1;
 	if (bucket->disordered)
 		ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-						errmsg("rows of VPS \"%.*s\" came out of order from an index", bucket->key.vps_len, bucket->key.vps),
+						errmsg("rows of VPS \"%.*s\" came out of order from an index", bucket->key.vps_len,
+							   bucket->key.vps),
 						errhint("REINDEX TABLE the partition that holds them.")));
 	observ_rollup_put(run->writer, bucket);
 }
@@ -122,11 +123,12 @@ run_plan(const ObservRollupSource *source, ObservTier from, Oid *types)
 	if (*plan == NULL) {
 		const char *key = from == OBSERV_TIER_RAW ? source->raw_key : source->key_column;
 
-		observ_spi_keep(plan,
-						psprintf("%s WHERE vps_name = $1 AND app_name = $2 AND %s = $3 AND \"timestamp\" >= $4 AND "
-								 "\"timestamp\" < $5 ORDER BY \"timestamp\"",
-								 observ_rollup_select(source, from), key),
-						N_RUN, types);
+		observ_spi_keep(
+			plan,
+			psprintf("%s WHERE vps_name = $1 AND app_name = $2 AND %s = $3 AND \"timestamp\" >= $4 AND "
+					 "\"timestamp\" < $5 ORDER BY \"timestamp\"",
+					 observ_rollup_select(source, from), key),
+			N_RUN, types);
 	}
 	return *plan;
 }
@@ -148,8 +150,9 @@ delete_missing(const ObservRollupSource *source, ObservTier tier, const ObservBu
 {
 	static SPIPlanPtr plans[OBSERV_ROLLUP_SOURCES][OBSERV_TIERS];
 	Oid types[] = {TEXTOID, TEXTOID, source->key_type, TIMESTAMPTZOID};
-	char *sql = psprintf("DELETE FROM observ.%s WHERE vps_name = $1 AND app_name = $2 AND %s = $3 AND \"timestamp\" = $4",
-						 source->tables[tier], source->key_column);
+	char *sql = psprintf(
+		"DELETE FROM observ.%s WHERE vps_name = $1 AND app_name = $2 AND %s = $3 AND \"timestamp\" = $4",
+		source->tables[tier], source->key_column);
 	int64 step = tier == OBSERV_TIER_5M ? OBSERV_5M : OBSERV_1H, deleted = 0;
 
 	for (int i = 0; i < missing->n; i++) {
@@ -160,8 +163,8 @@ delete_missing(const ObservRollupSource *source, ObservTier tier, const ObservBu
 
 		/* Asked after they were not found: retention may have dropped them since the keys were listed. */
 		if (observ_rollup_covered(source, tier - 1, item->start, item->start + step))
-			deleted += observ_spi_kept(&plans[source - observ_rollup_sources][tier], SPI_OK_DELETE, sql, lengthof(types),
-									   types, values, NULL);
+			deleted += observ_spi_kept(&plans[source - observ_rollup_sources][tier], SPI_OK_DELETE, sql,
+									   lengthof(types), types, values, NULL);
 	}
 	return deleted;
 }
@@ -172,10 +175,14 @@ observ_rollup_recompute(const ObservRollupSource *source, ObservTier tier, Obser
 {
 	int64 step = tier == OBSERV_TIER_5M ? OBSERV_5M : OBSERV_1H;
 	ObservBucketList missing = {0};
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "observ recompute", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ recompute", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	MemoryContext one_run = AllocSetContextCreate(context, "observ recompute run", ALLOCSET_DEFAULT_SIZES);
-	Run run = {.writer = observ_rollup_writer(source, tier, false), .list = list, .missing = &missing, .missing_context = context};
+	Run run = {.writer = observ_rollup_writer(source, tier, false),
+			   .list = list,
+			   .missing = &missing,
+			   .missing_context = context};
 	ObservRoller *roller = observ_roller(source, step, take_bucket, &run);
 	int nest_level = observ_few_rows_begin();
 	Oid types[N_RUN];

@@ -9,7 +9,7 @@ typedef struct ObservBucketList {
 	struct ObservBucketId {
 		ObservRollupKey key;
 		TimestampTz start;
-	} *items;
+	} * items;
 	int n;
 	int room;
 } ObservBucketList;
@@ -35,6 +35,7 @@ extern void observ_rollup_recompute(const ObservRollupSource *source, ObservTier
 									ObservRecomputed *done);
 
 /* Whether one partition of the source's table of that tier holds, or would hold, all rows of [from, to). */
-extern bool observ_rollup_covered(const ObservRollupSource *source, ObservTier tier, TimestampTz from, TimestampTz to);
+extern bool observ_rollup_covered(const ObservRollupSource *source, ObservTier tier, TimestampTz from,
+								  TimestampTz to);
 
 #endif

@@ -78,7 +78,8 @@ counters_of(const ObservRollupKey *key)
 	values[0] = PointerGetDatum(cstring_to_text_with_len(key->vps, key->vps_len));
 	values[1] = PointerGetDatum(cstring_to_text_with_len(key->app, key->app_len));
 	values[2] = Int32GetDatum(key->set_no);
-	if (SPI_execute_plan(observ_spi_keep(&plan, sql, lengthof(types), types), values, NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(observ_spi_keep(&plan, sql, lengthof(types), types), values, NULL, true, 0) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not read which metrics are counters");
 	for (uint64 i = 0; i < SPI_processed; i++) {
 		bool isnull;
@@ -243,7 +244,8 @@ observ_roller_feed(ObservRoller *roller, ObservTier tier, SPIPlanPtr plan, int n
 
 	roller->tier = tier;
 	for (int i = 0; i < nargs; i++)
-		params->params[i] = (ParamExternData){.value = values[i], .pflags = PARAM_FLAG_CONST, .ptype = types[i]};
+		params->params[i] =
+			(ParamExternData){.value = values[i], .pflags = PARAM_FLAG_CONST, .ptype = types[i]};
 	rc = SPI_execute_plan_extended(plan, &options);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "could not read rows to roll up: %s", SPI_result_code_string(rc));

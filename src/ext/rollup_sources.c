@@ -47,9 +47,9 @@ number(Datum value, Oid type)
 	case INT8OID:
 		return (double) DatumGetInt64(value);
 	default:
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("a measurement has type %s", format_type_be(type)),
-				 errhint("observ rolls up real, double precision, smallint, integer and bigint.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("a measurement has type %s", format_type_be(type)),
+						errhint("observ rolls up real, double precision, smallint, integer and bigint.")));
 	}
 }
 
@@ -68,14 +68,16 @@ static void
 add_vps_metrics(ObservBucket *bucket, const TupleTableSlot *slot)
 {
 	TupleDesc desc = slot->tts_tupleDescriptor;
-	int32 interval = slot->tts_isnull[OBSERV_READ_FIRST] ? 0 : DatumGetInt32(slot->tts_values[OBSERV_READ_FIRST]);
+	int32 interval =
+		slot->tts_isnull[OBSERV_READ_FIRST] ? 0 : DatumGetInt32(slot->tts_values[OBSERV_READ_FIRST]);
 	uint32 weight = interval > 0 ? (uint32) interval : DEFAULT_WEIGHT_MS;
 
 	for (int i = 0; i < OBSERV_VPS_COLUMNS; i++) {
 		int column = OBSERV_READ_FIRST + 1 + i;
 
 		if (!slot->tts_isnull[column])
-			add_value(bucket, i, number(slot->tts_values[column], TupleDescAttr(desc, column)->atttypid), weight);
+			add_value(bucket, i, number(slot->tts_values[column], TupleDescAttr(desc, column)->atttypid),
+					  weight);
 	}
 }
 
@@ -90,9 +92,10 @@ add_metric_scrapes(ObservBucket *bucket, const TupleTableSlot *slot)
 	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 
 	if (ARR_ELEMTYPE(array) != FLOAT8OID)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("values of observ.metric_scrapes have type %s", format_type_be(ARR_ELEMTYPE(array))),
-						errhint("They must be double precision.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("values of observ.metric_scrapes have type %s", format_type_be(ARR_ELEMTYPE(array))),
+				 errhint("They must be double precision.")));
 	for (int i = 0; i < n; i++) {
 		if (known != NULL && (known[i / 8] & (1 << i % 8)) == 0)
 			continue;
@@ -144,17 +147,28 @@ add_packed(ObservBucket *bucket, const TupleTableSlot *slot)
 
 	if (!cells_decode((unsigned char *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), &next) ||
 		next.n > bucket->capacity)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("rolled-up metrics of VPS \"%.*s\" can't be read", bucket->key.vps_len, bucket->key.vps),
-						errdetail("Set %d, %d bytes.", bucket->key.set_no, (int) VARSIZE_ANY_EXHDR(bytes)),
-						errhint("SELECT observ.recompute_rollups(\"from\", \"to\") makes them anew from raw rows.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("rolled-up metrics of VPS \"%.*s\" can't be read", bucket->key.vps_len, bucket->key.vps),
+			 errdetail("Set %d, %d bytes.", bucket->key.set_no, (int) VARSIZE_ANY_EXHDR(bytes)),
+			 errhint("SELECT observ.recompute_rollups(\"from\", \"to\") makes them anew from raw rows.")));
 	add_row(bucket, &next);
 	if ((Pointer) bytes != DatumGetPointer(slot->tts_values[OBSERV_READ_FIRST]))
 		pfree(bytes);
 }
 
 /* Columns of observ.health_5m after the timestamp, read and written. */
-enum HealthColumn { CHECKS, FAILURES, INCONCLUSIVE, RESPONSE_COUNT, RESPONSE_SUM, RESPONSE_MIN, RESPONSE_MAX, RESPONSE_LAST };
+enum HealthColumn {
+	CHECKS,
+	FAILURES,
+	INCONCLUSIVE,
+	RESPONSE_COUNT,
+	RESPONSE_SUM,
+	RESPONSE_MIN,
+	RESPONSE_MAX,
+	RESPONSE_LAST
+};
 
 static void
 add_health_row(ObservBucket *bucket, const TupleTableSlot *slot)
@@ -163,7 +177,8 @@ add_health_row(ObservBucket *bucket, const TupleTableSlot *slot)
 	struct cell_row next;
 	struct cell *response = &next.cells[OBSERV_HEALTH_RESPONSE];
 	int32 checks = DatumGetInt32(values[CHECKS]), failures = DatumGetInt32(values[FAILURES]);
-	int32 inconclusive = DatumGetInt32(values[INCONCLUSIVE]), responses = DatumGetInt32(values[RESPONSE_COUNT]);
+	int32 inconclusive = DatumGetInt32(values[INCONCLUSIVE]),
+		  responses = DatumGetInt32(values[RESPONSE_COUNT]);
 
 	cell_row_clear(&next, OBSERV_HEALTH_CELLS);
 	if (responses > 0)
@@ -174,10 +189,11 @@ add_health_row(ObservBucket *bucket, const TupleTableSlot *slot)
 								  .max = DatumGetFloat4(values[RESPONSE_MAX]),
 								  .last = DatumGetFloat4(values[RESPONSE_LAST])};
 	if (checks > 0)
-		next.cells[OBSERV_HEALTH_FAILURE] = (struct cell){.count = checks, .each = 1, .sum = failures, .max = 1};
+		next.cells[OBSERV_HEALTH_FAILURE] =
+			(struct cell){.count = checks, .each = 1, .sum = failures, .max = 1};
 	if (inconclusive > 0)
-		next.cells[OBSERV_HEALTH_INCONCLUSIVE] =
-			(struct cell){.count = inconclusive, .each = 1, .sum = inconclusive, .min = 1, .max = 1, .last = 1};
+		next.cells[OBSERV_HEALTH_INCONCLUSIVE] = (struct cell){
+			.count = inconclusive, .each = 1, .sum = inconclusive, .min = 1, .max = 1, .last = 1};
 	add_row(bucket, &next);
 }
 
@@ -229,12 +245,14 @@ form_health(const ObservBucket *bucket, Datum *values, bool *nulls)
 
 static const char *const packed_columns[] = {"timestamp", "vps_name", "app_name", "set_no", "cells"};
 static const char *const health_columns[] = {
-	"timestamp",	  "vps_name",		 "app_name",		"url",			   "checks",		  "failures",
-	"inconclusive", "response_count", "response_sum_ms", "response_min_ms", "response_max_ms", "response_last_ms"};
+	"timestamp",       "vps_name",        "app_name",        "url",
+	"checks",          "failures",        "inconclusive",    "response_count",
+	"response_sum_ms", "response_min_ms", "response_max_ms", "response_last_ms"};
 
 #define PACKED                                                                                               \
 	.write_columns = packed_columns,                                                                         \
-	.write_update = "cells = excluded.cells WHERE t.cells <> excluded.cells", .n_write = lengthof(packed_columns),                  \
+	.write_update = "cells = excluded.cells WHERE t.cells <> excluded.cells",                                \
+	.n_write = lengthof(packed_columns),                                                                     \
 	.write_types = {TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, BYTEAOID}, .form = form_packed
 
 #define HEALTH_COLUMNS                                                                                       \
@@ -255,23 +273,23 @@ const ObservRollupSource observ_rollup_sources[OBSERV_ROLLUP_SOURCES] = {
 								 .cells = OBSERV_VPS_COLUMNS,
 								 .add = {add_vps_metrics, add_packed, add_packed},
 								 PACKED},
-	[OBSERV_ROLL_HEALTH_CHECKS] = {.name = "health_checks",
-								   .tables = {"health_checks", "health_5m", "health_1h"},
-								   .raw_key = "url",
-								   .key_column = "url",
-								   .key_type = TEXTOID,
-								   .columns = {"response_time_ms, success, inconclusive", HEALTH_COLUMNS,
-											   HEALTH_COLUMNS},
-								   .only = "true",
-								   .cells = OBSERV_HEALTH_CELLS,
-								   .add = {add_health_check, add_health_row, add_health_row},
-								   .write_columns = health_columns,
-								   .write_update = "(" HEALTH_COLUMNS ") = ROW" HEALTH_OF("excluded")
-									   " WHERE " HEALTH_OF("t") " IS DISTINCT FROM " HEALTH_OF("excluded"),
-								   .n_write = lengthof(health_columns),
-								   .write_types = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID,
-												   INT4OID, INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID},
-								   .form = form_health},
+	[OBSERV_ROLL_HEALTH_CHECKS] =
+		{.name = "health_checks",
+		 .tables = {"health_checks", "health_5m", "health_1h"},
+		 .raw_key = "url",
+		 .key_column = "url",
+		 .key_type = TEXTOID,
+		 .columns = {"response_time_ms, success, inconclusive", HEALTH_COLUMNS, HEALTH_COLUMNS},
+		 .only = "true",
+		 .cells = OBSERV_HEALTH_CELLS,
+		 .add = {add_health_check, add_health_row, add_health_row},
+		 .write_columns = health_columns,
+		 .write_update = "(" HEALTH_COLUMNS ") = ROW" HEALTH_OF("excluded") " WHERE " HEALTH_OF(
+			 "t") " IS DISTINCT FROM " HEALTH_OF("excluded"),
+		 .n_write = lengthof(health_columns),
+		 .write_types = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, INT4OID,
+						 FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT4OID},
+		 .form = form_health},
 	[OBSERV_ROLL_METRIC_SCRAPES] = {.name = "metric_scrapes",
 									.tables = {"metric_scrapes", "metrics_5m", "metrics_1h"},
 									.raw_key = "set_no",

@@ -37,20 +37,26 @@ typedef struct ObservBucket {
 } ObservBucket;
 
 /* Columns of every row that is read, in this order; those of the source follow. */
-enum ObservReadColumn { OBSERV_READ_VPS, OBSERV_READ_APP, OBSERV_READ_KEY, OBSERV_READ_TIME, OBSERV_READ_FIRST };
+enum ObservReadColumn {
+	OBSERV_READ_VPS,
+	OBSERV_READ_APP,
+	OBSERV_READ_KEY,
+	OBSERV_READ_TIME,
+	OBSERV_READ_FIRST
+};
 
 #define OBSERV_WRITE_COLUMNS 12
 
 typedef struct ObservRollupSource {
 	const char *name;                 /* as in observ_data.rollup_state; also the raw table */
 	const char *tables[OBSERV_TIERS]; /* of schema observ */
-	const char *raw_key;              /* what tells rows of one VPS and application apart; a constant when nothing does */
-	const char *key_column;           /* the same in rolled-up rows */
+	const char *raw_key; /* what tells rows of one VPS and application apart; a constant when nothing does */
+	const char *key_column; /* the same in rolled-up rows */
 	Oid key_type;
 	const char *columns[OBSERV_TIERS];
 	const char *only; /* which rows of the rolled-up tables are its own: a condition */
-	int cells;      /* most cells that a row has */
-	bool has_kinds; /* which of them are counters is to be looked up in observ.metric_series */
+	int cells;        /* most cells that a row has */
+	bool has_kinds;   /* which of them are counters is to be looked up in observ.metric_series */
 
 	/* Add what a row says to a bucket; the row comes after those that were added before. */
 	void (*add[OBSERV_TIERS])(ObservBucket *bucket, const TupleTableSlot *slot);
@@ -63,7 +69,12 @@ typedef struct ObservRollupSource {
 	void (*form)(const ObservBucket *bucket, Datum *values, bool *nulls);
 } ObservRollupSource;
 
-enum { OBSERV_ROLL_VPS_METRICS, OBSERV_ROLL_HEALTH_CHECKS, OBSERV_ROLL_METRIC_SCRAPES, OBSERV_ROLLUP_SOURCES };
+enum {
+	OBSERV_ROLL_VPS_METRICS,
+	OBSERV_ROLL_HEALTH_CHECKS,
+	OBSERV_ROLL_METRIC_SCRAPES,
+	OBSERV_ROLLUP_SOURCES
+};
 extern const ObservRollupSource observ_rollup_sources[OBSERV_ROLLUP_SOURCES];
 
 /* Columns of observ.vps_metrics that are rolled up: cell i is column i. New ones are added at the end, none ever moves. */

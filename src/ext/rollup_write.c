@@ -39,7 +39,8 @@ observ_rollup_writer(const ObservRollupSource *source, ObservTier tier, bool fre
 	writer->source = source;
 	writer->tier = tier;
 	writer->appender = fresh ? observ_appender(source, tier) : NULL;
-	writer->batch = AllocSetContextCreate(CurrentMemoryContext, "observ rolled-up rows", ALLOCSET_DEFAULT_SIZES);
+	writer->batch =
+		AllocSetContextCreate(CurrentMemoryContext, "observ rolled-up rows", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < source->n_write; i++) {
 		writer->arrays[i] = get_array_type(source->write_types[i]);
 		writer->values[i] = palloc(sizeof(Datum) * BATCH_ROWS);
@@ -61,7 +62,8 @@ upsert_sql(const ObservRollupSource *source, ObservTier tier)
 	}
 	return psprintf("INSERT INTO observ.%s AS t (%s) SELECT * FROM unnest(%s) "
 					"ON CONFLICT (vps_name, app_name, %s, \"timestamp\") DO UPDATE SET %s",
-					source->tables[tier], columns.data, arguments.data, source->key_column, source->write_update);
+					source->tables[tier], columns.data, arguments.data, source->key_column,
+					source->write_update);
 }
 
 static int64
@@ -80,8 +82,9 @@ upsert(ObservRollupWriter *writer)
 		char align;
 
 		get_typlenbyvalalign(source->write_types[i], &length, &by_value, &align);
-		arrays[i] = PointerGetDatum(construct_md_array(writer->values[i], writer->nulls[i], 1, &writer->n, &lower,
-													   source->write_types[i], length, by_value, align));
+		arrays[i] =
+			PointerGetDatum(construct_md_array(writer->values[i], writer->nulls[i], 1, &writer->n, &lower,
+											   source->write_types[i], length, by_value, align));
 	}
 	SPI_connect();
 	written = observ_spi_kept(plan, SPI_OK_INSERT, *plan == NULL ? upsert_sql(source, writer->tier) : NULL,
@@ -114,7 +117,8 @@ observ_rollup_put(ObservRollupWriter *writer, const ObservBucket *bucket)
 	bool nulls[OBSERV_WRITE_COLUMNS] = {false};
 	MemoryContext caller;
 
-	if (writer->n == BATCH_ROWS || bucket->start < writer->partition.from || bucket->start >= writer->partition.to)
+	if (writer->n == BATCH_ROWS || bucket->start < writer->partition.from ||
+		bucket->start >= writer->partition.to)
 		write_batch(writer);
 	caller = MemoryContextSwitchTo(writer->batch);
 	if (bucket->start < writer->partition.from || bucket->start >= writer->partition.to) {

@@ -83,5 +83,6 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_APPLY_RETENTION     6
 #define OBSERV_LOCK_LOG_TEMPLATES       7
 #define OBSERV_LOCK_EXPIRE_SERIES       8
+#define OBSERV_LOCK_PG_CRON             20
 
 #endif

@@ -271,9 +271,10 @@ EDGES = {
     "double precision": [None, math.nan, math.inf, -math.inf, 1e308],
     "real": [None, math.nan, math.inf, -math.inf],
     "oid": [None, 0, 1, 2**32 - 1],
+    "text[]": [None, [], ["a", None, ""], [HUGE], ["10.0.0.1"] * 5000],
 }
 DEFAULTS = {"text": "edge", "name": "edge_role", "bigint": 1, "integer": 1, "boolean": False, "timestamp with time zone": "now",
-            "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1}
+            "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1, "text[]": ["edge"]}
 # Not called here: they start and stop processes, whatever the transaction does afterwards.
 NOT_CALLED = {"start_workers", "stop_workers"}
 FUNCTIONS = """

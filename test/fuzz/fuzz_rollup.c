@@ -18,7 +18,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	/* What was taken for good survives a round trip, and can be worked with. */
 	length = cells_encode(&row, bytes);
-	if (!cells_decode(bytes, length, &back) || cells_encode(&back, again) != length || memcmp(bytes, again, length) != 0)
+	if (!cells_decode(bytes, length, &back) || cells_encode(&back, again) != length ||
+		memcmp(bytes, again, length) != 0)
 		__builtin_trap();
 	cell_row_clear(&sum, row.n);
 	for (int i = 0; i < row.n; i++) {
