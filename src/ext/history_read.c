@@ -51,7 +51,7 @@ oldest_partition(const char *table)
 {
 	Relation parent = table_open(observ_relid(table), AccessShareLock);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
 
 	table_close(parent, AccessShareLock);
 	return n == 0 ? DT_NOEND : partitions[0].range.from;
