@@ -83,3 +83,6 @@ SELECT * FROM observ.metrics_history(NULL);
 SELECT count(*), count(avg) FROM observ.metrics_history('nobody', NULL, '{cpu_percent}', '2026-03-02 12:00', '2026-03-02 12:30', 6);
 SELECT count(*) FROM observ.metrics_history('nobody', NULL, NULL, '2026-03-02 12:00', '2026-03-02 12:30', 6);
 SELECT count(*) FROM observ.metrics_history('web-1', NULL, '{}', '2026-03-02 12:00', '2026-03-02 12:30', 6);
+
+TRUNCATE observ.vps_metrics, observ.health_checks, observ.metric_scrapes, observ.metric_series, observ.metrics_5m, observ.metrics_1h,
+	observ.health_5m, observ.health_1h;

@@ -90,3 +90,6 @@ SELECT status FROM observ.roll_up('2026-03-02 15:10');
 INSERT INTO observ_data.rollup_state (source) VALUES ('vps_metrics');
 -- The state is new, the rolled-up rows are not: nothing is there twice.
 SELECT status, rows_written FROM observ.roll_up('2026-03-02 15:10');
+
+TRUNCATE observ.vps_metrics, observ.health_checks, observ.metric_scrapes, observ.metric_series, observ.metrics_5m, observ.metrics_1h,
+	observ.health_5m, observ.health_1h;
