@@ -48,7 +48,7 @@ EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_seri
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
 # rollups and history
 EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_append.o src/ext/rollup_recompute.o \
-	src/ext/rollup_dirty.o src/ext/rollup_job.o
+	src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o src/ext/history_read.o
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
@@ -91,9 +91,9 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events
+ISOLATION = begin_batch refresh metrics retention events roll_up
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

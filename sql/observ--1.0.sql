@@ -761,6 +761,31 @@ CREATE FUNCTION observ.recompute_rollups("from" timestamptz, "to" timestamptz) R
 COMMENT ON FUNCTION observ.recompute_rollups(timestamptz, timestamptz) IS
 'To be called in the transaction that has changed or deleted raw rows by hand: observ.roll_up() then recomputes the rolled-up buckets of that time. Returns how many they are';
 
+CREATE FUNCTION observ.metrics_history(
+	vps text, app text DEFAULT NULL, metrics text[] DEFAULT NULL, "from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL,
+	max_points integer DEFAULT 300,
+	OUT "timestamp" timestamptz, OUT metric text, OUT min float8, OUT avg float8, OUT max float8, OUT last float8,
+	OUT samples bigint, OUT resolution interval, OUT partial boolean, OUT increase float8)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 300 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_metrics_history';
+COMMENT ON FUNCTION observ.metrics_history(text, text, text[], timestamptz, timestamptz, integer) IS
+'Metrics of a VPS over time (default: the last 24 hours) in at most max_points buckets, the finest that there are: a row per metric and bucket, NULL where there are no samples. app NULL: all applications together. metrics: columns of vps_metrics, names of labelled metrics, response_time_ms, the last two also with matchers: name{label="value"}; NULL: every column that has data. avg is weighted by the time that samples cover; increase is the growth of a counter; partial: more rows may come, or have been dropped';
+
+CREATE FUNCTION observ_data._unpack_cells(
+	cells bytea,
+	OUT slot integer, OUT count bigint, OUT avg float8, OUT min float8, OUT max float8, OUT last float8, OUT sum float8,
+	OUT increase float8)
+	RETURNS SETOF record
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_unpack_cells';
+COMMENT ON FUNCTION observ_data._unpack_cells(bytea) IS 'Rolled-up metrics of one row, a row per metric';
+
+CREATE FUNCTION observ_data._vps_metric(slot integer) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_vps_metric';
+COMMENT ON FUNCTION observ_data._vps_metric(integer) IS 'Column of observ.vps_metrics that is rolled up in that slot; NULL: none';
+
 -- ---- service levels and forecasts
 CREATE FUNCTION observ.plan_maintenance(
 	starts_at timestamptz, ends_at timestamptz, vps_name text DEFAULT NULL, app_name text DEFAULT NULL,
@@ -1330,6 +1355,33 @@ WHERE c."values"[s.slot] IS NOT NULL;
 COMMENT ON VIEW observ.metric_samples IS
 'Samples of labelled metrics, a row each. Name the metric, the VPS or a range of time: these go through indexes';
 
+-- ---- rollups and history
+CREATE VIEW observ.vps_metrics_5m AS
+SELECT m."timestamp", m.vps_name, m.app_name, observ_data._vps_metric(c.slot) AS metric, c.count, c.avg, c.min, c.max, c.last, c.sum
+FROM observ.metrics_5m m CROSS JOIN LATERAL observ_data._unpack_cells(m.cells) c
+WHERE m.set_no = -1;
+COMMENT ON VIEW observ.vps_metrics_5m IS 'The columns of observ.vps_metrics rolled up to 5 minutes, a row per column that has samples';
+
+CREATE VIEW observ.metric_samples_5m AS
+SELECT m."timestamp", m.vps_name, m.app_name, s.metric_name, s.labels, c.count, c.avg, c.min, c.max, c.last, c.sum, c.increase
+FROM observ.metrics_5m m CROSS JOIN LATERAL observ_data._unpack_cells(m.cells) c
+JOIN observ.metric_series s ON s.vps_name = m.vps_name AND s.app_name = m.app_name AND s.set_no = m.set_no AND s.slot = c.slot
+WHERE m.set_no <> -1;
+COMMENT ON VIEW observ.metric_samples_5m IS 'Labelled metrics rolled up to 5 minutes, a row per series that has samples. increase: of counters, from the first sample of the bucket to the last';
+
+CREATE VIEW observ.vps_metrics_1h AS
+SELECT m."timestamp", m.vps_name, m.app_name, observ_data._vps_metric(c.slot) AS metric, c.count, c.avg, c.min, c.max, c.last, c.sum
+FROM observ.metrics_1h m CROSS JOIN LATERAL observ_data._unpack_cells(m.cells) c
+WHERE m.set_no = -1;
+COMMENT ON VIEW observ.vps_metrics_1h IS 'The columns of observ.vps_metrics rolled up to hours, a row per column that has samples';
+
+CREATE VIEW observ.metric_samples_1h AS
+SELECT m."timestamp", m.vps_name, m.app_name, s.metric_name, s.labels, c.count, c.avg, c.min, c.max, c.last, c.sum, c.increase
+FROM observ.metrics_1h m CROSS JOIN LATERAL observ_data._unpack_cells(m.cells) c
+JOIN observ.metric_series s ON s.vps_name = m.vps_name AND s.app_name = m.app_name AND s.set_no = m.set_no AND s.slot = c.slot
+WHERE m.set_no <> -1;
+COMMENT ON VIEW observ.metric_samples_1h IS 'Labelled metrics rolled up to hours, a row per series that has samples. increase: of counters, from the first sample of the bucket to the last';
+
 -- ================================================================================================ row-level security
 -- An agent's role appends rows of its own VPSs; writers append any; readers read all; the owner is not bound.
 ALTER TABLE observ.vps_metrics ENABLE ROW LEVEL SECURITY;
@@ -1406,6 +1458,8 @@ GRANT EXECUTE ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[
 GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamptz, interval, text) TO observ_reader;
 
 -- ---- rollups and history
+GRANT EXECUTE ON FUNCTION observ.metrics_history(text, text, text[], timestamptz, timestamptz, integer),
+	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader;
 
 -- ---- service levels and forecasts
 GRANT EXECUTE ON FUNCTION observ.sla(float8, text, text, text, timestamptz), observ.disk_forecast(text, interval, timestamptz)

@@ -113,7 +113,7 @@ scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to, bool f
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	RangeScan scan = {.writer = observ_rollup_writer(source, tier, fresh), .context = context};
 	ObservRoller *roller =
-		observ_roller(source, tier - 1, tier == OBSERV_TIER_5M ? OBSERV_5M : OBSERV_1H, take_bucket, &scan);
+		observ_roller(source, tier == OBSERV_TIER_5M ? OBSERV_5M : OBSERV_1H, take_bucket, &scan);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(from), TimestampTzGetDatum(to)};
 	ObservRecomputed again = {0};
@@ -127,7 +127,7 @@ scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to, bool f
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a scan of observ.%s: %s", source->tables[tier - 1],
 			 SPI_result_code_string(SPI_result));
-	rows = observ_roller_feed(roller, plan, lengthof(types), types, values, false);
+	rows = observ_roller_feed(roller, tier - 1, plan, lengthof(types), types, values, false);
 	observ_roller_finish(roller);
 	observ_rollup_flush(scan.writer);
 	observ_rollup_recompute(source, tier, &scan.again, &again);

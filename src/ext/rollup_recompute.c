@@ -183,7 +183,7 @@ observ_rollup_recompute(const ObservRollupSource *source, ObservTier tier, Obser
 			   .list = list,
 			   .missing = &missing,
 			   .missing_context = context};
-	ObservRoller *roller = observ_roller(source, tier - 1, step, take_bucket, &run);
+	ObservRoller *roller = observ_roller(source, step, take_bucket, &run);
 	int nest_level = observ_few_rows_begin();
 	Oid types[N_RUN];
 	SPIPlanPtr plan = run_plan(source, tier - 1, types);
@@ -202,7 +202,7 @@ observ_rollup_recompute(const ObservRollupSource *source, ObservTier tier, Obser
 		values[2] = key_datum(source, &first->key);
 		values[3] = TimestampTzGetDatum(first->start);
 		values[4] = TimestampTzGetDatum(list->items[to - 1].start + step);
-		done->rows += observ_roller_feed(roller, plan, N_RUN, types, values, false);
+		done->rows += observ_roller_feed(roller, tier - 1, plan, N_RUN, types, values, false);
 		observ_roller_finish(roller);
 		note_missing(&run, to);
 		MemoryContextReset(one_run);

@@ -54,7 +54,7 @@ key_hash(const ObservRollupKey *key)
 struct ObservRoller {
 	DestReceiver receiver; /* first: the executor knows only this */
 	const ObservRollupSource *source;
-	ObservTier tier;
+	ObservTier tier; /* of the rows that are being fed */
 	int64 step;
 	ObservBucketDone done;
 	void *arg;
@@ -102,7 +102,8 @@ new_bucket(ObservRoller *roller, const ObservRollupKey *key)
 	bucket->key = observ_rollup_key_copy(key);
 	bucket->active = false;
 	bucket->capacity = roller->source->cells;
-	bucket->counters = roller->tier == OBSERV_TIER_RAW && roller->source->has_kinds ? counters_of(key) : 0;
+	bucket->kinds_known = !roller->source->has_kinds;
+	bucket->counters = 0;
 	MemoryContextSwitchTo(caller);
 	return bucket;
 }
@@ -190,6 +191,11 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 		hand_over(roller, bucket);
 	if (!bucket->active)
 		open_bucket(roller, bucket, start);
+	/* Rolled-up cells know themselves. */
+	if (!bucket->kinds_known && roller->tier == OBSERV_TIER_RAW) {
+		bucket->counters = counters_of(&key);
+		bucket->kinds_known = true;
+	}
 	if (timestamp <= bucket->latest)
 		bucket->disordered = true;
 	bucket->latest = timestamp;
@@ -209,7 +215,7 @@ end_rows(DestReceiver *self)
 }
 
 ObservRoller *
-observ_roller(const ObservRollupSource *source, ObservTier tier, int64 step, ObservBucketDone done, void *arg)
+observ_roller(const ObservRollupSource *source, int64 step, ObservBucketDone done, void *arg)
 {
 	ObservRoller *roller = palloc0(sizeof(ObservRoller));
 
@@ -220,7 +226,6 @@ observ_roller(const ObservRollupSource *source, ObservTier tier, int64 step, Obs
 									  /* Anything but "to nowhere", for which SPI does not count rows. */
 									  .mydest = DestTuplestore};
 	roller->source = source;
-	roller->tier = tier;
 	roller->step = step;
 	roller->done = done;
 	roller->arg = arg;
@@ -230,13 +235,14 @@ observ_roller(const ObservRollupSource *source, ObservTier tier, int64 step, Obs
 }
 
 uint64
-observ_roller_feed(ObservRoller *roller, SPIPlanPtr plan, int nargs, const Oid *types, const Datum *values,
-				   bool read_only)
+observ_roller_feed(ObservRoller *roller, ObservTier tier, SPIPlanPtr plan, int nargs, const Oid *types,
+				   const Datum *values, bool read_only)
 {
 	ParamListInfo params = makeParamList(nargs);
 	SPIExecuteOptions options = {.params = params, .read_only = read_only, .dest = &roller->receiver};
 	int rc;
 
+	roller->tier = tier;
 	for (int i = 0; i < nargs; i++)
 		params->params[i] =
 			(ParamExternData){.value = values[i], .pflags = PARAM_FLAG_CONST, .ptype = types[i]};

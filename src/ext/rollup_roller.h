@@ -14,16 +14,16 @@ typedef struct ObservRoller ObservRoller;
  */
 typedef void (*ObservBucketDone)(void *arg, const ObservBucket *bucket);
 
-/* Rows of `tier` are gathered in buckets of `step`, a multiple of the tier's. Allocated in the current memory context. */
-extern ObservRoller *observ_roller(const ObservRollupSource *source, ObservTier tier, int64 step,
-								   ObservBucketDone done, void *arg);
+/* Rows are gathered in buckets of `step`. Allocated in the current memory context. */
+extern ObservRoller *observ_roller(const ObservRollupSource *source, int64 step, ObservBucketDone done,
+								   void *arg);
 
 /*
- * Runs a plan of observ_rollup_select() with some condition and feeds its rows. read_only: with the snapshot of the calling query.
- * Returns the number of rows. Needs SPI_connect().
+ * Runs a plan of observ_rollup_select() of that tier with some condition and feeds its rows; buckets that are open from a coarser tier go
+ * on. read_only: with the snapshot of the calling query. Returns the number of rows. Needs SPI_connect().
  */
-extern uint64 observ_roller_feed(ObservRoller *roller, SPIPlanPtr plan, int nargs, const Oid *types,
-								 const Datum *values, bool read_only);
+extern uint64 observ_roller_feed(ObservRoller *roller, ObservTier tier, SPIPlanPtr plan, int nargs,
+								 const Oid *types, const Datum *values, bool read_only);
 
 /* Hands over all buckets that are still open, in the order of keys. The roller is then as new. */
 extern void observ_roller_finish(ObservRoller *roller);

@@ -31,6 +31,7 @@ typedef struct ObservBucket {
 	bool active;         /* it holds something */
 	bool disordered;     /* rows did not come in the order of time: its cells are worthless */
 	int capacity;        /* cells allocated */
+	bool kinds_known;    /* counters is filled in */
 	uint64 counters;     /* bit i: metric i is a counter */
 	struct cell_row row; /* last: only the cells that the source has are allocated */
 } ObservBucket;
