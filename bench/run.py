@@ -26,6 +26,7 @@ import footprint  # noqa: E402
 import ingest  # noqa: E402
 import report  # noqa: E402
 import retention  # noqa: E402
+import rollup  # noqa: E402
 import summary  # noqa: E402
 import surroundings  # noqa: E402
 
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "agents": agents.run,
     "footprint": footprint.run,
     "retention": retention.run,
+    "rollup": rollup.run,
 }
 
 
