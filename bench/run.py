@@ -7,7 +7,7 @@
 
 Prints Markdown, and writes build/bench/results.md and results.json. The exit code is 1 when a result was wrong (rows or sums
 differ) or a sub-benchmark broke; a missed aim is shown, not failed. Method: docs/benchmarks.md.
-What belongs here: command line, order, output. What does not: measurements (summary.py, ingest.py, footprint.py).
+What belongs here: command line, order, output. What does not: measurements (summary.py, ingest.py, footprint.py, metrics.py).
 """
 
 import argparse
@@ -23,12 +23,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import footprint  # noqa: E402  (so that the program runs from any directory)
 import ingest  # noqa: E402
+import metrics  # noqa: E402
 import report  # noqa: E402
 import summary  # noqa: E402
 import surroundings  # noqa: E402
 
 harness = surroundings.harness
-BENCHMARKS = {"summary": summary.run, "ingest": ingest.run, "footprint": footprint.run}
+BENCHMARKS = {"summary": summary.run, "ingest": ingest.run, "footprint": footprint.run, "metrics": metrics.run}
 
 
 @dataclasses.dataclass
