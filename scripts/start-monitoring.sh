@@ -26,6 +26,9 @@ environment:
   OBSERV_APP_NAME   name of what is monitored                    (default: system)
   OBSERV_AGENT_USER operating system user of the agent           (default: obs-agent)
   OBSERV_PG_CONFIG  pg_config of the PostgreSQL 15 to use        (default: Debian's)
+  METRICS_RETENTION_DAYS  days that metrics and health checks are kept  (default: 90; labelled metrics 30)
+  LOGS_RETENTION_DAYS     days that log entries are kept                (default: 30)
+  ALERTS_RETENTION_DAYS   days that alerts are kept                     (default: 90)
 USAGE
 }
 
@@ -47,6 +50,8 @@ LOG=$OBSERV_HOME/quick-start.log
 . "$here/scripts/lib/cluster.sh"
 # shellcheck source=scripts/lib/agent.sh
 . "$here/scripts/lib/agent.sh"
+# shellcheck source=scripts/lib/retention.sh
+. "$here/scripts/lib/retention.sh"
 
 # Two at once would build into the same directory.
 take_lock() {
@@ -142,6 +147,7 @@ state() {
 
 start() {
 	check_surroundings
+	retention_check
 	mkdir -p "$OBSERV_HOME"
 	chmod 0755 "$OBSERV_HOME"
 	take_lock
@@ -168,6 +174,7 @@ start() {
 		agent_pid >/dev/null || since="'$(sql "$DATABASE" "SELECT clock_timestamp()")'"
 		agent_start
 	fi
+	retention_set
 	wait_for_first_row
 	step "observ is running"
 	echo

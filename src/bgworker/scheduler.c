@@ -148,12 +148,12 @@ first_due(Scheduler *s)
 	return first;
 }
 
-/* Whether observ.reset_job() could change anything for a job. */
+/* Whether observ.reset_job() or observ.use_bgworker() could change anything for a job. */
 static bool
-any_trouble(const Scheduler *s)
+any_change_possible(const Scheduler *s)
 {
 	for (int i = 0; i < observ_job_count; i++)
-		if (s->slots[i].disabled || s->slots[i].failures > 0)
+		if (s->slots[i].disabled || s->slots[i].failures > 0 || s->slots[i].cron_check != 0)
 			return true;
 	return false;
 }
@@ -180,8 +180,8 @@ run_or_wait(Scheduler *s)
 	if (s->gate.gate != OBSERV_GATE_OPEN)
 		due = s->check_gate_at;
 	if (observ_monotonic_ms() < due) {
-		/* A latch that is set is all that observ.resume() and observ.reset_job() tell us. */
-		if (observ_worker_wait(due) && (s->gate.gate != OBSERV_GATE_OPEN || any_trouble(s)))
+		/* A latch that is set is all that observ.resume(), observ.reset_job() and observ.use_bgworker() tell us. */
+		if (observ_worker_wait(due) && (s->gate.gate != OBSERV_GATE_OPEN || any_change_possible(s)))
 			look_at_gate(s);
 	} else if (s->gate.gate != OBSERV_GATE_OPEN)
 		look_at_gate(s);

@@ -112,7 +112,9 @@ observ_in_transaction(ObservStep step, void *arg)
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		step(arg);
-		PopActiveSnapshot();
+		/* A utility statement that commits in its middle has taken it away. */
+		if (ActiveSnapshotSet())
+			PopActiveSnapshot();
 		CommitTransactionCommand();
 		SetUserIdAndSecContext(user, security);
 	}

@@ -7,10 +7,12 @@
 #include "ext/caller.h"
 
 #include "catalog/pg_type.h"
+#include "ext/gucs.h"
 #include "ext/spi_util.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 static const char enrolled_sql[] =
 	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
@@ -45,4 +47,12 @@ observ_require_vps(Oid role, const char *vps_name)
 			 errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(role, false), vps_name),
 			 errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
 					 quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(role, false)))));
+}
+
+TimestampTz
+observ_reported_time(TimestampTz at, Oid role)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return at > now + observ_max_future_skew * USECS_PER_SEC && !observ_writes_any_vps(role) ? now : at;
 }

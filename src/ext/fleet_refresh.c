@@ -19,7 +19,6 @@
 #include "ext/spi_util.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_refresh_fleet_summary);

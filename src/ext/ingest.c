@@ -13,6 +13,7 @@
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/partitions.h"
+#include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
@@ -33,11 +34,12 @@ enum BatchArgument {
 	ARG_CLAMPED,
 	ARG_QUARANTINED,
 	ARG_DROPPED,
+	ARG_DUPLICATES,
 	N_ARGS
 };
 
-static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-										   TEXTOID, INT4OID, INT8OID,        INT8OID, INT8OID};
+static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+										   INT4OID, INT8OID, INT8OID,        INT8OID, INT8OID};
 
 /*
  * Advances last_seq. Returns a row only when the batch is new; the row lock makes a second writer with the same
@@ -46,8 +48,9 @@ static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEX
 static const char advance_sql[] =
 	"INSERT INTO observ.collectors AS c (agent_id, last_seq, last_sent_at, vps_name, app_name, version, "
 	"interval_ms, "
-	"  clamped_rows, quarantined_rows, dropped_rows, batches, clock_skew_ms) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 0), coalesce($9, 0), coalesce($10, 0), 1, "
+	"  clamped_rows, quarantined_rows, dropped_rows, duplicate_rows, batches, clock_skew_ms) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 0), coalesce($9, 0), coalesce($10, 0), coalesce($11, "
+	"0), 1, "
 	"  extract(epoch FROM $3 - clock_timestamp()) * 1000) "
 	"ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq, last_sent_at = "
 	"excluded.last_sent_at, "
@@ -56,7 +59,8 @@ static const char advance_sql[] =
 	"  interval_ms = coalesce(excluded.interval_ms, c.interval_ms), clock_skew_ms = excluded.clock_skew_ms, "
 	"  clamped_rows = c.clamped_rows + excluded.clamped_rows, "
 	"  quarantined_rows = c.quarantined_rows + excluded.quarantined_rows, "
-	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, batches = c.batches + 1, "
+	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, "
+	"  duplicate_rows = c.duplicate_rows + excluded.duplicate_rows, batches = c.batches + 1, "
 	"  configured_at = CASE WHEN excluded.vps_name <> c.vps_name OR excluded.app_name <> c.app_name "
 	"    OR excluded.version <> c.version OR excluded.interval_ms IS DISTINCT FROM c.interval_ms "
 	"    AND excluded.interval_ms IS NOT NULL THEN excluded.configured_at ELSE c.configured_at END "
@@ -124,6 +128,13 @@ require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 	}
 }
 
+/* Older rows have no place: they come too late, or retention has let go of their day in one of the tables. */
+static TimestampTz
+accept_from(TimestampTz now)
+{
+	return Max(now - observ_late_window * USECS_PER_SEC, observ_retention_floor_of_agents(now));
+}
+
 /* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
 static bool
 advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
@@ -181,7 +192,7 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
 	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	reply[3] = TimestampTzGetDatum(now - observ_late_window * USECS_PER_SEC);
+	reply[3] = TimestampTzGetDatum(accept_from(now));
 	reply[4] = TimestampTzGetDatum(now + observ_max_future_skew * USECS_PER_SEC);
 	reply_nulls[5] = true;
 	reply[5] = (Datum) 0;

@@ -78,11 +78,11 @@ oldest_sample(TimestampTz at)
 	TimestampTz oldest = at - observ_late_window * USECS_PER_SEC - USECS_PER_DAY;
 	Relation parent = table_open(observ_relid("metric_scrapes"), AccessShareLock);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	ObservPartition *ranges = observ_partitions(parent, false, &n);
 
 	table_close(parent, AccessShareLock);
 	if (n > 0)
-		oldest = Min(oldest, ranges[0].from);
+		oldest = Min(oldest, ranges[0].range.from);
 	return TIMESTAMP_NOT_FINITE(oldest) ? oldest : oldest - OBSERV_LAST_SEEN_LAG;
 }
 

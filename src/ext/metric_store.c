@@ -68,7 +68,7 @@ observ_store_begin(ObservStore *store)
 	Relation parent = table_open(observ_relid("metric_scrapes"), AccessShareLock);
 
 	*store = (ObservStore){.now = GetCurrentTimestamp()};
-	store->partitions = observ_partition_ranges(parent, &store->n_partitions);
+	store->partitions = observ_partitions(parent, false, &store->n_partitions);
 	table_close(parent, AccessShareLock);
 	observ_require_partition("metric_scrapes", store->now);
 }
@@ -81,9 +81,9 @@ has_partition(const ObservStore *store, TimestampTz at)
 	while (low < high) {
 		int middle = (low + high) / 2;
 
-		if (at < store->partitions[middle].from)
+		if (at < store->partitions[middle].range.from)
 			high = middle;
-		else if (at >= store->partitions[middle].to)
+		else if (at >= store->partitions[middle].range.to)
 			low = middle + 1;
 		else
 			return true;

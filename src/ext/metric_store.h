@@ -36,7 +36,7 @@ typedef struct ObservStored {
 /* What one call needs to know for all its samples. */
 typedef struct ObservStore {
 	TimestampTz now;
-	ObservRange *partitions; /* of observ.metric_scrapes, ascending */
+	ObservPartition *partitions; /* of observ.metric_scrapes, ascending */
 	int n_partitions;
 	ObservStored done;
 } ObservStore;

@@ -14,19 +14,20 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/job_guard.h"
+#include "ext/retention.h"
 #include "ext/spi_util.h"
+#include "ext/subtransaction.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_maintain_partitions);
@@ -37,15 +38,15 @@ OBSERV_SQL_FUNCTION(observ_maintain_partitions);
 
 /* Metrics by parameter, the rest by volume (storage.md 2.2). */
 const ObservPartitioned observ_partitioned[] = {
-	{"vps_metrics", 1, &observ_metrics_partition_width},
-	{"health_checks", SECS_PER_DAY},
-	{"log_entries", SECS_PER_DAY},
-	{"events", 28 * SECS_PER_DAY},
-	{"metric_scrapes", SECS_PER_DAY},
-	{"metrics_5m", 7 * SECS_PER_DAY},
-	{"metrics_1h", 28 * SECS_PER_DAY},
-	{"health_5m", 7 * SECS_PER_DAY},
-	{"health_1h", 28 * SECS_PER_DAY},
+	{"vps_metrics", "vps_metrics", true, 1, &observ_metrics_partition_width},
+	{"health_checks", "health_checks", true, SECS_PER_DAY},
+	{"log_entries", "log_entries", true, SECS_PER_DAY},
+	{"events", "events", true, 28 * SECS_PER_DAY},
+	{"metric_scrapes", "metric_samples", true, SECS_PER_DAY},
+	{"metrics_5m", "rollup_5m", false, 7 * SECS_PER_DAY},
+	{"metrics_1h", "rollup_1h", false, 28 * SECS_PER_DAY},
+	{"health_5m", "rollup_5m", false, 7 * SECS_PER_DAY},
+	{"health_1h", "rollup_1h", false, 28 * SECS_PER_DAY},
 	{NULL},
 };
 
@@ -75,29 +76,32 @@ utc_text(TimestampTz at, const char *format)
 	return psprintf(format, tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-ObservRange *
-observ_partition_ranges(Relation parent, int *n)
+ObservPartition *
+observ_partitions(Relation parent, bool with_detached, int *n)
 {
-	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, !with_detached);
 	PartitionBoundInfo bounds = desc->boundinfo;
-	ObservRange *ranges = palloc(sizeof(ObservRange) * Max(desc->nparts, 1));
+	ObservPartition *partitions = palloc(sizeof(ObservPartition) * Max(desc->nparts, 1));
 
 	*n = 0;
 	if (desc->nparts == 0)
-		return ranges;
+		return partitions;
 	/* indexes[i] is the partition that ends at datum i, and it begins at datum i - 1. */
 	for (int i = 1; i < bounds->ndatums; i++) {
+		ObservPartition *found = &partitions[*n];
+
 		if (bounds->indexes[i] < 0)
 			continue;
-		ranges[*n].from = bounds->kind[i - 1][0] == PARTITION_RANGE_DATUM_VALUE
-							  ? DatumGetTimestampTz(bounds->datums[i - 1][0])
-							  : DT_NOBEGIN;
-		ranges[*n].to = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE
-							? DatumGetTimestampTz(bounds->datums[i][0])
-							: DT_NOEND;
+		found->relid = desc->oids[bounds->indexes[i]];
+		found->range.from = bounds->kind[i - 1][0] == PARTITION_RANGE_DATUM_VALUE
+								? DatumGetTimestampTz(bounds->datums[i - 1][0])
+								: DT_NOBEGIN;
+		found->range.to = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE
+							  ? DatumGetTimestampTz(bounds->datums[i][0])
+							  : DT_NOEND;
 		(*n)++;
 	}
-	return ranges;
+	return partitions;
 }
 
 static Relation
@@ -111,13 +115,14 @@ observ_covered_to(const char *table, TimestampTz at)
 {
 	Relation parent = open_raw_table(table);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, true, &n);
 	TimestampTz covered = at;
 
 	for (int i = 0; i < n; i++)
-		if (ranges[i].from <= covered && covered < ranges[i].to)
-			covered = ranges[i].to;
-	pfree(ranges);
+		if (partitions[i].range.from <= covered && covered < partitions[i].range.to &&
+			!PartitionHasPendingDetach(partitions[i].relid))
+			covered = partitions[i].range.to;
+	pfree(partitions);
 	table_close(parent, AccessShareLock);
 	return covered;
 }
@@ -136,7 +141,7 @@ Oid
 observ_partition_of(const char *table, TimestampTz at)
 {
 	Relation parent = open_raw_table(table);
-	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
 	PartitionBoundInfo bounds = desc->boundinfo;
 	Oid found = InvalidOid;
 
@@ -195,41 +200,6 @@ create_partition(const char *table, const ObservRange *range, bool adopt)
 		0, NULL, NULL, NULL);
 }
 
-/*
- * Runs work(arg) in a subtransaction. NULL when it went well, else the error, after undoing what was done. Cancels and shutdowns
- * are passed on: they end the job.
- */
-static ErrorData *
-in_subtransaction(void (*work)(void *), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	/* Thrown again outside the subtransaction: whoever aborts the transaction must not find one open in it. */
-	if (error != NULL &&
-		(error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
-		ReThrowError(error);
-	return error;
-}
-
 typedef struct Attempt {
 	const char *table;
 	const ObservRange *range;
@@ -249,7 +219,7 @@ static bool
 try_create_partition(const char *table, const ObservRange *range, bool adopt)
 {
 	Attempt attempt = {table, range, adopt};
-	ErrorData *error = in_subtransaction(attempt_partition, &attempt);
+	ErrorData *error = observ_in_subtransaction(attempt_partition, &attempt);
 
 	if (error == NULL)
 		return true;
@@ -260,16 +230,17 @@ try_create_partition(const char *table, const ObservRange *range, bool adopt)
 	return false;
 }
 
-/* Fills what of one slot [slot.from, slot.to) no partition covers yet; ranges are sorted. */
+/* Fills what of one slot [slot.from, slot.to) no partition covers yet, unless it ends by `first`; partitions are sorted. */
 static void
-fill_slot(const char *table, ObservRange slot, const ObservRange *ranges, int n, ObservMaintenance *done)
+fill_slot(const char *table, ObservRange slot, TimestampTz first, const ObservPartition *partitions, int n,
+		  ObservMaintenance *done)
 {
 	TimestampTz cursor = slot.from;
 
 	for (int i = 0; i <= n && cursor < slot.to; i++) {
-		TimestampTz next = i < n ? Min(ranges[i].from, slot.to) : slot.to;
+		TimestampTz next = i < n ? Min(partitions[i].range.from, slot.to) : slot.to;
 
-		if (cursor < next) {
+		if (cursor < next && first < next) {
 			ObservRange gap = {cursor, next};
 
 			/* An orphan that can't be attached, say with rows of another range, must not keep its place for ever. */
@@ -279,8 +250,49 @@ fill_slot(const char *table, ObservRange slot, const ObservRange *ranges, int n,
 				done->failed++;
 		}
 		if (i < n)
-			cursor = Max(cursor, ranges[i].to);
+			cursor = Max(cursor, partitions[i].range.to);
 	}
+}
+
+/* The range that contains `at`; false when there is none. */
+static bool
+range_of(const ObservPartition *partitions, int n, TimestampTz at, ObservRange *found)
+{
+	for (int i = 0; i < n; i++)
+		if (partitions[i].range.from <= at && at < partitions[i].range.to) {
+			*found = partitions[i].range;
+			return true;
+		}
+	return false;
+}
+
+ObservRange
+observ_ensure_partition(const char *table, TimestampTz at)
+{
+	const ObservPartitioned *partitioned = observ_partitioned;
+	Relation parent = open_raw_table(table);
+	ObservMaintenance done = {0};
+	ObservRange slot, found;
+	int n;
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
+
+	table_close(parent, NoLock);
+	if (range_of(partitions, n, at, &found))
+		return found;
+	while (strcmp(partitioned->name, table) != 0)
+		partitioned++;
+	slot.from = floor_to(at, observ_partition_width(partitioned) * USECS_PER_SEC);
+	slot.to = slot.from + observ_partition_width(partitioned) * USECS_PER_SEC;
+	fill_slot(table, slot, DT_NOBEGIN, partitions, n, &done);
+	CommandCounterIncrement();
+	parent = open_raw_table(table);
+	partitions = observ_partitions(parent, false, &n);
+	table_close(parent, NoLock);
+	if (!range_of(partitions, n, at, &found))
+		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
+						errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
+						errhint("See the warnings before this error.")));
+	return found;
 }
 
 /* One raw table and what has been done to it. */
@@ -298,18 +310,20 @@ maintain_table(void *arg)
 	TimestampTz last = m->at + observ_premake * USECS_PER_SEC;
 	Relation parent = open_raw_table(m->table->name);
 	int n;
-	ObservRange *ranges = observ_partition_ranges(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, true, &n);
+	/* What retention has dropped, or would drop at once, is not made again. */
+	TimestampTz first =
+		Max(m->at - observ_late_window * USECS_PER_SEC, observ_retention_floor(m->table, m->at));
 
 	/* Not locked against others who attach or detach: what fails for that is made by the next pass. */
 	table_close(parent, NoLock);
-	for (TimestampTz from = floor_to(m->at - observ_late_window * USECS_PER_SEC, width); from <= last;
-		 from += width) {
+	for (TimestampTz from = floor_to(first, width); from <= last; from += width) {
 		ObservRange slot = {from, from + width};
 
 		CHECK_FOR_INTERRUPTS();
-		fill_slot(m->table->name, slot, ranges, n, &m->done);
+		fill_slot(m->table->name, slot, first, partitions, n, &m->done);
 	}
-	pfree(ranges);
+	pfree(partitions);
 	CommandCounterIncrement();
 	m->done.covered_to = observ_covered_to(m->table->name, m->at);
 }
@@ -319,7 +333,7 @@ static void
 try_maintain_table(const ObservPartitioned *table, TimestampTz at, ObservMaintenance *done)
 {
 	Maintained m = {.table = table, .at = at};
-	ErrorData *error = in_subtransaction(maintain_table, &m);
+	ErrorData *error = observ_in_subtransaction(maintain_table, &m);
 
 	if (error != NULL) {
 		ereport(WARNING,

@@ -18,9 +18,16 @@ typedef struct ObservRange {
 	TimestampTz to;
 } ObservRange;
 
+typedef struct ObservPartition {
+	ObservRange range;
+	Oid relid;
+} ObservPartition;
+
 /* A table of schema observ that is partitioned by time. */
 typedef struct ObservPartitioned {
 	const char *name;
+	const char *data_set; /* whose policy in observ.retention_policies it follows */
+	bool raw;             /* takes rows from agents; else observ makes them out of others */
 	int width;            /* seconds that a new partition takes … */
 	const int *parameter; /* … times this, where it can be set */
 } ObservPartitioned;
@@ -31,8 +38,8 @@ extern const ObservPartitioned observ_partitioned[];
 /* Width in seconds of the partitions that the table gets from now on. */
 extern int64 observ_partition_width(const ObservPartitioned *table);
 
-/* Ranges of a raw table's partitions in ascending order, palloc'd; *n receives how many. */
-extern ObservRange *observ_partition_ranges(Relation parent, int *n);
+/* A table's partitions in ascending order, palloc'd; *n receives how many. Those being detached take no rows any more. */
+extern ObservPartition *observ_partitions(Relation parent, bool with_detached, int *n);
 
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
@@ -42,6 +49,12 @@ extern void observ_require_partition(const char *table, TimestampTz now);
 
 /* The partition of a raw table that takes rows of `at`, InvalidOid when none does. */
 extern Oid observ_partition_of(const char *table, TimestampTz at);
+
+/*
+ * The range of the table's partition that takes rows of `at`. Creates the partition when there is none: for rolled-up rows, which may lie
+ * further back than maintenance looks. Raises 23514 when it can't be made. Needs SPI_connect().
+ */
+extern ObservRange observ_ensure_partition(const char *table, TimestampTz at);
 
 /* Creates what is missing around `at`. One partition that can't be made is a warning, and the others are made. */
 extern void observ_maintain(TimestampTz at, ObservMaintenance *done);

@@ -177,22 +177,37 @@ observ_spi_value(uint64 row, int number, bool *isnull)
 }
 
 static bool
-take_lock(int key, bool dont_wait)
+take_lock(int key, bool session, bool dont_wait)
 {
 	LOCKTAG tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, key, OBSERV_LOCK_CLASS);
-	return LockAcquire(&tag, ExclusiveLock, false, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, ExclusiveLock, session, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool
 observ_try_job_lock(int job)
 {
-	return take_lock(job, true);
+	return take_lock(job, false, true);
 }
 
 void
 observ_wait_for_lock(int key)
 {
-	(void) take_lock(key, false);
+	(void) take_lock(key, false, false);
+}
+
+bool
+observ_try_session_lock(int job)
+{
+	return take_lock(job, true, true);
+}
+
+void
+observ_release_session_lock(int job)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, job, OBSERV_LOCK_CLASS);
+	(void) LockRelease(&tag, ExclusiveLock, true);
 }

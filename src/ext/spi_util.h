@@ -62,6 +62,10 @@ extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
 
+/* The same lock over several transactions: until it is released, or the process ends. */
+extern bool observ_try_session_lock(int job);
+extern void observ_release_session_lock(int job);
+
 /* Takes such a lock of this database, after whoever has it. */
 extern void observ_wait_for_lock(int key);
 
@@ -79,5 +83,6 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_APPLY_RETENTION     6
 #define OBSERV_LOCK_LOG_TEMPLATES       7
 #define OBSERV_LOCK_EXPIRE_SERIES       8
+#define OBSERV_LOCK_PG_CRON             20
 
 #endif

@@ -271,7 +271,7 @@ EDGES = {
     "double precision": [None, math.nan, math.inf, -math.inf, 1e308],
     "real": [None, math.nan, math.inf, -math.inf],
     "oid": [None, 0, 1, 2**32 - 1],
-    "text[]": [None, "{}", "{NULL}", "{{a,b},{c,d}}", "[5:5]={a}", "{" + HUGE + "}"],
+    "text[]": [None, "{}", "{NULL}", "{{a,b},{c,d}}", "[5:5]={a}", "{" + HUGE + "}", "{" + ",".join(["10.0.0.1"] * 5000) + "}"],
     "timestamp with time zone[]": [None, "{}", "{NULL}", "{-infinity}", "{infinity}", "{294276-12-31 23:59:59.999999}"],
     "jsonb[]": [None, "{}", "{NULL}", "{1}", "{[]}", '{"{\\"a\\":{}}"}'],
     "double precision[]": [None, "{}", "{NULL}", "{NaN}", "{Infinity}", "{" + "1," * 100 + "NULL}"],

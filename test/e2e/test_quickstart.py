@@ -207,6 +207,27 @@ def test_wrong_use_is_explained(quick):
     assert relative.returncode == 1 and "absolute path" in relative.stderr
 
 
+def test_retention_from_the_environment(quick):
+    """Taken at any start, also beside what runs; what is not given stays as it is."""
+    policies = "SELECT data_set, extract(day FROM max_age)::int FROM observ.retention_policies ORDER BY 1"
+    before = dict(quick.query(policies))
+    out = quick.run(METRICS_RETENTION_DAYS="08", LOGS_RETENTION_DAYS="7", ALERTS_RETENTION_DAYS="").stdout
+    assert "runs already" in out and "keeping log_entries for 7 days" in out
+    assert dict(quick.query(policies)) == {**before, "vps_metrics": 8, "health_checks": 8, "metric_samples": 8, "log_entries": 7}
+    quick.run(ALERTS_RETENTION_DAYS="36500")
+    assert dict(quick.query(policies))["alerts"] == 36500
+
+
+@pytest.mark.parametrize("name", ["METRICS_RETENTION_DAYS", "LOGS_RETENTION_DAYS", "ALERTS_RETENTION_DAYS"])
+@pytest.mark.parametrize("value", ["0", "-1", "36501", "30d", "1.5", "ninety", "99999999999999999999", " 30", "30; DROP TABLE x", "$(id)"])
+def test_bad_retention_is_refused_before_anything_is_changed(tmp_path, name, value):
+    home = tmp_path / "observ"
+    done = run_tool([SCRIPT], check=False, env=harness.clean_environment(OBSERV_HOME=str(home), **{name: value}))
+    assert done.returncode == 1
+    assert f"{name}={value} is not a number of days between 1 and 36500" in done.stderr and "hint:" in done.stderr
+    assert not home.exists()
+
+
 def test_uninstall_keeps_the_data(quick):
     out = quick.run("--uninstall").stdout
     assert "rm -rf" in out
