@@ -136,8 +136,11 @@ finish_agent(struct agent *a, struct turnout *out, int64_t start_us)
 	out->quarantined += a->quarantined;
 	out->server_cpu += a->server_cpu;
 	out->seconds = seconds > out->seconds ? seconds : out->seconds;
-	memcpy(out->flush_ms + out->count, a->flush_ms, (size_t) a->count * sizeof *a->flush_ms);
-	memcpy(out->due_ms + out->count, a->due_ms, (size_t) a->count * sizeof *a->due_ms);
+	if (a->count > 0)
+		out->first_ms[out->firsts++] = a->flush_ms[0];
+	a->count -= a->count > 0;
+	memcpy(out->flush_ms + out->count, a->flush_ms + 1, (size_t) a->count * sizeof *a->flush_ms);
+	memcpy(out->due_ms + out->count, a->due_ms + 1, (size_t) a->count * sizeof *a->due_ms);
 	out->count += a->count;
 	free(a->flush_ms);
 	free(a->due_ms);
@@ -153,9 +156,10 @@ run_agents(const struct load *load, const struct payloads *payloads, const struc
 	int64_t begin_us = clock_us(CLOCK_MONOTONIC), start_us;
 	pthread_barrier_t connected;
 
-	*out = (struct turnout){.flush_ms = calloc(most, sizeof *out->flush_ms),
+	*out = (struct turnout){.first_ms = calloc((size_t) load->vps, sizeof *out->first_ms),
+							.flush_ms = calloc(most, sizeof *out->flush_ms),
 							.due_ms = calloc(most, sizeof *out->due_ms)};
-	if (agents == NULL || out->flush_ms == NULL || out->due_ms == NULL ||
+	if (agents == NULL || out->first_ms == NULL || out->flush_ms == NULL || out->due_ms == NULL ||
 		pthread_barrier_init(&connected, NULL, (unsigned) load->vps + 1) != 0)
 		die("out of memory", NULL);
 	for (int i = 0; i < load->vps; i++) {

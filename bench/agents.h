@@ -19,10 +19,12 @@ struct turnout {
 	long rows_inserted, flushes;
 	long sent_again, clamped, quarantined; /* rows: what observ.collectors is to say in the end */
 	double seconds, connect_seconds, server_cpu;
+	double *
+		first_ms; /* of each agent's first flush, when its server process knows nothing yet; as the next one */
 	double *flush_ms; /* from the first byte of a flush to the answer to its COMMIT */
 	double *
 		due_ms; /* to the same answer from the moment that the flush was due, so that waiting for the one before counts */
-	int count;
+	int firsts, count;
 };
 
 /* One session per VPS of the load, all connected before the first flush. Ends the program when anything goes wrong. */

@@ -243,10 +243,12 @@ agents(void)
 		   "\"quarantined\": %ld, \"seconds\": %.6f, \"connect_seconds\": %.6f, \"server_cpu\": %.6f, ",
 		   count_rows(&payloads), out.rows_inserted, out.flushes, out.sent_again, out.clamped,
 		   out.quarantined, out.seconds, out.connect_seconds, out.server_cpu);
+	print_quantiles("first_ms", out.first_ms, out.firsts);
 	print_quantiles("flush_ms", out.flush_ms, out.count);
 	print_quantiles("due_ms", out.due_ms, out.count);
 	print_columns(&load, &payloads);
 	free_payloads(&payloads);
+	free(out.first_ms);
 	free(out.flush_ms);
 	free(out.due_ms);
 }

@@ -292,15 +292,18 @@ finish_payload(const struct load *load, const struct rows *rows, struct payload 
 		(load->binary ? copy_binary : copy_text)(load, rows, &payload->bytes);
 }
 
-/* Rows of a VPS's batch number n. */
+/* Rows of a VPS's batch number n. Each two batches make up least + batch rows, so that all VPSs have equally many batches. */
 static int
 batch_rows(const struct load *load, int vps, int n)
 {
-	uint64_t mixed = ((uint64_t) vps * 1000003 + (uint64_t) n + load->seed) * UINT64_C(0x9E3779B97F4A7C15);
+	uint64_t pair = (uint64_t) vps * 1000003 + (uint64_t) n / 2 + load->seed;
+	int rows;
 
 	if (load->least == 0)
 		return load->batch;
-	return load->least + (int) ((mixed >> 32) % (uint64_t) (load->batch - load->least + 1));
+	rows = load->least +
+		   (int) ((pair * UINT64_C(0x9E3779B97F4A7C15) >> 32) % (uint64_t) (load->batch - load->least + 1));
+	return n % 2 == 0 ? rows : load->least + load->batch - rows;
 }
 
 static int64_t

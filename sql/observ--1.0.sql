@@ -481,12 +481,13 @@ COMMENT ON COLUMN observ.log_template_counts."timestamp" IS 'start of the hour';
 
 CREATE TABLE observ.log_counts (
 	"timestamp" timestamptz NOT NULL,
-	app_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C",
 	level text COLLATE "C" NOT NULL,
-	count bigint NOT NULL,
-	PRIMARY KEY ("timestamp", app_name, level)
+	count bigint NOT NULL
 ) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX log_counts_key ON observ.log_counts (app_name, "timestamp", level) NULLS NOT DISTINCT;
 COMMENT ON TABLE observ.log_counts IS 'Log entries per application, level and 5 minutes, up to what observ.update_log_templates() has counted; read it through observ.log_histogram()';
+COMMENT ON COLUMN observ.log_counts.app_name IS 'NULL: all applications together';
 COMMENT ON COLUMN observ.log_counts."timestamp" IS 'start of the 5 minutes';
 COMMENT ON COLUMN observ.log_counts.level IS 'level in lower case';
 
@@ -817,7 +818,7 @@ CREATE FUNCTION observ.disk_forecast(
 	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_disk_forecast';
 COMMENT ON FUNCTION observ.disk_forecast(text, interval, timestamptz) IS
-'When the root filesystem of each VPS is full if it goes on as in the last hours: a robust line through 5-minute means, begun anew after somebody cleaned up. fills_at is NULL, with a reason, when it does not grow or too little is known. attention: more than 60 % used and full within 24 hours. r2: how well the line fits, 0 to 1';
+'When the root filesystem of each VPS, and every mount that the labelled metrics disk_used_percent{mount=…} and disk_used_gb{mount=…} tell of, is full if it goes on as in the last hours: a robust line through 5-minute means, begun anew after somebody cleaned up. fills_at is NULL, with a reason, when it does not grow or too little is known. attention: more than 60 % used and full within 24 hours. r2: how well the line fits, 0 to 1';
 
 -- ---- retention
 CREATE FUNCTION observ.apply_retention(
@@ -920,6 +921,47 @@ CREATE FUNCTION observ.search_logs(
 	AS 'MODULE_PATHNAME', 'observ_search_logs';
 COMMENT ON FUNCTION observ.search_logs(text, text, text, text, timestamptz, timestamptz, integer, text) IS
 'The newest log entries that match: word, "a phrase", prefix*, key=value in the context, -not, OR, ( ). NULL or empty: all. level: in any case; error+ is error and above. from is included, to is not. For the next page pass the cursor of the last row as after. docs/logs.md';
+
+CREATE FUNCTION observ.log_histogram(
+	query text DEFAULT NULL, vps text DEFAULT NULL, app text DEFAULT NULL, level text DEFAULT NULL,
+	"from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL, step interval DEFAULT NULL, buckets integer DEFAULT 60,
+	OUT "timestamp" timestamptz, OUT level text, OUT count bigint)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 300 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_log_histogram';
+COMMENT ON FUNCTION observ.log_histogram(text, text, text, text, timestamptz, timestamptz, interval, integer) IS
+'Log entries per level (in lower case) and step in [from, to), by default the last 24 hours; arguments as of observ.search_logs(). Buckets are aligned to UTC; without step one is chosen that makes at most so many buckets. A row per bucket and per level that occurs: 0 means none, NULL that no partition holds that time. docs/logs.md';
+
+CREATE FUNCTION observ.log_context(
+	id bigint, n integer DEFAULT 10,
+	OUT id bigint, OUT "timestamp" timestamptz, OUT vps_name text, OUT app_name text, OUT level text, OUT message text,
+	OUT context jsonb, OUT logger text, OUT source text, OUT distance integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 21 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_log_context';
+COMMENT ON FUNCTION observ.log_context(bigint, integer) IS
+'A log entry with the n entries before and after it of the same VPS, application and source, in the order of time. distance: 0 for the entry itself, negative before it. No rows when there is no entry of that id';
+
+CREATE FUNCTION observ.log_patterns(
+	"from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL, app text DEFAULT NULL, level text DEFAULT NULL,
+	"limit" integer DEFAULT 100,
+	OUT template text, OUT app_name text, OUT level text, OUT count bigint, OUT is_new boolean, OUT first_seen timestamptz,
+	OUT last_seen timestamptz, OUT sample_message text, OUT fingerprint bigint)
+	RETURNS SETOF record
+	LANGUAGE sql STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT t.template, t.app_name, t.level, c.count, t.first_seen >= coalesce($1, now() - interval '1 day'), t.first_seen,
+			t.last_seen, t.sample_message, t.fingerprint
+		FROM (SELECT h.fingerprint, sum(h.count)::bigint AS count FROM observ.log_template_counts h
+			WHERE h."timestamp" >= date_trunc('hour', coalesce($1, now() - interval '1 day'), 'UTC') AND h."timestamp" < coalesce($2, 'infinity')
+			GROUP BY h.fingerprint) c
+		JOIN observ.log_templates t USING (fingerprint)
+		WHERE ($3 IS NULL OR t.app_name = $3) AND ($4 IS NULL OR t.level = lower($4))
+		ORDER BY c.count DESC, t.fingerprint
+		LIMIT $5
+	$$;
+COMMENT ON FUNCTION observ.log_patterns(timestamptz, timestamptz, text, text, integer) IS
+'Message templates by how many entries they have in the hours that [from, to) touches, by default the last 24 hours; the most frequent first. is_new: no such entry is older than from';
 
 CREATE FUNCTION observ.update_log_templates(
 	at timestamptz DEFAULT pg_catalog.now(),
@@ -1434,9 +1476,12 @@ GRANT UPDATE ON observ.retention_policies TO observ_admin;
 
 -- ---- log search
 GRANT EXECUTE ON FUNCTION
-	observ.search_logs(text, text, text, text, timestamptz, timestamptz, integer, text) TO observ_reader;
--- The expression of an index runs with the rights of who inserts, and that may be any role that was granted INSERT. It reads no table.
-GRANT EXECUTE ON FUNCTION observ_data._log_vector(text, text, text) TO PUBLIC;
+	observ.search_logs(text, text, text, text, timestamptz, timestamptz, integer, text),
+	observ.log_histogram(text, text, text, text, timestamptz, timestamptz, interval, integer),
+	observ.log_context(bigint, integer),
+	observ.log_patterns(timestamptz, timestamptz, text, text, integer) TO observ_reader;
+-- The expression of an index runs with the rights of who inserts; the policies of observ.log_entries say who that can be.
+GRANT EXECUTE ON FUNCTION observ_data._log_vector(text, text, text) TO observ_owner, observ_writer, observ_agent;
 
 -- ---- events, topology, trends
 GRANT EXECUTE ON FUNCTION observ.record_event(text, text, text, text, boolean, float8, jsonb, timestamptz),

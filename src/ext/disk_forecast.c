@@ -1,8 +1,9 @@
 /*
- * observ.disk_forecast(): when the root filesystem of each VPS is full, if it goes on as in the last hours.
+ * observ.disk_forecast(): when the filesystems of each VPS are full, if it goes on as in the last hours.
  * What does not belong here: the line through the levels (core/forecast.c), alerting.
  *
- * Levels are means of 5 minutes (longer ones when the lookback is long) of disk_gb, from the raw rows. The size is taken from the newest one:
+ * Levels are means of 5 minutes (longer ones when the lookback is long) of disk_gb, from the raw rows; of other filesystems than the root, of
+ * the labelled metrics disk_used_gb and disk_used_percent with the label mount. The size is taken from the newest one:
  * 100 * disk_gb / disk_percent. As df rounds percents up, it is at most one part in disk_percent too small, so a forecast
  * is early rather than late. Where disk_gb was not measured the line goes through disk_percent.
  */
@@ -57,22 +58,45 @@ enum ForecastColumn {
 };
 
 /* Columns of levels_sql, from 1. */
-enum LevelColumn { LEVEL_VPS = 1, LEVEL_APP, LEVEL_AT, LEVEL_PERCENT, LEVEL_GB, LEVEL_SAMPLES, LEVEL_LAST };
+enum LevelColumn {
+	LEVEL_VPS = 1,
+	LEVEL_APP,
+	LEVEL_MOUNT,
+	LEVEL_AT,
+	LEVEL_PERCENT,
+	LEVEL_GB,
+	LEVEL_SAMPLES,
+	LEVEL_LAST
+};
 
-/* A value out of range (NaN, infinity, less than nothing) is as good as not measured. */
+/*
+ * A value out of range (NaN, infinity, less than nothing) is as good as not measured. Percents and gigabytes of a mount are series of
+ * their own, and meet in their level; the root filesystem is that of observ.vps_metrics where both are there.
+ */
 static const char levels_sql[] =
-	"SELECT vps_name, app_name, avg(extract(epoch FROM \"timestamp\")::float8), avg(disk_percent), "
-	"  avg(disk_gb) FILTER (WHERE disk_gb >= 0 AND disk_gb < 'infinity'), count(*), max(\"timestamp\") "
-	"FROM observ.vps_metrics "
-	"WHERE \"timestamp\" > $1 AND \"timestamp\" <= $2 AND ($3::text IS NULL OR vps_name = $3) "
-	"  AND disk_percent >= 0 AND disk_percent <= 100 "
-	"GROUP BY vps_name, app_name, date_bin($4, \"timestamp\", '2000-01-01 00:00+00'::timestamptz) "
-	"ORDER BY vps_name, app_name, min(\"timestamp\")";
+	"SELECT vps_name, app_name, mount, avg(extract(epoch FROM at)::float8) FILTER (WHERE percent IS NOT "
+	"NULL), avg(percent), avg(gb), "
+	"  count(percent), max(at) FILTER (WHERE percent IS NOT NULL) FROM ("
+	"  SELECT vps_name, app_name, '/' AS mount, \"timestamp\" AS at, disk_percent::float8 AS percent, "
+	"    CASE WHEN disk_gb >= 0 AND disk_gb < 'infinity' THEN disk_gb::float8 END AS gb "
+	"  FROM observ.vps_metrics "
+	"  WHERE \"timestamp\" > $1 AND \"timestamp\" <= $2 AND ($3::text IS NULL OR vps_name = $3) "
+	"    AND disk_percent >= 0 AND disk_percent <= 100 "
+	"  UNION ALL SELECT vps_name, app_name, labels->>'mount', \"timestamp\", "
+	"    CASE WHEN metric_name = 'disk_used_percent' AND value <= 100 THEN value END, CASE WHEN metric_name "
+	"= 'disk_used_gb' THEN value END "
+	"  FROM observ.metric_samples "
+	"  WHERE \"timestamp\" > $1 AND \"timestamp\" <= $2 AND ($3::text IS NULL OR vps_name = $3) "
+	"    AND metric_name IN ('disk_used_percent', 'disk_used_gb') AND labels->>'mount' <> '/' AND value >= 0 "
+	"AND value < 'infinity') every "
+	"GROUP BY vps_name, app_name, mount, date_bin($4, at, '2000-01-01 00:00+00'::timestamptz) "
+	"HAVING count(percent) > 0 ORDER BY vps_name, app_name, mount COLLATE \"C\", min(at)";
 
-/* The levels of one VPS and application, oldest first. */
+/* The levels of one filesystem, oldest first. */
 typedef struct Levels {
 	Datum vps_name;
 	Datum app_name;
+	Datum mount;
 	int n;
 	int64 samples;
 	TimestampTz last_sample;
@@ -166,7 +190,7 @@ finish_levels(const Output *out, Levels *levels)
 
 	values[COL_VPS_NAME] = levels->vps_name;
 	values[COL_APP_NAME] = levels->app_name;
-	values[COL_MOUNT] = CStringGetTextDatum("/");
+	values[COL_MOUNT] = levels->mount;
 	values[COL_USED_PERCENT] = Float8GetDatum(levels->percent[last]);
 	put_float8(values, nulls, COL_USED_GB, measured < 0 ? NAN : levels->gb[measured]);
 	put_float8(values, nulls, COL_SIZE_GB, size);
@@ -203,14 +227,17 @@ add_level(const Output *out, Levels *levels, HeapTuple row, TupleDesc desc)
 {
 	bool isnull;
 	Datum vps = SPI_getbinval(row, desc, LEVEL_VPS, &isnull),
-		  app = SPI_getbinval(row, desc, LEVEL_APP, &isnull);
+		  app = SPI_getbinval(row, desc, LEVEL_APP, &isnull),
+		  mount = SPI_getbinval(row, desc, LEVEL_MOUNT, &isnull);
 
-	if (levels->n > 0 && !(same_text(vps, levels->vps_name) && same_text(app, levels->app_name)))
+	if (levels->n > 0 && !(same_text(vps, levels->vps_name) && same_text(app, levels->app_name) &&
+						   same_text(mount, levels->mount)))
 		finish_levels(out, levels);
 	if (levels->n == 0) {
 		/* Outlives the rows that were fetched. */
 		levels->vps_name = PointerGetDatum(DatumGetTextPCopy(vps));
 		levels->app_name = PointerGetDatum(DatumGetTextPCopy(app));
+		levels->mount = PointerGetDatum(DatumGetTextPCopy(mount));
 		levels->samples = 0;
 	}
 	if (levels->n == FORECAST_MAX_POINTS)

@@ -24,7 +24,7 @@ int observ_roll_up_interval = 60;
 int observ_roll_up_lag = 600;
 int observ_apply_retention_interval = 3600;
 int observ_job_statement_timeout = 60000;
-int observ_job_lock_timeout = 2000;
+int observ_job_lock_timeout = 500;
 int observ_premake = 7 * 86400;
 int observ_late_window = 7 * 86400;
 int observ_max_future_skew = 120;
@@ -63,7 +63,7 @@ static const IntParameter int_parameters[] = {
 	{"observ.job_statement_timeout", "Longest time one run of a job may take (0 = no limit).",
 	 &observ_job_statement_timeout, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"observ.job_lock_timeout", "Longest time a job waits for one lock (0 = no limit).",
-	 &observ_job_lock_timeout, 2000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
+	 &observ_job_lock_timeout, 500, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"observ.premake", "How far ahead of the clock partitions exist.", &observ_premake, 7 * 86400, 3600,
 	 60 * 86400, PGC_SUSET, GUC_UNIT_S},
 	{"observ.late_window", "How old a row may be when it arrives.", &observ_late_window, 7 * 86400, 3600,

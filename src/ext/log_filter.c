@@ -17,8 +17,8 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/* Parts of a dotted key that are looked into. */
-#define MAX_KEY_DEPTH 16
+/* Objects inside objects that a dotted key is looked for in. */
+#define MAX_KEY_DEPTH 8
 
 /* --- the part that the index answers -------------------------------------------------------------------------------- */
 
@@ -238,7 +238,8 @@ observ_log_filter_init(ObservLogFilter *filter, FunctionCallInfo fcinfo)
 	text *query = PG_ARGISNULL(0) ? cstring_to_text("") : PG_GETARG_TEXT_PP(0);
 	Indexed *indexed = NULL, *level = NULL;
 
-	*filter = (ObservLogFilter){.from = DT_NOBEGIN, .to = DT_NOEND, .before = {DT_NOEND, PG_INT64_MAX}};
+	*filter = (ObservLogFilter){
+		.from = DT_NOBEGIN, .to = DT_NOEND, .arrived = DT_NOBEGIN, .before = {DT_NOEND, PG_INT64_MAX}};
 	filter->query = palloc(sizeof(struct log_query));
 	refuse(log_query_parse(text_slice(query), filter->query), query);
 	filter->numbers = numbers_of(filter->query);
@@ -311,24 +312,24 @@ value_matches(JsonbValue *found, const struct log_query_field *field, Numeric nu
 	return false;
 }
 
-/* a.b.c: the key "a.b.c", else what is under "a" as the object of b.c. */
+/* a.b.c: the key "a.b.c", else "b.c" in the object under "a", else "c" in the object under "a.b". */
 static bool
 object_matches(JsonbContainer *object, struct slice key, const struct log_query_field *field, Numeric number,
 			   int depth)
 {
 	JsonbValue found;
-	const char *dot;
 
 	if (!JsonContainerIsObject(object))
 		return false;
 	if (getKeyJsonValueFromContainer(object, key.p, key.end - key.p, &found) != NULL &&
 		value_matches(&found, field, number))
 		return true;
-	dot = memchr(key.p, '.', key.end - key.p);
-	if (dot == NULL || depth == MAX_KEY_DEPTH ||
-		getKeyJsonValueFromContainer(object, key.p, dot - key.p, &found) == NULL || found.type != jbvBinary)
-		return false;
-	return object_matches(found.val.binary.data, (struct slice){dot + 1, key.end}, field, number, depth + 1);
+	for (const char *dot = key.p; depth < MAX_KEY_DEPTH && dot < key.end; dot++)
+		if (*dot == '.' && getKeyJsonValueFromContainer(object, key.p, dot - key.p, &found) != NULL &&
+			found.type == jbvBinary &&
+			object_matches(found.val.binary.data, (struct slice){dot + 1, key.end}, field, number, depth + 1))
+			return true;
+	return false;
 }
 
 /* The context of an entry, looked at only if a field asks. */
@@ -416,6 +417,9 @@ observ_log_filter_match(const ObservLogFilter *filter, const ObservLogColumns *c
 
 	if (key->timestamp < filter->from || key->timestamp >= filter->to ||
 		observ_log_key_compare(&filter->before, key) >= 0)
+		return false;
+	if (filter->arrived != DT_NOBEGIN &&
+		DatumGetTimestampTz(slot_getattr(slot, columns->received_at, &isnull)) < filter->arrived)
 		return false;
 	if ((filter->vps != NULL && !same_text(slot, columns->vps_name, filter->vps)) ||
 		(filter->app != NULL && !same_text(slot, columns->app_name, filter->app)) ||

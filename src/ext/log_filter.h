@@ -17,7 +17,7 @@ typedef struct ObservLogKey {
 
 /* Columns of one partition, by number; partitions may have theirs in another order than the table. */
 typedef struct ObservLogColumns {
-	AttrNumber id, timestamp, vps_name, app_name, level, message, context, logger, source;
+	AttrNumber id, timestamp, vps_name, app_name, level, message, context, logger, source, received_at;
 } ObservLogColumns;
 
 typedef struct ObservLogLevels {
@@ -31,6 +31,7 @@ typedef struct ObservLogFilter {
 	text *vps, *app;  /* NULL: any */
 	ObservLogLevels levels;
 	TimestampTz from, to; /* [from, to) */
+	TimestampTz arrived;  /* received at that time or later only; DT_NOBEGIN: whenever */
 	ObservLogKey before;  /* entries behind this one in the order of results only; timestamp DT_NOEND: all */
 	TSQuery
 		indexed; /* what the GIN index can answer of it: holds for every entry asked for, and maybe others; NULL: nothing */

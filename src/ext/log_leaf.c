@@ -86,6 +86,7 @@ find_columns(Relation rel, ObservLogColumns *columns)
 	columns->context = observ_column(rel, "context", JSONBOID);
 	columns->logger = observ_column(rel, "logger", TEXTOID);
 	columns->source = observ_column(rel, "source", TEXTOID);
+	columns->received_at = observ_column(rel, "received_at", TIMESTAMPTZOID);
 }
 
 /* Whether it is a plain btree that begins with these columns, ascending. */
@@ -126,6 +127,13 @@ is_words(Relation index, const ObservLogColumns *columns)
 	return true;
 }
 
+static bool
+is_arrival(Relation index, const ObservLogColumns *columns)
+{
+	return index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indkey.values[0] == columns->received_at &&
+		   RelationGetIndexPredicate(index) == NIL;
+}
+
 /* As the planner asks before it takes an index. */
 static bool
 is_usable(Relation index)
@@ -154,6 +162,8 @@ find_indexes(ObservLogLeaf *leaf)
 			leaf->walk_index = index;
 		else if (leaf->words_index == NULL && leaf->filter->indexed != NULL && is_words(index, c))
 			leaf->words_index = index;
+		else if (leaf->arrival_index == NULL && leaf->filter->arrived != DT_NOBEGIN && is_arrival(index, c))
+			leaf->arrival_index = index;
 		else
 			index_close(index, AccessShareLock);
 	}
@@ -202,6 +212,8 @@ observ_log_leaf_close(ObservLogLeaf *leaf)
 		index_close(leaf->walk_index, AccessShareLock);
 	if (leaf->words_index != NULL)
 		index_close(leaf->words_index, AccessShareLock);
+	if (leaf->arrival_index != NULL)
+		index_close(leaf->arrival_index, AccessShareLock);
 	ExecDropSingleTupleTableSlot(leaf->slot);
 	table_close(leaf->rel, AccessShareLock);
 	MemoryContextDelete(leaf->context);
@@ -244,22 +256,39 @@ collect(TIDBitmap *bitmap, ObservLogTids *tids)
 	tbm_end_iterate(it);
 }
 
-void
-observ_log_leaf_lookup(ObservLogLeaf *leaf, ObservLogTids *tids)
+static void
+lookup(ObservLogLeaf *leaf, Relation index, ScanKey key, ObservLogTids *tids)
 {
 	MemoryContext old = MemoryContextSwitchTo(leaf->context);
-	IndexScanDesc scan = index_beginscan_bitmap(leaf->words_index, leaf->snapshot, 1);
+	IndexScanDesc scan = index_beginscan_bitmap(index, leaf->snapshot, 1);
 	TIDBitmap *bitmap = tbm_create(work_mem * 1024L, NULL);
-	ScanKeyData key;
 
-	ScanKeyInit(&key, 1, TSearchStrategyNumber, F_TS_MATCH_VQ, TSQueryGetDatum(leaf->filter->indexed));
-	index_rescan(scan, &key, 1, NULL, 0);
 	*tids = (ObservLogTids){0};
+	index_rescan(scan, key, 1, NULL, 0);
 	if (index_getbitmap(scan, bitmap) > 0)
 		collect(bitmap, tids);
 	index_endscan(scan);
 	tbm_free(bitmap);
 	MemoryContextSwitchTo(old);
+}
+
+void
+observ_log_leaf_lookup(ObservLogLeaf *leaf, ObservLogTids *tids)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, TSearchStrategyNumber, F_TS_MATCH_VQ, TSQueryGetDatum(leaf->filter->indexed));
+	lookup(leaf, leaf->words_index, &key, tids);
+}
+
+void
+observ_log_leaf_arrivals(ObservLogLeaf *leaf, ObservLogTids *tids)
+{
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTGreaterEqualStrategyNumber, TIMESTAMPTZOID, InvalidOid,
+						   F_TIMESTAMPTZ_GE, TimestampTzGetDatum(leaf->filter->arrived));
+	lookup(leaf, leaf->arrival_index, &key, tids);
 }
 
 bool

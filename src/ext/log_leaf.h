@@ -31,11 +31,13 @@ typedef struct ObservLogLeaf {
 	Snapshot snapshot;
 	ObservLogColumns columns;
 	TupleTableSlot *slot;
-	Relation walk_index;   /* in the order of time: of the VPS asked for, or of all; NULL: there is none */
-	Relation words_index;  /* GIN; NULL: there is none */
-	bool walks_vps;        /* walk_index has the VPS first */
-	IndexScanDesc walk;    /* NULL: not begun */
-	ObservLogKey key;      /* of the entry that was in `slot` last, asked for or not */
+	Relation walk_index;  /* in the order of time: of the VPS asked for, or of all; NULL: there is none */
+	Relation words_index; /* GIN; NULL: there is none */
+	Relation
+		arrival_index;  /* BRIN with received_at; looked for if filter->arrived asks; NULL: there is none */
+	bool walks_vps;     /* walk_index has the VPS first */
+	IndexScanDesc walk; /* NULL: not begun */
+	ObservLogKey key;   /* of the entry that was in `slot` last, asked for or not */
 	MemoryContext context; /* of all of the above */
 	MemoryContext row;     /* reset for every row */
 } ObservLogLeaf;
@@ -49,6 +51,9 @@ extern double observ_log_leaf_rows(const ObservLogLeaf *leaf);
 
 /* What the GIN index says about filter->indexed: a superset of the entries asked for. */
 extern void observ_log_leaf_lookup(ObservLogLeaf *leaf, ObservLogTids *tids);
+
+/* What the BRIN index says about filter->arrived: the pages that such entries may be in. */
+extern void observ_log_leaf_arrivals(ObservLogLeaf *leaf, ObservLogTids *tids);
 
 extern bool observ_log_tids_contain(const ObservLogTids *tids, ItemPointer tid);
 

@@ -37,12 +37,13 @@ typedef struct Hour {
 
 typedef struct CountKey {
 	TimestampTz bucket;
-	uint64 source; /* fingerprint of application and level */
+	uint64 source; /* fingerprint of level, or of level and application */
 } CountKey;
 
 typedef struct Count {
 	CountKey key;
-	const char *app, *level;
+	const char *app; /* NULL: all applications together */
+	const char *level;
 	int64 count;
 } Count;
 
@@ -172,32 +173,41 @@ count_template(ObservLogTally *tally, TimestampTz timestamp, const Source *sourc
 	return fingerprint;
 }
 
+/* Adds one to the count of a level in the 5 minutes of `timestamp`: of the application, or of all together. */
+static void
+count_level(ObservLogTally *tally, TimestampTz timestamp, const Source *source, bool by_app)
+{
+	struct slice parts[] = {source->level, source->app};
+	CountKey key = {floor_to(timestamp, OBSERV_LOG_BUCKET), log_fingerprint(parts, by_app ? 2 : 1)};
+	bool found;
+	Count *count = hash_search(tally->counts, &key, HASH_ENTER, &found);
+
+	if (!found) {
+		count->app = by_app ? copy(source->app) : NULL;
+		count->level = copy(source->level);
+		count->count = 0;
+	}
+	count->count++;
+}
+
 void
 observ_log_tally_add(ObservLogTally *tally, TimestampTz timestamp, Datum app_name, Datum level, Datum message)
 {
 	MemoryContext old;
 	Source source;
-	HourKey hour_key = {floor_to(timestamp, USECS_PER_HOUR)};
-	CountKey count_key = {floor_to(timestamp, OBSERV_LOG_BUCKET)};
+	HourKey key = {floor_to(timestamp, USECS_PER_HOUR)};
 	Hour *hour;
-	Count *count;
 	bool found;
 
 	if (tally->known == NULL)
 		load_known(tally);
 	old = MemoryContextSwitchTo(tally->context);
 	read_source(&source, app_name, level);
-	hour_key.fingerprint = count_template(tally, timestamp, &source, observ_log_text(message));
-	hour = hash_search(tally->hours, &hour_key, HASH_ENTER, &found);
+	key.fingerprint = count_template(tally, timestamp, &source, observ_log_text(message));
+	hour = hash_search(tally->hours, &key, HASH_ENTER, &found);
 	hour->count = found ? hour->count + 1 : 1;
-	count_key.source = log_fingerprint((struct slice[]){source.app, source.level}, 2);
-	count = hash_search(tally->counts, &count_key, HASH_ENTER, &found);
-	if (!found) {
-		count->app = copy(source.app);
-		count->level = copy(source.level);
-		count->count = 0;
-	}
-	count->count++;
+	count_level(tally, timestamp, &source, false);
+	count_level(tally, timestamp, &source, true);
 	tally->entries++;
 	MemoryContextSwitchTo(old);
 }
@@ -219,9 +229,10 @@ static const char hours_sql[] =
 
 static const char counts_sql[] =
 	"INSERT INTO observ.log_counts AS t (\"timestamp\", app_name, level, count) "
-	"SELECT * FROM unnest($1, $2, $3, $4) u (bucket, app_name, level) "
-	"ORDER BY bucket, app_name COLLATE \"C\", level COLLATE \"C\" "
-	"ON CONFLICT (\"timestamp\", app_name, level) DO UPDATE SET count = t.count + excluded.count";
+	"SELECT bucket, CASE WHEN by_app THEN app_name END, level, count "
+	"FROM unnest($1, $2, $3, $4, $5) u (bucket, by_app, app_name, level, count) "
+	"ORDER BY by_app, app_name COLLATE \"C\", bucket, level COLLATE \"C\" "
+	"ON CONFLICT (app_name, \"timestamp\", level) DO UPDATE SET count = t.count + excluded.count";
 
 #define MAX_COLUMNS 8
 
@@ -265,9 +276,10 @@ fill_count(const void *entry, Datum *column)
 	const Count *count = entry;
 
 	column[0] = TimestampTzGetDatum(count->key.bucket);
-	column[1] = CStringGetTextDatum(count->app);
-	column[2] = CStringGetTextDatum(count->level);
-	column[3] = Int64GetDatum(count->count);
+	column[1] = BoolGetDatum(count->app != NULL);
+	column[2] = CStringGetTextDatum(count->app == NULL ? "" : count->app);
+	column[3] = CStringGetTextDatum(count->level);
+	column[4] = Int64GetDatum(count->count);
 }
 
 static const Statement statements[] = {
@@ -283,9 +295,9 @@ static const Statement statements[] = {
 	 {TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID},
 	 fill_hour},
 	{counts_sql,
-	 4,
-	 {TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID},
-	 {TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID},
+	 5,
+	 {TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, INT8OID},
+	 {TIMESTAMPTZARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID},
 	 fill_count},
 };
 

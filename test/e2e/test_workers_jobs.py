@@ -121,7 +121,7 @@ def test_lock_timeout(server, observ_db):
         wait_for_success(server, observ_db)
         assert job(server, observ_db, "errors") == 0
     finally:
-        server.reload(**{"observ.job_lock_timeout": "2s"})
+        server.reload(**{"observ.job_lock_timeout": "500ms"})
 
 
 def test_statement_timeout(server, observ_db):

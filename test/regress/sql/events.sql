@@ -124,6 +124,8 @@ SELECT observ.record_peers('web-1', '', '[]', 'infinity');
 -- ---- topology: what both ends report is one edge; who is nobody's address is an external node; NULL what is not known.
 INSERT INTO observ.vps (vps_name, labels) VALUES ('web-1', '{"env": "prod"}'), ('quiet', '{}');
 SELECT kind, id, source, target, label, data FROM observ.topology('2033-05-01 11:50+00');
+-- As one document.
+SELECT jsonb_object_agg(k, jsonb_array_length(v)) FROM (SELECT kind || 's', jsonb_agg(to_jsonb(t)) FROM observ.topology('2033-05-01 11:50+00') t GROUP BY 1) x (k, v);
 -- Stale peers age out.
 SELECT kind, id FROM observ.topology('2033-05-01 12:15+00') WHERE kind = 'edge';
 SELECT kind, id FROM observ.topology('2033-05-01 14:00+00');
@@ -184,7 +186,7 @@ SELECT * FROM observ.use_bgworker();
 CREATE SCHEMA cron;
 CREATE TABLE cron.job (jobid bigint, schedule text, command text, nodename text, nodeport integer, database text, username text, active boolean, jobname name);
 INSERT INTO cron.job VALUES (1, '* * * * *', '', '', 1, current_database(), current_user, true, 'observ.maintain_partitions');
-SELECT job_name, runner FROM observ.job_status ORDER BY 1;
+SELECT job_name FROM observ.job_status WHERE runner <> 'observ';
 DROP TABLE cron.job;
 DROP SCHEMA cron;
 TRUNCATE observ.events, observ.vps_metrics, observ.health_checks;

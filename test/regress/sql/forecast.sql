@@ -28,6 +28,17 @@ FROM observ.disk_forecast(at => '2033-07-10 12:00+00') ORDER BY fills_at, vps_na
 SELECT vps_name, app_name, mount, used_percent, used_gb, size_gb, samples, fitted_from, last_sample, attention, reason FROM observ.disk_forecast('grows', at => '2033-07-10 12:00+00');
 SELECT vps_name, app_name, mount, used_percent, used_gb, size_gb, samples, fitted_from, last_sample, attention, reason FROM observ.disk_forecast('cleaned-up', at => '2033-07-10 12:00+00');
 \x
+-- Other filesystems: labelled metrics with the label mount. Percents alone will do; gigabytes alone don't; the root is that of vps_metrics.
+-- (Written as they lie in the tables: observ.insert_samples() would move rows of 2033 back to now.)
+INSERT INTO observ.metric_series (vps_name, app_name, series_id, metric_name, labels, set_no, slot, first_seen, last_seen)
+	SELECT 'mounts', 'app', slot, metric, jsonb_build_object('mount', mount), 1, slot, '2033-07-10', '2033-07-10' FROM (VALUES (1, 'disk_used_percent', '/var'), (2, 'disk_used_percent', '/data'),
+		(3, 'disk_used_gb', '/data'), (4, 'disk_used_gb', '/only-gb'), (5, 'disk_used_percent', '/'), (6, 'disk_used_percent', '/odd'), (7, 'something_else', '/var')) s (slot, metric, mount);
+INSERT INTO observ.metric_scrapes ("timestamp", vps_name, app_name, set_no, "values")
+	SELECT '2033-07-10 12:00+00'::timestamptz - m * interval '1 min', 'mounts', 'app', 1, ARRAY[level, level / 2, 2 * level, level, level, CASE m % 4 WHEN 0 THEN 'NaN' WHEN 1 THEN -1 WHEN 2 THEN 'infinity' ELSE level END, level]
+	FROM generate_series(0, 370) m, LATERAL (SELECT (90 - m / 60.0)::float8) l (level);
+SELECT vps_name, app_name, mount, round(used_percent) AS used, round(used_gb) AS used_gb, round(size_gb) AS size_gb, round(growth_gb_per_day) AS growth, date_trunc('minute', fills_at + interval '30 s') AS fills_at, samples, attention
+FROM observ.disk_forecast('mounts', at => '2033-07-10 12:00+00');
+TRUNCATE observ.metric_scrapes, observ.metric_series, observ.metric_usage;
 -- An hour ago it looked the same; with a shorter lookback what was cleaned up is out of sight.
 SELECT date_trunc('minute', fills_at + interval '30 s') AS fills_at, fitted_from FROM observ.disk_forecast('grows', at => '2033-07-10 11:00+00');
 SELECT vps_name, date_trunc('minute', fills_at + interval '30 s') AS fills_at, reason FROM observ.disk_forecast(lookback => '1 hour', at => '2033-07-10 12:00+00') WHERE vps_name ~ '^(cleaned|rotates|two)' ORDER BY 1;
