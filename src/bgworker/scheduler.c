@@ -187,11 +187,12 @@ run_or_wait(Scheduler *s)
 		look_at_gate(s);
 	else {
 		observ_job_run(slot, &s->gate);
-		if (s->gate.gate == OBSERV_GATE_OPEN && s->gate.extension != s->loaded_for)
-			look_at_gate(s);
 		note_gate(s);
 		/* Interrupts and a changed configuration are answered between jobs that are all due. */
 		observ_worker_wait(0);
+		/* A job that waited for anything has reset the latch, and with it what observ.reset_job() had to say. */
+		if (s->gate.gate == OBSERV_GATE_OPEN && (s->gate.extension != s->loaded_for || any_trouble(s)))
+			look_at_gate(s);
 	}
 }
 
