@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)
+#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -10,8 +10,22 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
 # What of core the extension uses, what the agent uses, all of it.
-CORE_BACKEND_OBJS = src/core/fleet_status.o
-CORE_AGENT_OBJS = src/core/mounts.o \
+CORE_BACKEND_OBJS = src/core/fleet_status.o \
+	src/core/aggregate.o \
+	src/core/cron_schedule.o \
+	src/core/forecast.o \
+	src/core/hash.o \
+	src/core/log_level.o \
+	src/core/log_query.o \
+	src/core/log_template.o \
+	src/core/log_tokens.o \
+	src/core/matchers.o \
+	src/core/rollup.o \
+	src/core/series.o \
+	src/core/sla.o \
+	src/core/slice.o
+CORE_AGENT_OBJS = src/core/hash.o \
+	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
 	src/core/procfs_net.o \
@@ -28,11 +42,26 @@ COMMON_OBJS = src/common/strbuf.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/retention.o src/ext/retention_apply.o \
-	src/ext/storage.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o
+# labelled metrics
+EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
+	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
+# rollups and history
+EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_append.o src/ext/rollup_recompute.o \
+	src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o src/ext/history_read.o
+# retention
+EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
+# log search
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
+	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
+# service levels and forecasts
+EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
+# events and topology
+EXT_OBJS += src/ext/events.o src/ext/peers.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
-	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o
+	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
+	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config.o \
@@ -62,9 +91,9 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions retention privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh retention
+ISOLATION = begin_batch refresh metrics retention events roll_up
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
@@ -78,7 +107,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -88,9 +117,7 @@ check:
 	scripts/pg-prefix.sh $(PRIVATE_PG)
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) all
 	$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) install
-	scripts/with-server.sh $(PRIVATE_PG_CONFIG) shared_preload_libraries=observ \
-		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 \
-		observ.apply_retention_interval=0 -- \
+	scripts/with-server.sh $(PRIVATE_PG_CONFIG) shared_preload_libraries=observ -- \
 		$(MAKE) PG_CONFIG=$(PRIVATE_PG_CONFIG) installcheck
 
 $(filter-out check,$(MAKECMDGOALS)):
@@ -103,11 +130,14 @@ include $(PGXS)
 
 -include $(wildcard src/*/*.d)
 
+# An object that joined a list must be linked, whatever its age.
+observ.so obs-agent: Makefile
+
 # PGXS offers libpq to frontend programs of its own only.
 $(COLLECTOR_OBJS): override CPPFLAGS += -I$(includedir) -D_GNU_SOURCE
 
 obs-agent: $(COLLECTOR_OBJS) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
-	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+	$(CC) $(CFLAGS) $(filter %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
 
 # pg_regress makes only the last directory of a path.
 result-directories:
@@ -128,13 +158,15 @@ unit: $(UNIT_PROGRAMS)
 # libFuzzer on everything that reads what others wrote; finds are kept in build/fuzz.
 FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
+build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
+build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: build/fuzz/fuzz_procfs build/fuzz/fuzz_config
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
 
 e2e:
@@ -143,8 +175,12 @@ e2e:
 kill-storm:
 	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
 
+# An hour; the short form is part of e2e.
+soak:
+	OBSERV_SOAK_PASSES=$(or $(OBSERV_SOAK_PASSES),3600) $(PYTHON) -m pytest test/e2e/test_soak.py -s $(PYTEST_ARGS)
+
 # The client half of the benchmarks; its encoder and the list of columns are the agent's own.
-LOADER_OBJS = $(patsubst %,build/bench/%.o,loader payload probe samples session)
+LOADER_OBJS = $(patsubst %,build/bench/%.o,loader agents deliver payload probe samples session)
 
 build/bench/%.o: bench/%.c
 	@mkdir -p build/bench

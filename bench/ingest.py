@@ -54,9 +54,12 @@ def groups(quick):
     fleet = dict(backlog, order="time", vps=1000, steps=vps)
     small = dict(backlog, vps=5 if quick else 200, steps=240, batch=60)
     single = dict(backlog, vps=5 if quick else 100, steps=30, batch=1)
-    copies = [Variant("COPY in one transaction, text", PLAIN, ONE_COPY)]
+
+    def copies():
+        return [Variant("COPY in one transaction, text", PLAIN, ONE_COPY)]
+
     return [
-        Group("Keys and 8 metrics, batches of 1,000 rows of one VPS (an agent's backlog)", backlog, copies + [
+        Group("Keys and 8 metrics, batches of 1,000 rows of one VPS (an agent's backlog)", backlog, copies() + [
             Variant("COPY in one transaction, text, into observ.vps_metrics", OBSERV, ONE_COPY),
             Variant("COPY per batch, text", PLAIN, COPY),
             Variant("COPY per batch, binary", PLAIN, {**COPY, **BINARY}),
@@ -80,12 +83,14 @@ def groups(quick):
             Variant("observ, text", OBSERV, UNNEST),
             Variant("observ, binary", OBSERV, {**UNNEST, **BINARY}),
         ]),
-        Group("Keys and 8 metrics, batches of 60 rows of one VPS", small, [
+        Group("Keys and 8 metrics, batches of 60 rows of one VPS", small, copies() + [
             Variant("COPY per batch, text", PLAIN, COPY),
+            Variant("the same INSERT into the plain table, no begin_batch, text", PLAIN, INSERT),
             Variant("observ, text", OBSERV, UNNEST),
         ]),
-        Group("Keys and 8 metrics, batches of 1 row", single, [
+        Group("Keys and 8 metrics, batches of 1 row", single, copies() + [
             Variant("COPY per batch, text", PLAIN, COPY),
+            Variant("the same INSERT into the plain table, no begin_batch, text", PLAIN, INSERT),
             Variant("observ, text", OBSERV, UNNEST),
         ]),
     ]

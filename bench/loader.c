@@ -5,6 +5,7 @@
  * conversation (session.c).
  *
  *     loader load  --conninfo C --table T --method insert --vps 100 --steps 1000 --batch 1000 …
+ *     loader agents --conninfo C --table T --method insert --order vps --begin-batch --vps 500 --steps 100 --batch 60 --interval-ms 5000 …
  *     loader probe --conninfo C --sql 'SELECT …'
  */
 #include <getopt.h>
@@ -14,11 +15,12 @@
 #include <string.h>
 
 #include "collector/clock.h"
+#include "agents.h"
+#include "deliver.h"
 #include "payload.h"
 #include "probe.h"
-#include "session.h"
 
-/* What the command line sets, as text: bench/client.py is the only caller and documents the meaning. */
+/* What the command line sets, as text: bench/surroundings.py is the only caller and documents the meaning. */
 enum option_number {
 	OPT_CONNINFO = 256,
 	OPT_SQL,
@@ -38,6 +40,12 @@ enum option_number {
 	OPT_FIRST_SEQ,
 	OPT_BEGIN_BATCH,
 	OPT_ONE_COPY,
+	OPT_LEAST,
+	OPT_ODD,
+	OPT_INTERVAL_MS,
+	OPT_NO_SPLAY,
+	OPT_ROLE_OF_NUMBER,
+	OPT_UNPREPARED,
 	OPT_END
 };
 
@@ -60,6 +68,12 @@ static const struct option long_options[] = {
 	{"first-seq", required_argument, NULL, OPT_FIRST_SEQ},
 	{"begin-batch", no_argument, NULL, OPT_BEGIN_BATCH},
 	{"one-copy", no_argument, NULL, OPT_ONE_COPY},
+	{"least", required_argument, NULL, OPT_LEAST},
+	{"odd", no_argument, NULL, OPT_ODD},
+	{"interval-ms", required_argument, NULL, OPT_INTERVAL_MS},
+	{"no-splay", no_argument, NULL, OPT_NO_SPLAY},
+	{"role-of-number", no_argument, NULL, OPT_ROLE_OF_NUMBER},
+	{"unprepared", no_argument, NULL, OPT_UNPREPARED},
 	{NULL, 0, NULL, 0},
 };
 
@@ -102,19 +116,9 @@ number(enum option_number option, int64_t missing, int64_t least)
 }
 
 static void
-report(const struct load *load, const struct payloads *payloads, struct outcome *outcome)
+print_columns(const struct load *load, const struct payloads *payloads)
 {
-	long rows = 0;
-
-	for (int i = 0; i < payloads->count; i++)
-		rows += payloads->list[i].rows;
-	printf("{\"rows\": %ld, \"inserted\": %ld, \"batches\": %d, \"accepted\": %ld, \"seconds\": %.6f, "
-		   "\"server_cpu\": %.6f, "
-		   "\"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"columns\": {",
-		   rows, outcome->rows_inserted, payloads->count, outcome->accepted, outcome->seconds,
-		   outcome->server_cpu, quantile(outcome->batch_ms, outcome->batches, 0.5),
-		   quantile(outcome->batch_ms, outcome->batches, 0.99),
-		   quantile(outcome->batch_ms, outcome->batches, 1));
+	printf("\"columns\": {");
 	for (int c = 0; c < load->columns; c++) {
 		enum metric m = load->column[c];
 
@@ -124,8 +128,18 @@ report(const struct load *load, const struct payloads *payloads, struct outcome 
 	printf("}}\n");
 }
 
-static void
-load_rows(void)
+static long
+count_rows(const struct payloads *payloads)
+{
+	long rows = 0;
+
+	for (int i = 0; i < payloads->count; i++)
+		rows += payloads->list[i].rows;
+	return rows;
+}
+
+static struct load
+given_load(void)
 {
 	struct load load = {
 		.method = is(OPT_METHOD, "copy") ? METHOD_COPY : METHOD_INSERT,
@@ -137,42 +151,121 @@ load_rows(void)
 		.steps = (int) number(OPT_STEPS, 1, 1),
 		.step_s = (int) number(OPT_STEP_S, 10, 1),
 		.batch = (int) number(OPT_BATCH, 1000, 1),
+		.least = (int) number(OPT_LEAST, 0, 1),
+		.odd = given[OPT_ODD] != NULL,
 		.sessions = (int) number(OPT_SESSIONS, 1, 1),
 		.start_us = number(OPT_START_US, clock_us(CLOCK_REALTIME), 0),
 		.seed = (uint64_t) number(OPT_SEED, 42, 0),
 		.table = given[OPT_TABLE],
 	};
-	struct delivery delivery = {.conninfo = given[OPT_CONNINFO],
-								.role = given[OPT_ROLE],
-								.first_seq = number(OPT_FIRST_SEQ, 1, 1),
-								.one_copy = given[OPT_ONE_COPY] != NULL};
-	struct payloads payloads = {0};
-	struct outcome outcome;
 
 	if (load.table == NULL)
 		die("--table is missing", NULL);
+	if (load.least > load.batch)
+		die("--least is more than --batch", given[OPT_LEAST]);
+	load_set_columns(&load);
+	return load;
+}
+
+static struct delivery
+given_delivery(void)
+{
+	return (struct delivery){.conninfo = given[OPT_CONNINFO],
+							 .role = given[OPT_ROLE],
+							 .role_of_number = given[OPT_ROLE_OF_NUMBER] != NULL,
+							 .unprepared = given[OPT_UNPREPARED] != NULL,
+							 .first_seq = number(OPT_FIRST_SEQ, 1, 1),
+							 .one_copy = given[OPT_ONE_COPY] != NULL};
+}
+
+static void
+free_payloads(struct payloads *payloads)
+{
+	for (int i = 0; i < payloads->count; i++)
+		strbuf_free(&payloads->list[i].bytes);
+	free(payloads->list);
+}
+
+static void
+probe_given(void)
+{
+	probe(given[OPT_CONNINFO], given[OPT_SQL] ? given[OPT_SQL] : "SELECT 1");
+}
+
+static void
+load_rows(void)
+{
+	struct load load = given_load();
+	struct delivery delivery = given_delivery();
+	struct payloads payloads = {0};
+	struct outcome out;
+
 	if (delivery.one_copy && (load.method != METHOD_COPY || load.binary))
 		die("--one-copy is for COPY in text", NULL);
-	load_set_columns(&load);
 	if (!load_make(&load, &payloads))
 		die("out of memory", NULL);
-	deliver(&load, &payloads, &delivery, &outcome);
-	report(&load, &payloads, &outcome);
-	for (int i = 0; i < payloads.count; i++)
-		strbuf_free(&payloads.list[i].bytes);
-	free(payloads.list);
-	free(outcome.batch_ms);
+	deliver(&load, &payloads, &delivery, &out);
+	printf("{\"rows\": %ld, \"inserted\": %ld, \"batches\": %d, \"accepted\": %ld, \"seconds\": %.6f, "
+		   "\"server_cpu\": %.6f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, ",
+		   count_rows(&payloads), out.rows_inserted, payloads.count, out.accepted, out.seconds,
+		   out.server_cpu, quantile(out.batch_ms, out.batches, 0.5),
+		   quantile(out.batch_ms, out.batches, 0.99), quantile(out.batch_ms, out.batches, 1));
+	print_columns(&load, &payloads);
+	free_payloads(&payloads);
+	free(out.batch_ms);
 }
+
+static void
+print_quantiles(const char *name, double *ms, int count)
+{
+	printf("\"%s\": {\"p50\": %.3f, \"p95\": %.3f, \"p99\": %.3f, \"max\": %.3f}, ", name,
+		   quantile(ms, count, 0.5), quantile(ms, count, 0.95), quantile(ms, count, 0.99),
+		   quantile(ms, count, 1));
+}
+
+static void
+agents(void)
+{
+	struct load load = given_load();
+	struct delivery delivery = given_delivery();
+	struct schedule schedule = {.interval_ms = (int) number(OPT_INTERVAL_MS, 5000, 1),
+								.splay = given[OPT_NO_SPLAY] == NULL,
+								.odd = load.odd};
+	struct payloads payloads = {0};
+	struct turnout out;
+
+	if (load.method != METHOD_INSERT || !load.by_vps || !load.begin_batch)
+		die("agents insert by the ingest protocol, each rows of its own VPS", NULL);
+	if (!load_make(&load, &payloads))
+		die("out of memory", NULL);
+	run_agents(&load, &payloads, &delivery, &schedule, &out);
+	printf("{\"rows\": %ld, \"inserted\": %ld, \"flushes\": %ld, \"sent_again\": %ld, \"clamped\": %ld, "
+		   "\"quarantined\": %ld, \"seconds\": %.6f, \"connect_seconds\": %.6f, \"server_cpu\": %.6f, ",
+		   count_rows(&payloads), out.rows_inserted, out.flushes, out.sent_again, out.clamped,
+		   out.quarantined, out.seconds, out.connect_seconds, out.server_cpu);
+	print_quantiles("first_ms", out.first_ms, out.firsts);
+	print_quantiles("flush_ms", out.flush_ms, out.count);
+	print_quantiles("due_ms", out.due_ms, out.count);
+	print_columns(&load, &payloads);
+	free_payloads(&payloads);
+	free(out.first_ms);
+	free(out.flush_ms);
+	free(out.due_ms);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} commands[] = {{"load", load_rows}, {"agents", agents}, {"probe", probe_given}};
 
 int
 main(int argc, char **argv)
 {
-	if (argc < 2 || (strcmp(argv[1], "load") != 0 && strcmp(argv[1], "probe") != 0))
-		die("usage: loader load|probe --conninfo … (see bench/client.py)", NULL);
-	read_options(argc - 1, argv + 1);
-	if (strcmp(argv[1], "probe") == 0)
-		probe(given[OPT_CONNINFO], given[OPT_SQL] ? given[OPT_SQL] : "SELECT 1");
-	else
-		load_rows();
-	return 0;
+	for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			read_options(argc - 1, argv + 1);
+			commands[i].run();
+			return 0;
+		}
+	die("usage: loader load|agents|probe --conninfo … (see bench/surroundings.py)", NULL);
 }

@@ -11,6 +11,7 @@
 #include "collector/statements.h"
 #include "samples.h"
 
+#define LATE_US       INT64_C(259200000000)
 #define EPOCH_2000_US INT64_C(946684800000000)
 /* Object identifiers of the array elements, from PostgreSQL's catalog/pg_type.dat. */
 #define OID_INT8        20
@@ -30,6 +31,15 @@ static const struct {
 	[METRIC_INTEGER] = {"integer", OID_INT4},
 	[METRIC_BIGINT] = {"bigint", OID_INT8},
 };
+
+enum odd_kind
+odd_agents_are(int number)
+{
+	static const enum odd_kind kinds[10] = {
+		[1] = ODD_SENDS_TWICE, [3] = ODD_LATE, [5] = ODD_SKEWED, [7] = ODD_DROPPED_DAY};
+
+	return kinds[number % 10];
+}
 
 void
 load_set_columns(struct load *load)
@@ -282,12 +292,33 @@ finish_payload(const struct load *load, const struct rows *rows, struct payload 
 		(load->binary ? copy_binary : copy_text)(load, rows, &payload->bytes);
 }
 
+/* Rows of a VPS's batch number n. Each two batches make up least + batch rows, so that all VPSs have equally many batches. */
+static int
+batch_rows(const struct load *load, int vps, int n)
+{
+	uint64_t pair = (uint64_t) vps * 1000003 + (uint64_t) n / 2 + load->seed;
+	int rows;
+
+	if (load->least == 0)
+		return load->batch;
+	rows = load->least +
+		   (int) ((pair * UINT64_C(0x9E3779B97F4A7C15) >> 32) % (uint64_t) (load->batch - load->least + 1));
+	return n % 2 == 0 ? rows : load->least + load->batch - rows;
+}
+
+static int64_t
+first_timestamp(const struct load *load, int vps)
+{
+	return load->start_us - (load->odd && odd_agents_are(vps) == ODD_LATE ? LATE_US : 0);
+}
+
 bool
 load_make(const struct load *load, struct payloads *out)
 {
 	int outer = load->by_vps ? load->vps : load->steps, inner = load->by_vps ? load->steps : load->vps;
 	/* A batch never reaches over the end of a VPS (or of a step): an agent speaks of one VPS. */
-	int per_outer = (inner + load->batch - 1) / load->batch;
+	int least = load->least > 0 ? load->least : load->batch;
+	int per_outer = (inner + least - 1) / least;
 	struct rows rows = {calloc((size_t) load->batch, sizeof *rows.row),
 						calloc((size_t) load->batch, sizeof *rows.vps), 0};
 	struct walk *walks = calloc((size_t) load->vps, sizeof *walks);
@@ -299,15 +330,17 @@ load_make(const struct load *load, struct payloads *out)
 	for (int v = 0; ok && v < load->vps; v++)
 		walk_start(&walks[v], load->seed, v);
 	for (int o = 0; ok && o < outer; o++)
-		for (int i = 0; ok && i < inner; i++) {
+		for (int i = 0, batches = 0; ok && i < inner; i++) {
 			int vps = load->by_vps ? o : i, step = load->by_vps ? i : o;
 
 			walk_next(&walks[vps], load->step_s, &rows.row[rows.count]);
-			rows.row[rows.count].timestamp_us = load->start_us + (int64_t) step * load->step_s * 1000000;
+			rows.row[rows.count].timestamp_us =
+				first_timestamp(load, vps) + (int64_t) step * load->step_s * 1000000;
 			rows.vps[rows.count] = vps;
 			add_up(load, &rows.row[rows.count], out);
 			rows.count++;
-			if (rows.count == load->batch || i == inner - 1) {
+			if (rows.count == batch_rows(load, o, batches) || i == inner - 1) {
+				batches++;
 				finish_payload(load, &rows, &out->list[out->count]);
 				ok = !out->list[out->count++].bytes.failed;
 				rows.count = 0;

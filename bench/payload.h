@@ -25,6 +25,8 @@ struct load {
 	bool by_vps; /* all steps of one VPS, then the next: a backlog; false: all VPSs of one step: a fleet */
 	bool begin_batch;
 	int vps, steps, step_s, batch, sessions;
+	int least;        /* by_vps: batches have from `least` to `batch` rows; 0: all have `batch` */
+	bool odd;         /* late agents' rows are old, see odd_agents_are() */
 	int64_t start_us; /* first timestamp, microseconds since 1970 */
 	uint64_t seed;
 	const char *table;
@@ -46,6 +48,16 @@ struct payloads {
 	double sum[METRICS];    /* of the rows, as the database stores them */
 	long measured[METRICS]; /* how many values are not NULL */
 };
+
+/* Of ten agents, one each … */
+enum odd_kind {
+	ODD_NOT,
+	ODD_SENDS_TWICE, /* … does not know what has arrived, and sends each batch again under a new number */
+	ODD_LATE,        /* … comes back after three days */
+	ODD_SKEWED,      /* … has a clock an hour ahead; its rows are moved back, as obs-agent does it */
+	ODD_DROPPED_DAY, /* … has rows of a day that is gone, which go to observ.quarantine */
+};
+enum odd_kind odd_agents_are(int number);
 
 /* Sets columns and column from all_columns. */
 void load_set_columns(struct load *load);

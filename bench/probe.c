@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "collector/clock.h"
-#include "session.h"
+#include "deliver.h"
 
 #define MAX_READS 4000000
 

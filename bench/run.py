@@ -7,7 +7,7 @@
 
 Prints Markdown, and writes build/bench/results.md and results.json. The exit code is 1 when a result was wrong (rows or sums
 differ) or a sub-benchmark broke; a missed aim is shown, not failed. Method: docs/benchmarks.md.
-What belongs here: command line, order, output. What does not: measurements (summary.py, ingest.py, footprint.py, retention.py).
+What belongs here: command line, order, output. What does not: measurements (a file per benchmark).
 """
 
 import argparse
@@ -21,16 +21,24 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-import footprint  # noqa: E402  (so that the program runs from any directory)
+import agents  # noqa: E402  (so that the program runs from any directory)
+import footprint  # noqa: E402
 import ingest  # noqa: E402
 import report  # noqa: E402
 import retention  # noqa: E402
+import rollup  # noqa: E402
 import summary  # noqa: E402
 import surroundings  # noqa: E402
 
 harness = surroundings.harness
-BENCHMARKS = {"summary": summary.run, "ingest": ingest.run, "footprint": footprint.run,
-              "retention": retention.run}
+BENCHMARKS = {
+    "summary": summary.run,
+    "ingest": ingest.run,
+    "agents": agents.run,
+    "footprint": footprint.run,
+    "retention": retention.run,
+    "rollup": rollup.run,
+}
 
 
 @dataclasses.dataclass

@@ -70,7 +70,19 @@ class Loader:
         of a step), vps, steps, step_s, batch (rows per transaction), sessions, start_us (first timestamp), seed, role (SET
         ROLE), begin_batch=True, first_seq, one_copy=True (COPY in one transaction).
         """
-        argv = [self.program, "load", "--conninfo", self.conninfo, "--table", table]
+        return self._run("load", table, options)
+
+    def agents(self, table, **options):
+        """One connection per VPS, which flushes a batch every few seconds by the ingest protocol; returns the loader's report.
+
+        As load(), and: least (batches have from least to batch rows), interval_ms (between two flushes of an agent), no_splay=True (all at
+        the same moment), odd=True (some agents misbehave: bench/payload.h), role_of_number=True (role is followed by the
+        agent's number), unprepared=True (statements are parsed each time, as obs-agent's are).
+        """
+        return self._run("agents", table, {"method": "insert", "order": "vps", "begin_batch": True, **options})
+
+    def _run(self, command, table, options):
+        argv = [self.program, command, "--conninfo", self.conninfo, "--table", table]
         for name, value in options.items():
             if value is True:
                 argv.append(f"--{name.replace('_', '-')}")

@@ -38,7 +38,7 @@ export OBSERV_SERVER_ENV="LD_PRELOAD=$work/asan_server.so"
 step "regress and isolation"
 rm -f "$here/build/server.log" "$work/src/build/server.log"
 logged "$log/regress" "running regress and isolation" timeout -k 10 900 "$work/src/scripts/with-server.sh" "$pg_config" \
-	shared_preload_libraries=observ observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 -- \
+	shared_preload_libraries=observ -- \
 	make -C "$work/src" with_llvm=no PG_CONFIG="$pg_config" installcheck || rc=1
 if grep -nE 'AddressSanitizer|runtime error:' "$work/src/build/server.log"; then
 	rc=1

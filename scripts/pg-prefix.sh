@@ -17,6 +17,8 @@ done
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 stamp="$dir/.copied-$("/usr/lib/postgresql/$major/bin/postgres" --version | tr -c 'A-Za-z0-9.\n' _)"
+# Extensions that tests need come along; one that is installed later makes the copy anew.
+[ ! -e "/usr/lib/postgresql/$major/lib/pg_cron.so" ] || stamp="$stamp-pg_cron"
 if [ ! -e "$stamp" ]; then
 	rm -rf "${dir:?}/usr" "$dir"/.copied-*
 	mkdir -p "$dir/usr/lib/postgresql" "$dir/usr/share/postgresql" "$dir/usr/include"

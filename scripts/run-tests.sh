@@ -40,8 +40,7 @@ run_unit() {
 # on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
 # Workers run, but jobs are called by the tests alone, in virtual time (as in make check).
 on_server() {
-	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ \
-		observ.refresh_fleet_summary_interval=0 observ.maintain_partitions_interval=0 -- \
+	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
 		make -C "$work" PG_CONFIG="$pg_config" "$1" installcheck
 }
 

@@ -10,6 +10,7 @@
 #include "bgworker/job_run.h"
 
 #include "access/xact.h"
+#include "bgworker/cron_jobs.h"
 #include "bgworker/job_runs.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -31,7 +32,8 @@
 #define CRASH_LIMIT      5
 #define FAILURE_LIMIT_MS 300000
 #define RETRY_LIMIT_MS   30000
-#define RESULT_LENGTH    500 /* bytes of what the job returned that are kept */
+#define CRON_CHECK_MS    60000 /* how often to look whether pg_cron still has a job */
+#define RESULT_LENGTH    500   /* bytes of what the job returned that are kept */
 
 /* Argument of the steps below. */
 typedef struct Run {
@@ -92,6 +94,8 @@ observ_job_due(const ObservJobSlot *slot)
 		return OBSERV_NEVER;
 	if (slot->retry_at != 0)
 		return slot->retry_at;
+	if (slot->cron_check != 0)
+		return slot->cron_check;
 	return slot->last_start == 0 ? 0 : slot->last_start + *slot->job->period * INT64CONST(1000);
 }
 
@@ -137,6 +141,8 @@ observ_job_load(ObservJobSlot *slots, bool after_start)
 		if (after_start || (bad == 0 && (slot->failures > 0 || slot->disabled)))
 			slot->last_start = 0;
 		slot->disabled = state.disabled;
+		/* Whoever woke us may have taken it from pg_cron. */
+		slot->cron_check = Min(slot->cron_check, 1);
 		if (bad == 0)
 			slot->retry_at = 0;
 		else if (after_start)
@@ -150,11 +156,30 @@ observ_job_reschedule(const ObservJobSlot *slots)
 {
 	observ_as_owner_begin();
 	for (int i = 0; i < observ_job_count; i++)
-		if (slots[i].last_start != 0 && observ_job_due(&slots[i]) != OBSERV_NEVER)
+		if (slots[i].last_start != 0 && slots[i].cron_check == 0 && observ_job_due(&slots[i]) != OBSERV_NEVER)
 			observ_job_runs_reschedule(slots[i].job, due_timestamp(&slots[i]));
 }
 
 /* ---- the steps, each in a transaction of its own */
+
+/* Whether to leave the job to pg_cron; says so when that has changed. */
+static bool
+leave_to_cron(ObservJobSlot *slot)
+{
+	bool was_left = slot->cron_check != 0;
+	bool leave = slot->job->movable && observ_cron_has(slot->job->name);
+
+	slot->cron_check = leave ? observ_monotonic_ms() + CRON_CHECK_MS : 0;
+	if (leave) {
+		slot->retry_at = 0;
+		slot->retries = 0;
+	}
+	if (leave != was_left)
+		ereport(LOG, (leave ? errmsg("job \"%s\" of observ is left to pg_cron", slot->job->name)
+							: errmsg("job \"%s\" of observ is no longer in cron.job: run by observ again",
+									 slot->job->name)));
+	return leave;
+}
 
 static void
 step_begin(void *arg)
@@ -163,7 +188,7 @@ step_begin(void *arg)
 	ObservJobState state;
 
 	observ_gate(run->gate);
-	if (run->gate->gate != OBSERV_GATE_OPEN)
+	if (run->gate->gate != OBSERV_GATE_OPEN || leave_to_cron(run->slot))
 		return;
 	observ_as_owner_begin();
 	observ_job_runs_read(run->slot->job, &state);
@@ -189,16 +214,28 @@ describe_result(void)
 	return text.data;
 }
 
-/* Jobs that do many things each on its own say so with a status of "failed" or "blocked", and keep what succeeded. */
+/*
+ * What a job's row says as its status. Jobs that do many things each on its own say "failed" when some of them did, and keep what
+ * succeeded; "blocked" asks for another try, later and later; "more" for the next run at once.
+ */
 static bool
-result_says(const char *wanted)
+result_says(const char *word)
 {
 	int column = SPI_tuptable == NULL ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(SPI_tuptable->tupdesc, "status");
 	char *status = column <= 0 || SPI_processed == 0
 					   ? NULL
 					   : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
 
-	return status != NULL && strcmp(status, wanted) == 0;
+	return status != NULL && strcmp(status, word) == 0;
+}
+
+/* When a run that went well wants another before its period is over; 0: it doesn't. */
+static int64
+next_try(const Run *run)
+{
+	if (run->blocked)
+		return observ_monotonic_ms() + observ_backoff_ms(run->slot->retries, FAILURE_LIMIT_MS);
+	return result_says("more") ? observ_monotonic_ms() : 0;
 }
 
 static void
@@ -226,9 +263,7 @@ step_run(void *arg)
 		strlcpy(run->incomplete, result, sizeof(run->incomplete));
 	else {
 		run->slot->retries = run->blocked ? run->slot->retries + 1 : 0;
-		run->slot->retry_at =
-			run->blocked ? observ_monotonic_ms() + observ_backoff_ms(run->slot->retries, FAILURE_LIMIT_MS)
-						 : 0;
+		run->slot->retry_at = next_try(run);
 		observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
 	}
 	SPI_finish();
@@ -319,7 +354,7 @@ observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
 	debug_query_string = slot->job->command;
 	gate->gate = OBSERV_GATE_BUSY;
 	run.error = observ_in_transaction(step_begin, &run);
-	if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN && !slot->disabled) {
+	if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN && !slot->disabled && slot->cron_check == 0) {
 		marked = slot->job;
 		slot->last_start = started;
 		run.error = observ_in_transaction(step_run, &run);

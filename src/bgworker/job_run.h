@@ -30,14 +30,15 @@ extern void observ_gate(ObservGateResult *result);
 typedef struct ObservJobSlot {
 	const ObservJob *job;
 	int64 last_start; /* 0: not since this scheduler started */
-	int64 retry_at;   /* when to try again after a failure; 0: none is pending */
+	int64 retry_at;   /* when to run out of turn, after a failure or for more to do; 0: not */
+	int64 cron_check; /* pg_cron has the job: when to look whether that is still so; 0: it is ours */
 	int failures;     /* in a row */
 	int retries;      /* lock conflicts, cancels and blocked runs in a row */
 	bool disabled;
 	ObservLogState said;
 } ObservJobSlot;
 
-/* When the job is due next: OBSERV_NEVER when it is off or disabled, 0 for at once. */
+/* When the job, or a look at who has it, is due next: OBSERV_NEVER when it is off or disabled, 0 for at once. */
 extern int64 observ_job_due(const ObservJobSlot *slot);
 
 /*
@@ -50,7 +51,7 @@ extern void observ_job_load(ObservJobSlot *slots, bool after_start);
 extern void observ_job_reschedule(const ObservJobSlot *slots);
 
 /*
- * Runs the job once, in transactions of its own, and records what came of it. *gate tells what was found on the way; unless it is
+ * Runs the job once unless pg_cron has it, in transactions of its own, and records what came of it. *gate tells what was found on the way; unless it is
  * open, nothing ran. Errors are recorded, logged once per kind, and backed off.
  */
 extern void observ_job_run(ObservJobSlot *slot, ObservGateResult *gate);

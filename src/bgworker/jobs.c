@@ -15,11 +15,17 @@
 /* clang-format off */
 const ObservJob observ_jobs[] = {
 	{"maintain_partitions", "observ.maintain_partitions_interval", &observ_maintain_partitions_interval,
-	 "SELECT * FROM observ.maintain_partitions(pg_catalog.now())"},
+	 "SELECT * FROM observ.maintain_partitions(pg_catalog.now())", .movable = true},
 	{"refresh_fleet_summary", "observ.refresh_fleet_summary_interval", &observ_refresh_fleet_summary_interval,
 	 "SELECT * FROM observ.refresh_fleet_summary(pg_catalog.now())"},
+	{"expire_series", "observ.expire_series_interval", &observ_expire_series_interval,
+	 "SELECT * FROM observ.expire_series(pg_catalog.now())", .movable = true},
+	{"roll_up", "observ.roll_up_interval", &observ_roll_up_interval,
+	 "SELECT * FROM observ.roll_up(pg_catalog.now())", .movable = true},
 	{"apply_retention", "observ.apply_retention_interval", &observ_apply_retention_interval,
-	 "SELECT * FROM observ.apply_retention(pg_catalog.now())", observ_detach_blocked},
+	 "SELECT * FROM observ.apply_retention(pg_catalog.now())", .movable = true, .when_blocked = observ_detach_blocked},
+	{"update_log_templates", "observ.update_log_templates_interval", &observ_update_log_templates_interval,
+	 "SELECT * FROM observ.update_log_templates(pg_catalog.now())"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

@@ -11,6 +11,7 @@ typedef struct ObservJob {
 	const char *command;          /* takes the time as its argument, returns one row that says what it did */
 	/* What is done at top level after a run whose status was "blocked", before it is tried again soon; NULL: nothing. */
 	void (*when_blocked)(struct ObservGateResult *gate);
+	bool movable; /* minutes are fine enough for it: observ.use_pg_cron() moves it to pg_cron */
 } ObservJob;
 
 extern const ObservJob observ_jobs[];

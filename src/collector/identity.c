@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "collector/log.h"
-#include "core/schedule.h"
+#include "core/hash.h"
 
 /* RFC 9562: version 4 is random, version 8 is anything of one's own. */
 static void

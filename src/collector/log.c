@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/schedule.h"
+#include "core/hash.h"
 #include "core/slice.h"
 
 #define LINE_MAX_BYTES 2000

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "collector/clock.h"
-#include "core/schedule.h"
+#include "core/hash.h"
 
 #define FIRST_BUFFER   8192
 #define LARGEST_BUFFER (4 * 1024 * 1024)

@@ -27,7 +27,10 @@
 															 "=> $2, sent_at => $3, vps_name => $4, "        \
 															 "app_name => $5, "                              \
 															 "version => $6, interval_ms => $7, clamped => " \
-															 "$8, quarantined => $9, dropped => $10)"
+															 "$8, quarantined => $9, dropped => $10, "       \
+															 "duplicates => $11)"
+
+#define BEGIN_BATCH_PARAMS 11
 
 /* INSERT: the columns and parameter types between these come from metric_columns[]. */
 #define SQL_INSERT_HEAD   "INSERT INTO observ.vps_metrics (vps_name, app_name, \"timestamp\""

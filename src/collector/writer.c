@@ -117,7 +117,8 @@ begin_flush(struct writer *w, int64_t now_ms)
 		w->catching_up = false;
 		b->clamped = w->clamped;
 		b->quarantined = w->quarantined;
-		b->now_clamped = 0;
+		b->duplicates = w->duplicates;
+		b->now_clamped = b->now_duplicates = 0;
 		b->dropped = w->queue.dropped - w->dropped_reported;
 	}
 	w->deadline_ms = now_ms + FLUSH_DEADLINE_MS;
@@ -142,6 +143,7 @@ batch_delivered(struct writer *w, int64_t now_ms)
 
 	w->clamped += b->now_clamped - b->clamped;
 	w->quarantined += b->now_quarantined - b->quarantined;
+	w->duplicates += b->now_duplicates - b->duplicates;
 	w->dropped_reported += b->dropped;
 	if (b->seq > w->reply.last_seq)
 		w->reply.last_seq = b->seq;
@@ -221,6 +223,7 @@ static void
 after_failure(struct writer *w, int64_t now_ms)
 {
 	w->batch->commit_sent = false;
+	w->batch->now_duplicates = 0;
 	if (advice_for_sqlstate(w->sqlstate).remedy == REMEDY_QUARANTINE && w->failed_step == STEP_INSERT)
 		narrow_down(w, now_ms);
 	else
@@ -282,6 +285,8 @@ read_result(struct writer *w, const PGresult *res)
 	}
 	if (w->step == STEP_GREETING || w->step == STEP_BATCH)
 		writer_read_reply(w, res);
+	if (w->step == STEP_INSERT)
+		writer_count_duplicates(w, res);
 	if (w->step == STEP_COMMIT && strcmp(PQcmdStatus((PGresult *) res), "COMMIT") != 0) {
 		set_error(w, "40000", "the transaction was rolled back", NULL);
 		return false;

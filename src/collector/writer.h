@@ -41,8 +41,8 @@ struct batch {
 	bool commit_sent;  /* its fate may be unknown: it keeps its number until the database has said */
 	char bad_row[300]; /* why its only row goes to quarantine; "" while nothing is wrong */
 	/* What this batch reports to the database, and what it adds to the next report. */
-	int64_t clamped, quarantined, dropped;
-	int64_t now_clamped, now_quarantined;
+	int64_t clamped, quarantined, dropped, duplicates;
+	int64_t now_clamped, now_quarantined, now_duplicates;
 };
 
 /* The answer of observ.begin_batch(), times in microseconds since 1970. */
@@ -74,7 +74,7 @@ struct writer {
 	int attempt;      /* failures in a row */
 	int64_t sent_at_us, offset_us;
 	bool offset_known;
-	int64_t clamped, quarantined, dropped_reported;
+	int64_t clamped, quarantined, duplicates, dropped_reported;
 	struct problem problem;
 	enum writer_step failed_step;
 	char sqlstate[6]; /* of the statement that failed; "" while all is well and for a lost connection */

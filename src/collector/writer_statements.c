@@ -32,7 +32,7 @@ static bool
 send_begin_batch(struct writer *w, bool greeting)
 {
 	const struct batch *b = w->batch;
-	char seq[24], interval[24], clamped[24], quarantined[24], dropped[24];
+	char seq[24], interval[24], clamped[24], quarantined[24], dropped[24], duplicates[24];
 	struct strbuf sent_at = STRBUF_INIT;
 
 	w->sent_at_us = clock_us(CLOCK_REALTIME);
@@ -42,9 +42,11 @@ send_begin_batch(struct writer *w, bool greeting)
 	snprintf(clamped, sizeof clamped, "%lld", greeting ? 0LL : (long long) b->clamped);
 	snprintf(quarantined, sizeof quarantined, "%lld", greeting ? 0LL : (long long) b->quarantined);
 	snprintf(dropped, sizeof dropped, "%lld", greeting ? 0LL : (long long) b->dropped);
-	const char *values[] = {w->agent_id,    seq,      sent_at.data, w->vps_name, w->app_name,
-							OBSERV_VERSION, interval, clamped,      quarantined, dropped};
-	bool ok = !sent_at.failed && PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, 10, NULL, values, NULL, NULL, 0);
+	snprintf(duplicates, sizeof duplicates, "%lld", greeting ? 0LL : (long long) b->duplicates);
+	const char *values[] = {w->agent_id, seq,     sent_at.data, w->vps_name, w->app_name, OBSERV_VERSION,
+							interval,    clamped, quarantined,  dropped,     duplicates};
+	bool ok = !sent_at.failed &&
+			  PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL, 0);
 	strbuf_free(&sent_at);
 	return ok;
 }
@@ -167,6 +169,15 @@ writer_read_reply(struct writer *w, const PGresult *res)
 	/* The server read its clock between the two readings of ours: the middle is the best guess. */
 	w->offset_us = w->sent_at_us + (received_us - w->sent_at_us) / 2 - reply->server_time_us;
 	w->offset_known = !PQgetisnull(res, 0, 2);
+}
+
+void
+writer_count_duplicates(struct writer *w, const PGresult *res)
+{
+	int64_t sent = w->batch->count - w->batch->now_quarantined;
+
+	/* As the command tag has it: "INSERT 0 n", where n are the rows that were not there yet. */
+	w->batch->now_duplicates = sent - strtoll(PQcmdTuples((PGresult *) res), NULL, 10);
 }
 
 /* A row from the future is moved back by the clock's offset, at most to the server's time; ever earlier, so that no two meet. */

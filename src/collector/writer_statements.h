@@ -17,6 +17,9 @@ bool writer_send(struct writer *w, enum writer_step step);
 /* Reads the answer of observ.begin_batch() into w->reply and takes the clock's offset. */
 void writer_read_reply(struct writer *w, const PGresult *res);
 
+/* After the INSERT: how many rows were in the database already. */
+void writer_count_duplicates(struct writer *w, const PGresult *res);
+
 /*
  * After the reply: which rows of the batch are stored as they are, moved back to the server's time (too far in the
  * future), or put aside (too old, or known to be bad). Rows to be put aside end up at the end of the batch.

@@ -1,13 +1,7 @@
 /* schedule.c: Arithmetic on moments. See schedule.h for what belongs here. */
 #include "core/schedule.h"
 
-uint64_t
-hash_string(uint64_t seed, const char *s)
-{
-	for (; *s; s++)
-		seed = (seed ^ (unsigned char) *s) * UINT64_C(0x100000001b3);
-	return seed;
-}
+#include "core/hash.h"
 
 int64_t
 splay_ms(const char *vps_name, int64_t interval_ms)

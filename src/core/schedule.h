@@ -9,10 +9,6 @@
 
 #include <stdint.h>
 
-/* 64-bit FNV-1a of a string, going on from `seed` (HASH_SEED to begin). For spreading, not for secrets. */
-#define HASH_SEED UINT64_C(0xcbf29ce484222325)
-uint64_t hash_string(uint64_t seed, const char *s);
-
 /* A moment inside the interval that is this machine's own, so that a fleet does not speak in one voice. */
 int64_t splay_ms(const char *vps_name, int64_t interval_ms);
 

@@ -19,7 +19,6 @@
 #include "ext/spi_util.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_refresh_fleet_summary);
@@ -152,25 +151,6 @@ run(const Pass *pass, int expected, const char *sql)
 	return observ_spi(expected, sql, N_PARAMS, param_types, values, NULL);
 }
 
-/*
- * Few rows are new, but a generic plan does not know the times: between begin and end it is told to look for them through indexes.
- */
-static int
-few_rows_begin(void)
-{
-	int nest_level = NewGUCNestLevel();
-
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-	return nest_level;
-}
-
-static void
-few_rows_end(int nest_level)
-{
-	AtEOXact_GUC(true, nest_level);
-}
-
 static bool
 take_latest(Pass *pass, const char *sql, SPIPlanPtr *plan, bool replace)
 {
@@ -187,7 +167,7 @@ take_new_rows(Pass *pass)
 {
 	static SPIPlanPtr new_rows = NULL;
 	static SPIPlanPtr all_keys = NULL;
-	int nest_level = few_rows_begin();
+	int nest_level = observ_few_rows_begin();
 
 	if (!take_latest(pass, new_rows_sql, &new_rows, false)) {
 		/* Which of them come from the future was not looked at to the end: expect more. */
@@ -196,7 +176,7 @@ take_new_rows(Pass *pass)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("more than %d VPSs and applications", OBSERV_MAX_CANDIDATES)));
 	}
-	few_rows_end(nest_level);
+	observ_few_rows_end(nest_level);
 	if (pass->latest.candidates == 0)
 		return false;
 	run(pass, SPI_OK_UPDATE, expected_sql);
@@ -209,12 +189,12 @@ new_health(const Pass *pass)
 {
 	static SPIPlanPtr plan = NULL;
 	Datum values[N_PARAMS];
-	int nest_level = few_rows_begin();
+	int nest_level = observ_few_rows_begin();
 	uint64 found;
 
 	pass_params(pass, values);
 	found = observ_spi_kept(&plan, SPI_OK_SELECT, new_health_sql, N_PARAMS, param_types, values, NULL);
-	few_rows_end(nest_level);
+	observ_few_rows_end(nest_level);
 	return found > 0;
 }
 

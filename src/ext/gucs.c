@@ -20,14 +20,21 @@ char *observ_worker_role = NULL;
 char *observ_armed = NULL;
 int observ_maintain_partitions_interval = 3600;
 int observ_refresh_fleet_summary_interval = 5;
+int observ_roll_up_interval = 60;
+int observ_roll_up_lag = 600;
 int observ_apply_retention_interval = 3600;
 int observ_job_statement_timeout = 60000;
-int observ_job_lock_timeout = 2000;
+int observ_job_lock_timeout = 500;
 int observ_premake = 7 * 86400;
 int observ_late_window = 7 * 86400;
 int observ_max_future_skew = 120;
 int observ_metrics_partition_width = 86400;
 int observ_backpressure = 0;
+int observ_expire_series_interval = 3600;
+int observ_update_log_templates_interval = 10;
+int observ_log_templates_max = 10000;
+int observ_max_series_per_vps = 10000;
+int observ_max_series = 2000000;
 
 static const struct config_enum_entry partition_widths[] = {
 	{"1h", 3600, false}, {"6h", 6 * 3600, false}, {"1d", 86400, false}, {NULL, 0, false}};
@@ -47,12 +54,16 @@ static const IntParameter int_parameters[] = {
 	{"observ.refresh_fleet_summary_interval",
 	 "How often the fleet summary takes in what arrived (0 = never).", &observ_refresh_fleet_summary_interval,
 	 5, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.roll_up_interval", "How often metrics and health checks are rolled up (0 = never).",
+	 &observ_roll_up_interval, 60, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.roll_up_lag", "How long after its end a bucket is rolled up.", &observ_roll_up_lag, 600, 0,
+	 7 * 86400, PGC_SUSET, GUC_UNIT_S},
 	{"observ.apply_retention_interval", "How often old partitions are dropped (0 = never).",
 	 &observ_apply_retention_interval, 3600, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
 	{"observ.job_statement_timeout", "Longest time one run of a job may take (0 = no limit).",
 	 &observ_job_statement_timeout, 60000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"observ.job_lock_timeout", "Longest time a job waits for one lock (0 = no limit).",
-	 &observ_job_lock_timeout, 2000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
+	 &observ_job_lock_timeout, 500, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS},
 	{"observ.premake", "How far ahead of the clock partitions exist.", &observ_premake, 7 * 86400, 3600,
 	 60 * 86400, PGC_SUSET, GUC_UNIT_S},
 	{"observ.late_window", "How old a row may be when it arrives.", &observ_late_window, 7 * 86400, 3600,
@@ -61,6 +72,17 @@ static const IntParameter int_parameters[] = {
 	 &observ_max_future_skew, 120, 1, 3600, PGC_SUSET, GUC_UNIT_S},
 	{"observ.backpressure", "Shortest pause between two batches that agents are asked to keep (0 = none).",
 	 &observ_backpressure, 0, 0, 3600000, PGC_SUSET, GUC_UNIT_MS},
+	{"observ.expire_series_interval", "How often series without samples are looked for (0 = never).",
+	 &observ_expire_series_interval, 3600, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.update_log_templates_interval",
+	 "How often log entries that arrived are counted by template (0 = never).",
+	 &observ_update_log_templates_interval, 10, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.log_templates_max", "How many templates of log messages are told apart.",
+	 &observ_log_templates_max, 10000, 100, 1000000, PGC_SUSET, 0},
+	{"observ.max_series_per_vps", "How many series of labelled metrics a VPS may have.",
+	 &observ_max_series_per_vps, 10000, 0, 10000000, PGC_SUSET, 0},
+	{"observ.max_series", "How many series of labelled metrics all VPSs may have together.",
+	 &observ_max_series, 2000000, 0, INT_MAX, PGC_SUSET, 0},
 };
 
 typedef struct StringParameter {

@@ -9,6 +9,8 @@ extern char *observ_worker_role;
 extern char *observ_armed;
 extern int observ_maintain_partitions_interval;   /* s, 0 = off */
 extern int observ_refresh_fleet_summary_interval; /* s, 0 = off */
+extern int observ_roll_up_interval;               /* s, 0 = off */
+extern int observ_roll_up_lag;                    /* s */
 extern int observ_apply_retention_interval;       /* s, 0 = off */
 extern int observ_job_statement_timeout;          /* ms */
 extern int observ_job_lock_timeout;               /* ms */
@@ -17,6 +19,11 @@ extern int observ_late_window;                    /* s */
 extern int observ_max_future_skew;                /* s */
 extern int observ_metrics_partition_width;        /* s */
 extern int observ_backpressure;                   /* ms */
+extern int observ_expire_series_interval;         /* s, 0 = off */
+extern int observ_update_log_templates_interval;  /* s, 0 = off */
+extern int observ_log_templates_max;
+extern int observ_max_series_per_vps;
+extern int observ_max_series;
 
 extern void observ_gucs_init(void);
 

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "ext/arming.h"
+#include "ext/caller.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/partitions.h"
@@ -17,7 +18,6 @@
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -34,11 +34,12 @@ enum BatchArgument {
 	ARG_CLAMPED,
 	ARG_QUARANTINED,
 	ARG_DROPPED,
+	ARG_DUPLICATES,
 	N_ARGS
 };
 
-static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-										   TEXTOID, INT4OID, INT8OID,        INT8OID, INT8OID};
+static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
+										   INT4OID, INT8OID, INT8OID,        INT8OID, INT8OID};
 
 /*
  * Advances last_seq. Returns a row only when the batch is new; the row lock makes a second writer with the same
@@ -47,8 +48,9 @@ static const Oid argument_types[N_ARGS] = {TEXTOID, INT8OID, TIMESTAMPTZOID, TEX
 static const char advance_sql[] =
 	"INSERT INTO observ.collectors AS c (agent_id, last_seq, last_sent_at, vps_name, app_name, version, "
 	"interval_ms, "
-	"  clamped_rows, quarantined_rows, dropped_rows, batches, clock_skew_ms) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 0), coalesce($9, 0), coalesce($10, 0), 1, "
+	"  clamped_rows, quarantined_rows, dropped_rows, duplicate_rows, batches, clock_skew_ms) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, 0), coalesce($9, 0), coalesce($10, 0), coalesce($11, "
+	"0), 1, "
 	"  extract(epoch FROM $3 - clock_timestamp()) * 1000) "
 	"ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq, last_sent_at = "
 	"excluded.last_sent_at, "
@@ -57,7 +59,8 @@ static const char advance_sql[] =
 	"  interval_ms = coalesce(excluded.interval_ms, c.interval_ms), clock_skew_ms = excluded.clock_skew_ms, "
 	"  clamped_rows = c.clamped_rows + excluded.clamped_rows, "
 	"  quarantined_rows = c.quarantined_rows + excluded.quarantined_rows, "
-	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, batches = c.batches + 1, "
+	"  dropped_rows = c.dropped_rows + excluded.dropped_rows, "
+	"  duplicate_rows = c.duplicate_rows + excluded.duplicate_rows, batches = c.batches + 1, "
 	"  configured_at = CASE WHEN excluded.vps_name <> c.vps_name OR excluded.app_name <> c.app_name "
 	"    OR excluded.version <> c.version OR excluded.interval_ms IS DISTINCT FROM c.interval_ms "
 	"    AND excluded.interval_ms IS NOT NULL THEN excluded.configured_at ELSE c.configured_at END "
@@ -69,9 +72,6 @@ static const char repeat_sql[] =
 	"  duplicate_batches = c.duplicate_batches + ($2 > 0)::int WHERE agent_id = $1 RETURNING last_seq";
 
 static const char owner_sql[] = "SELECT vps_name FROM observ.collectors WHERE agent_id = $1";
-
-static const char enrolled_sql[] =
-	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
 
 static const char boost_sql[] =
 	"SELECT boost_until FROM observ.vps WHERE vps_name = $1 AND boost_until > now()";
@@ -102,14 +102,6 @@ check_arguments(FunctionCallInfo fcinfo)
 				 errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ))));
 }
 
-/* Whether the caller may write rows of any VPS: writers, admins, owner and superusers. Else it is an agent. */
-static bool
-caller_is_writer(Oid caller)
-{
-	return has_privs_of_role(caller, get_role_oid("observ_writer", false)) ||
-		   has_privs_of_role(caller, get_role_oid("observ_owner", false));
-}
-
 /*
  * An agent may speak for the VPSs that its role is enrolled for, and only through an agent_id that is free or already theirs:
  * otherwise one stolen VPS could swallow the batches of another by advancing its sequence.
@@ -117,26 +109,16 @@ caller_is_writer(Oid caller)
 static void
 require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 {
-	Oid types[] = {TEXTOID, NAMEOID};
-	Datum values[2];
+	Oid types[] = {TEXTOID};
+	Datum value = CStringGetTextDatum(agent_id);
 	bool isnull = true;
 
 	if (vps_name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("vps_name of a batch must not be null for role \"%s\"",
 							   GetUserNameFromId(caller, false))));
-	values[0] = CStringGetTextDatum(vps_name);
-	values[1] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(caller, false)));
-	if (observ_spi(SPI_OK_SELECT, enrolled_sql, 2, types, values, NULL) == 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("role \"%s\" may not write rows of VPS \"%s\"", GetUserNameFromId(caller, false),
-					vps_name),
-			 errhint("SELECT observ.enroll_vps(%s, agent_role => %s), as a member of observ_admin.",
-					 quote_literal_cstr(vps_name), quote_literal_cstr(GetUserNameFromId(caller, false)))));
-	values[0] = CStringGetTextDatum(agent_id);
-	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, values, NULL) > 0) {
+	observ_require_vps(caller, vps_name);
+	if (observ_spi(SPI_OK_SELECT, owner_sql, 1, types, &value, NULL) > 0) {
 		Datum owner = observ_spi_value(0, 1, &isnull);
 
 		if (!isnull && strcmp(TextDatumGetCString(owner), vps_name) != 0)
@@ -144,17 +126,6 @@ require_own_vps(const char *agent_id, const char *vps_name, Oid caller)
 							errmsg("agent \"%s\" belongs to another VPS", agent_id),
 							errhint("Remove the agent's state directory, so that it takes a new identity.")));
 	}
-}
-
-/* Rows of now must have a partition; without one the agent should keep them, not send them to the quarantine. */
-static void
-require_partition(TimestampTz now)
-{
-	if (observ_covered_to("vps_metrics", now) <= now)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("observ.vps_metrics has no partition for now"),
-				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
 }
 
 /* Older rows have no place: they come too late, or retention has let go of their day in one of the tables. */
@@ -213,11 +184,11 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	if (!caller_is_writer(caller))
+	if (!observ_writes_any_vps(caller))
 		require_own_vps(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)),
 						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)),
 						caller);
-	require_partition(now);
+	observ_require_partition("vps_metrics", now);
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
 	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());

@@ -77,9 +77,9 @@ utc_text(TimestampTz at, const char *format)
 }
 
 ObservPartition *
-observ_partitions(Relation parent, int *n)
+observ_partitions(Relation parent, bool with_detached, int *n)
 {
-	PartitionDesc desc = RelationGetPartitionDesc(parent, false);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, !with_detached);
 	PartitionBoundInfo bounds = desc->boundinfo;
 	ObservPartition *partitions = palloc(sizeof(ObservPartition) * Max(desc->nparts, 1));
 
@@ -115,7 +115,7 @@ observ_covered_to(const char *table, TimestampTz at)
 {
 	Relation parent = open_raw_table(table);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, true, &n);
 	TimestampTz covered = at;
 
 	for (int i = 0; i < n; i++)
@@ -125,6 +125,16 @@ observ_covered_to(const char *table, TimestampTz at)
 	pfree(partitions);
 	table_close(parent, AccessShareLock);
 	return covered;
+}
+
+void
+observ_require_partition(const char *table, TimestampTz now)
+{
+	if (observ_covered_to(table, now) <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("observ.%s has no partition for now", table),
+				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
 }
 
 Oid
@@ -244,6 +254,47 @@ fill_slot(const char *table, ObservRange slot, TimestampTz first, const ObservPa
 	}
 }
 
+/* The range that contains `at`; false when there is none. */
+static bool
+range_of(const ObservPartition *partitions, int n, TimestampTz at, ObservRange *found)
+{
+	for (int i = 0; i < n; i++)
+		if (partitions[i].range.from <= at && at < partitions[i].range.to) {
+			*found = partitions[i].range;
+			return true;
+		}
+	return false;
+}
+
+ObservRange
+observ_ensure_partition(const char *table, TimestampTz at)
+{
+	const ObservPartitioned *partitioned = observ_partitioned;
+	Relation parent = open_raw_table(table);
+	ObservMaintenance done = {0};
+	ObservRange slot, found;
+	int n;
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
+
+	table_close(parent, NoLock);
+	if (range_of(partitions, n, at, &found))
+		return found;
+	while (strcmp(partitioned->name, table) != 0)
+		partitioned++;
+	slot.from = floor_to(at, observ_partition_width(partitioned) * USECS_PER_SEC);
+	slot.to = slot.from + observ_partition_width(partitioned) * USECS_PER_SEC;
+	fill_slot(table, slot, DT_NOBEGIN, partitions, n, &done);
+	CommandCounterIncrement();
+	parent = open_raw_table(table);
+	partitions = observ_partitions(parent, false, &n);
+	table_close(parent, NoLock);
+	if (!range_of(partitions, n, at, &found))
+		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
+						errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
+						errhint("See the warnings before this error.")));
+	return found;
+}
+
 /* One raw table and what has been done to it. */
 typedef struct Maintained {
 	const ObservPartitioned *table;
@@ -259,7 +310,7 @@ maintain_table(void *arg)
 	TimestampTz last = m->at + observ_premake * USECS_PER_SEC;
 	Relation parent = open_raw_table(m->table->name);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, &n);
+	ObservPartition *partitions = observ_partitions(parent, true, &n);
 	/* What retention has dropped, or would drop at once, is not made again. */
 	TimestampTz first =
 		Max(m->at - observ_late_window * USECS_PER_SEC, observ_retention_floor(m->table, m->at));

@@ -38,14 +38,23 @@ extern const ObservPartitioned observ_partitioned[];
 /* Width in seconds of the partitions that the table gets from now on. */
 extern int64 observ_partition_width(const ObservPartitioned *table);
 
-/* A table's partitions in ascending order, those being detached included, palloc'd; *n receives how many. */
-extern ObservPartition *observ_partitions(Relation parent, int *n);
+/* A table's partitions in ascending order, palloc'd; *n receives how many. Those being detached take no rows any more. */
+extern ObservPartition *observ_partitions(Relation parent, bool with_detached, int *n);
 
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
 
+/* Raises 55000 when no partition takes rows of now: an agent should keep them then, not send them to the quarantine. */
+extern void observ_require_partition(const char *table, TimestampTz now);
+
 /* The partition of a raw table that takes rows of `at`, InvalidOid when none does. */
 extern Oid observ_partition_of(const char *table, TimestampTz at);
+
+/*
+ * The range of the table's partition that takes rows of `at`. Creates the partition when there is none: for rolled-up rows, which may lie
+ * further back than maintenance looks. Raises 23514 when it can't be made. Needs SPI_connect().
+ */
+extern ObservRange observ_ensure_partition(const char *table, TimestampTz at);
 
 /* Creates what is missing around `at`. One partition that can't be made is a warning, and the others are made. */
 extern void observ_maintain(TimestampTz at, ObservMaintenance *done);

@@ -265,7 +265,7 @@ list_table(Listing *l, const Policy *policy, const ObservPartitioned *table)
 	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return;
 	parent = table_open(relid, AccessShareLock);
-	partitions = observ_partitions(parent, &n);
+	partitions = observ_partitions(parent, true, &n);
 	/* Released: a lock that is kept would be in the way of others for as long as the pass waits. */
 	table_close(parent, AccessShareLock);
 	for (int i = 0; i < n; i++)

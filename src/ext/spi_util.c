@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "storage/lock.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -140,6 +141,33 @@ observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, cons
 	return finished(
 		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, false, 0),
 		expected, sql);
+}
+
+int
+observ_few_rows_begin(void)
+{
+	int nest_level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	return nest_level;
+}
+
+void
+observ_few_rows_end(int nest_level)
+{
+	AtEOXact_GUC(true, nest_level);
+}
+
+Datum
+observ_array(Datum *values, int n, Oid type)
+{
+	int16 length;
+	bool by_value;
+	char align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_array(values, n, type, length, by_value, align));
 }
 
 Datum

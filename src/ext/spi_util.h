@@ -47,6 +47,15 @@ extern SPIPlanPtr observ_spi_keep(SPIPlanPtr *plan, const char *sql, int nargs, 
 extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
 							  const Datum *values, const char *nulls);
 
+/*
+ * A kept plan does not know that few rows of a large table are meant: between begin and end plans look for them through indexes.
+ */
+extern int observ_few_rows_begin(void);
+extern void observ_few_rows_end(int nest_level);
+
+/* A one-dimensional array of that element type, without NULLs. */
+extern Datum observ_array(Datum *values, int n, Oid type);
+
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
@@ -74,5 +83,6 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_APPLY_RETENTION     6
 #define OBSERV_LOCK_LOG_TEMPLATES       7
 #define OBSERV_LOCK_EXPIRE_SERIES       8
+#define OBSERV_LOCK_PG_CRON             20
 
 #endif

@@ -46,7 +46,7 @@ list_partitions_of(const ObservPartitioned *table, ObservPartition **partitions)
 	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return 0;
 	parent = table_open(relid, AccessShareLock);
-	*partitions = observ_partitions(parent, &n);
+	*partitions = observ_partitions(parent, true, &n);
 	table_close(parent, AccessShareLock);
 	return n;
 }

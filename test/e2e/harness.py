@@ -61,6 +61,14 @@ class HarnessError(Exception):
     """Something in the surroundings of the test failed, not the test's subject."""
 
 
+def anonymous_kb(pid):
+    """Memory of a process that is its own and no file's, kB: without shared buffers, which only look like growth."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} has no smaps_rollup")
+
+
 def wait_until(predicate, deadline=DEFAULT_DEADLINE, what="condition", *, retry_on=(), interval=0.05):
     """Calls predicate until it answers something true, and returns that.
 

@@ -60,7 +60,8 @@ CATALOG = {
         FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE {OURS} AND t.typtype <> 'c' AND t.typelem = 0""",
     "sequence": """
         SELECT concat_ws('|', s.seqrelid::regclass, s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle,
-            (SELECT d.refobjid::regclass || '.' || d.refobjsubid FROM pg_depend d WHERE d.objid = s.seqrelid AND d.deptype = 'i'))
+            (SELECT d.refobjid::regclass || '.' || d.refobjsubid FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
+                AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'))
         FROM pg_sequence s""",
     "trigger": "SELECT concat(pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE NOT tgisinternal",
     "member": """

@@ -229,6 +229,24 @@ def test_a_bad_row_goes_to_quarantine_alone(server, observ_db, setup, run_agent)
     assert agent.running()
 
 
+def test_rows_that_are_there_already_are_counted(server, observ_db, setup, run_agent):
+    """A clock that stands still, as far as the table can see: every row after the first one meets its twin, is not stored, and is reported."""
+    server.sql(observ_db, """
+        CREATE FUNCTION observ.stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.timestamp := coalesce((SELECT min(m.timestamp) FROM observ.vps_metrics m), NEW.timestamp);
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER stand_still BEFORE INSERT ON observ.vps_metrics FOR EACH ROW EXECUTE FUNCTION observ.stand_still()""")
+    agent = run_agent(*setup.args())
+    wait_until(lambda: server.value(observ_db, "SELECT coalesce(sum(duplicate_rows), 0) FROM observ.collectors") >= 1, 40, "the count")
+    counted, batches = server.sql(observ_db, "SELECT duplicate_rows, batches FROM observ.collectors")[0]
+    # One row each; of the latest batch is told with the next one.
+    assert counted == batches - 2
+    assert server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics") == 1
+    assert agent.stop() == 0
+
+
 def test_clock_far_off(server, fresh_db, tmp_path, run_agent):
     """The database an hour behind: rows come from the future, are moved back and counted. A day ahead: too old, put aside."""
     server.sql(fresh_db, """
@@ -237,8 +255,8 @@ def test_clock_far_off(server, fresh_db, tmp_path, run_agent):
         INSERT INTO observ.clock VALUES ('-1 hour');
         CREATE TABLE observ.batches (seq bigint, clamped bigint, quarantined bigint);
         CREATE FUNCTION observ.begin_batch(agent_id text, seq bigint, sent_at timestamptz, vps_name text, app_name text, version text,
-            interval_ms int, clamped bigint, quarantined bigint, dropped bigint, OUT accepted boolean, OUT last_seq bigint,
-            OUT server_time timestamptz, OUT accept_from timestamptz, OUT accept_until timestamptz, OUT boost_until timestamptz,
+            interval_ms int, clamped bigint, quarantined bigint, dropped bigint, duplicates bigint, OUT accepted boolean,
+            OUT last_seq bigint, OUT server_time timestamptz, OUT accept_from timestamptz, OUT accept_until timestamptz, OUT boost_until timestamptz,
             OUT backpressure_ms int) LANGUAGE plpgsql AS $$
         BEGIN
             IF begin_batch.seq > 0 THEN INSERT INTO observ.batches VALUES ($2, $8, $9); END IF;

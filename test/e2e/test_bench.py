@@ -10,7 +10,7 @@ import pytest
 import harness
 
 
-@pytest.mark.parametrize("name", ["summary", "ingest", "footprint"])
+@pytest.mark.parametrize("name", ["summary", "ingest", "agents", "footprint"])
 def test_quick_form(installation, tmp_path, name):
     """Rows, sums and deliveries are right, and both results files are there and readable."""
     done = subprocess.run([sys.executable, harness.ROOT / "bench/run.py", "--quick", "--output", tmp_path, name],
@@ -29,4 +29,4 @@ def test_unknown_name_is_refused(installation):
     done = subprocess.run([sys.executable, harness.ROOT / "bench/run.py", "ingets"], capture_output=True, text=True,
                           timeout=60, check=False)
     assert done.returncode == 2
-    assert "there is no sub-benchmark ingets; there are: summary, ingest, footprint" in done.stderr
+    assert "there is no sub-benchmark ingets; there are: summary, ingest, agents, footprint" in done.stderr

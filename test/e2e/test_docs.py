@@ -17,9 +17,10 @@ def documented_parameters(page):
 
 @pytest.mark.parametrize("page", ["docs/configuration.md", "README.md"])
 def test_every_server_parameter_is_documented_with_its_default(server, page):
+    """All of them in docs/, those that people change in the README."""
     real = {name for name, in server.sql("postgres", "SELECT name FROM pg_settings WHERE name LIKE 'observ.%'")}
     documented = documented_parameters(page)
-    assert set(documented) == real
+    assert set(documented) <= real if page == "README.md" else set(documented) == real
     for name, default in documented.items():
         shown, boot = server.sql("postgres", "SELECT current_setting(name), boot_val FROM pg_settings WHERE name = %s",
                                  (name,))[0]

@@ -271,9 +271,14 @@ EDGES = {
     "double precision": [None, math.nan, math.inf, -math.inf, 1e308],
     "real": [None, math.nan, math.inf, -math.inf],
     "oid": [None, 0, 1, 2**32 - 1],
+    "text[]": [None, "{}", "{NULL}", "{{a,b},{c,d}}", "[5:5]={a}", "{" + HUGE + "}", "{" + ",".join(["10.0.0.1"] * 5000) + "}"],
+    "timestamp with time zone[]": [None, "{}", "{NULL}", "{-infinity}", "{infinity}", "{294276-12-31 23:59:59.999999}"],
+    "jsonb[]": [None, "{}", "{NULL}", "{1}", "{[]}", '{"{\\"a\\":{}}"}'],
+    "double precision[]": [None, "{}", "{NULL}", "{NaN}", "{Infinity}", "{" + "1," * 100 + "NULL}"],
 }
 DEFAULTS = {"text": "edge", "name": "edge_role", "bigint": 1, "integer": 1, "boolean": False, "timestamp with time zone": "now",
-            "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1}
+            "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1,
+            "text[]": "{edge}", "timestamp with time zone[]": "{now}", "jsonb[]": '{"{}"}', "double precision[]": "{1}"}
 # Not called here: they start and stop processes, whatever the transaction does afterwards.
 NOT_CALLED = {"start_workers", "stop_workers"}
 FUNCTIONS = """

@@ -158,7 +158,8 @@ def test_an_agent_writes_rows_of_its_own_vps_only(server, db, table):
         refuse(server, db, f"INSERT INTO observ.{table} (received_at, vps_name{columns}) VALUES (now(), 'mine'{values})")
 
 
-@pytest.mark.parametrize("table", [*RAW, "vps", "collectors", "fleet_summary", "layout_version", "job_runs", "job_status"])
+@pytest.mark.parametrize("table", [*RAW, "vps", "collectors", "fleet_summary", "layout_version", "job_runs", "job_status", "peers",
+                                   "vps_addresses"])
 def test_an_agent_reads_and_changes_nothing(server, db, table):
     for statement in (f"SELECT * FROM observ.{table}", f"SELECT count(*) FROM observ.{table}", f"TABLE observ.{table}",
                       f"UPDATE observ.{table} SET vps_name = 'mine'", f"DELETE FROM observ.{table}",
@@ -202,7 +203,8 @@ def test_an_agent_speaks_for_its_own_vps_only(server, db):
 ADMIN_CALLS = ["observ.maintain_partitions()", "observ.refresh_fleet_summary()", "observ.pause()", "observ.resume()",
                "observ.enroll_vps('theirs', 'agent')", "observ.forget('theirs')", "observ.boost('mine')", "observ.fleet_summary()",
                "observ.status()", "observ.start_workers()", "observ.stop_workers()", "observ.reset_job('refresh_fleet_summary')",
-               "observ_data._jobs()", "observ_data._create_roles()", "observ_data._finish_install()"]
+               "observ.use_pg_cron()", "observ.use_bgworker()", "observ.agents()", "observ.agent_overview()", "observ.topology()",
+               "observ.performance_trends()", "observ_data._pg_cron_jobs()", "observ_data._jobs()", "observ_data._create_roles()", "observ_data._finish_install()"]
 
 
 @pytest.mark.parametrize("call", ADMIN_CALLS)
@@ -244,10 +246,13 @@ def test_a_policy_with_a_cheap_function_leaks_nothing(server, db):
 def test_each_role_does_its_work(server, db):
     """The roles are enough for what they are for, without a superuser."""
     for statement in ("SELECT * FROM observ.fleet_summary()", "SELECT * FROM observ.vps_metrics", "SELECT * FROM observ.vps",
+                      "SELECT * FROM observ.agents()", "SELECT * FROM observ.agent_overview()", "SELECT * FROM observ.topology()",
+                      "SELECT * FROM observ.performance_trends()", "SELECT * FROM observ.peers",
                       "SELECT * FROM observ.job_status", "SELECT * FROM observ.status()", "SELECT * FROM observ.quarantine"):
         for role in ("reader", "operator", "admin"):
             server.sql(db, statement, user=role)
     for statement in ("INSERT INTO observ.vps_metrics (vps_name) VALUES ('by-writer')",
+                      "SELECT observ.record_event('deployed', 'by-writer')", "SELECT observ.record_peers('by-writer', '', '[]')",
                       "SELECT accepted FROM observ.begin_batch('gateway', 1, now(), 'by-writer')"):
         server.sql(db, statement, user="writer")
     refuse(server, db, "SELECT * FROM observ.vps_metrics", user="writer")

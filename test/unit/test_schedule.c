@@ -74,14 +74,6 @@ timestamps_never_repeat_over_clock_steps(void **state)
 	assert_int_equal(seen[100], 1700000000000001);
 }
 
-static void
-hashes(void **state)
-{
-	/* known answer of 64-bit FNV-1a */
-	assert_true(hash_string(HASH_SEED, "a") == UINT64_C(0xaf63dc4c8601ec8c));
-	assert_true(hash_string(HASH_SEED, "") == HASH_SEED);
-}
-
 int
 main(void)
 {
@@ -91,7 +83,6 @@ main(void)
 		cmocka_unit_test(late_ticks_are_skipped_and_never_doubled),
 		cmocka_unit_test(backoff_doubles_up_to_the_ceiling_with_jitter),
 		cmocka_unit_test(timestamps_never_repeat_over_clock_steps),
-		cmocka_unit_test(hashes),
 	};
 	return TESTS(tests);
 }

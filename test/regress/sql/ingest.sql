@@ -16,11 +16,11 @@ SELECT accepted, last_seq FROM observ.begin_batch('agent-1', 2, now(), 'web-1', 
 ROLLBACK;
 SELECT accepted, last_seq FROM observ.begin_batch('agent-1', 2, now(), 'web-1', 'shop');
 -- Numbers may skip, not go back. 0 only asks.
-SELECT accepted, last_seq FROM observ.begin_batch('agent-1', 10, now(), 'web-1', 'shop', clamped => 2, quarantined => 3, dropped => 4);
+SELECT accepted, last_seq FROM observ.begin_batch('agent-1', 10, now(), 'web-1', 'shop', clamped => 2, quarantined => 3, dropped => 4, duplicates => 5);
 SELECT accepted, last_seq FROM observ.begin_batch('agent-1', 9, now(), 'web-1', 'shop');
 SELECT accepted, last_seq FROM observ.begin_batch('agent-1', 0, now(), 'web-1', 'shop');
 SELECT accepted, last_seq FROM observ.begin_batch('agent-new', 0, now(), 'web-1', 'shop');
-SELECT agent_id, vps_name, app_name, version, interval_ms, last_seq, batches, duplicate_batches, clamped_rows, quarantined_rows, dropped_rows
+SELECT agent_id, vps_name, app_name, version, interval_ms, last_seq, batches, duplicate_batches, clamped_rows, quarantined_rows, dropped_rows, duplicate_rows
 FROM observ.collectors;
 
 -- A clock that is far off shows.
