@@ -24,6 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import agents  # noqa: E402  (so that the program runs from any directory)
 import footprint  # noqa: E402
 import ingest  # noqa: E402
+import metrics  # noqa: E402
 import report  # noqa: E402
 import retention  # noqa: E402
 import rollup  # noqa: E402
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "footprint": footprint.run,
     "retention": retention.run,
     "rollup": rollup.run,
+    "metrics": metrics.run,
 }
 
 
