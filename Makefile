@@ -52,7 +52,7 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
-EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
 	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
