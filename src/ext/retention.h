@@ -25,6 +25,12 @@ typedef struct ObservExpiry {
  */
 extern ObservExpiry *observ_retention_list(TimestampTz at, int *n);
 
+/*
+ * From here to observ_as_owner_end(): no lock is waited for so long that others take us for a deadlock (deadlock_timeout is 1 s) and give up,
+ * say a pg_restore --clean; it is we who give way. And autovacuum, which yields after deadlock_timeout only, yields at once.
+ */
+extern void observ_retention_give_way(void);
+
 /* Whether apply_retention(at) is to drop it. */
 extern bool observ_retention_is_due(const ObservExpiry *expiry, TimestampTz at);
 
