@@ -115,8 +115,10 @@ step_plan(void *arg)
 			continue;
 		if (!list[i].detaching && has_half_detached(list, n, list[i].table))
 			continue;
-		if (!list[i].detaching)
+		if (!list[i].detaching) {
 			record(&list[i]);
+			observ_retention_remember(&list[i], at);
+		}
 		plan_detach(run, &list[i]);
 	}
 	SPI_finish();

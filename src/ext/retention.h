@@ -43,6 +43,12 @@ extern TimestampTz observ_retention_floor(const ObservPartitioned *table, Timest
 extern TimestampTz observ_retention_floor_of_agents(TimestampTz at);
 
 /*
+ * Remembers that the table is gone up to the end of this partition: what goes for its size must not be made again by
+ * observ.maintain_partitions(), nor be sent by agents. Needs the same.
+ */
+extern void observ_retention_remember(const ObservExpiry *expiry, TimestampTz at);
+
+/*
  * Forgets those detaches of ours that never began or are over. Only for who holds OBSERV_LOCK_APPLY_RETENTION: nobody else may begin one
  * meanwhile. Needs the same.
  */

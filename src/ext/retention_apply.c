@@ -342,19 +342,21 @@ sum_up(Pass *p)
 			left > 0 ? "left for the next run, so that nobody waits long" : "sessions that have ended since";
 }
 
-/* Remembers up to where the table is gone: what was dropped for its size must not be made again by maintain_partitions(). */
-static void
-remember(const ObservExpiry *e)
+void
+observ_retention_remember(const ObservExpiry *e, TimestampTz at)
 {
-	Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {CStringGetTextDatum(e->table->name), CStringGetTextDatum(e->table->data_set),
-					  TimestampTzGetDatum(e->range.to)};
+					  TimestampTzGetDatum(e->range.to), TimestampTzGetDatum(at)};
 
-	observ_spi(SPI_OK_INSERT,
-			   "INSERT INTO observ_data.retention_state (table_name, data_set, dropped_to) VALUES ($1, $2, "
-			   "$3) ON CONFLICT (table_name) DO UPDATE SET data_set = excluded.data_set, dropped_to = "
-			   "excluded.dropped_to",
-			   3, types, values, NULL);
+	/* What lies ahead of `at` was remembered by a pass in virtual time. */
+	observ_spi(
+		SPI_OK_INSERT,
+		"INSERT INTO observ_data.retention_state AS s (table_name, data_set, dropped_to) VALUES ($1, $2, "
+		"$3) ON CONFLICT (table_name) DO UPDATE SET data_set = excluded.data_set, dropped_to = "
+		"CASE WHEN s.dropped_to > $4 THEN excluded.dropped_to ELSE greatest(s.dropped_to, "
+		"excluded.dropped_to) END",
+		4, types, values, NULL);
 }
 
 void
@@ -369,7 +371,7 @@ observ_retention_forget_attached(void)
 }
 
 static void
-remember_all(const Pass *p)
+remember_all(const Pass *p, TimestampTz at)
 {
 	for (int i = 0; i < p->n; i++) {
 		const ObservExpiry *e = p->candidates[i].expiry;
@@ -378,7 +380,7 @@ remember_all(const Pass *p)
 		if (p->candidates[i].fate == DROPPED &&
 			(i + 1 == p->n || p->candidates[i + 1].expiry->table != e->table ||
 			 p->candidates[i + 1].fate != DROPPED))
-			remember(e);
+			observ_retention_remember(e, at);
 	}
 	observ_retention_forget_attached();
 }
@@ -395,7 +397,7 @@ apply(TimestampTz at, Pass *p)
 	choose(p, at);
 	drop_all(p);
 	sum_up(p);
-	remember_all(p);
+	remember_all(p, at);
 	if (p->blocked_by != NULL)
 		p->blocked_by = MemoryContextStrdup(context, p->blocked_by);
 	SPI_finish();
