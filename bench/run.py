@@ -25,6 +25,7 @@ import agents  # noqa: E402  (so that the program runs from any directory)
 import footprint  # noqa: E402
 import ingest  # noqa: E402
 import logs  # noqa: E402
+import metrics  # noqa: E402
 import report  # noqa: E402
 import retention  # noqa: E402
 import rollup  # noqa: E402
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "footprint": footprint.run,
     "retention": retention.run,
     "rollup": rollup.run,
+    "metrics": metrics.run,
     "logs": logs.run,
 }
 

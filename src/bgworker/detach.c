@@ -106,6 +106,7 @@ step_plan(void *arg)
 	if (!gate_is_open(run))
 		return;
 	observ_as_owner_begin();
+	observ_retention_give_way();
 	SPI_connect();
 	run->locked = observ_try_session_lock(OBSERV_LOCK_APPLY_RETENTION);
 	list = run->locked ? observ_retention_list(at, &n) : NULL;
@@ -114,8 +115,10 @@ step_plan(void *arg)
 			continue;
 		if (!list[i].detaching && has_half_detached(list, n, list[i].table))
 			continue;
-		if (!list[i].detaching)
+		if (!list[i].detaching) {
 			record(&list[i]);
+			observ_retention_remember(&list[i], at);
+		}
 		plan_detach(run, &list[i]);
 	}
 	SPI_finish();
@@ -150,6 +153,7 @@ step_forget(void *arg)
 	if (!gate_is_open(run))
 		return;
 	observ_as_owner_begin();
+	observ_retention_give_way();
 	SPI_connect();
 	observ_retention_forget_attached();
 	SPI_finish();

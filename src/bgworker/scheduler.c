@@ -19,6 +19,7 @@
 
 #define RECHECK_MS 60000                    /* of a closed gate, when nobody wakes us */
 #define BUSY_MS    500                      /* of an extension that is being dropped */
+#define TROUBLE_MS 5000                     /* of jobs that observ.reset_job() may help */
 #define RECYCLE_MS INT64CONST(24 * 3600000) /* caches of a backend only grow: start anew once a day */
 
 typedef struct Scheduler {
@@ -148,14 +149,38 @@ first_due(Scheduler *s)
 	return first;
 }
 
-/* Whether observ.reset_job() or observ.use_bgworker() could change anything for a job. */
+/* Whether observ.reset_job() could change anything for a job. */
 static bool
-any_change_possible(const Scheduler *s)
+any_trouble(const Scheduler *s)
 {
 	for (int i = 0; i < observ_job_count; i++)
-		if (s->slots[i].disabled || s->slots[i].failures > 0 || s->slots[i].cron_check != 0)
+		if (s->slots[i].disabled || s->slots[i].failures > 0)
 			return true;
 	return false;
+}
+
+/* The same of observ.use_bgworker(). */
+static bool
+any_left_to_cron(const Scheduler *s)
+{
+	for (int i = 0; i < observ_job_count; i++)
+		if (s->slots[i].cron_check != 0)
+			return true;
+	return false;
+}
+
+/*
+ * Waits until a job is due. A latch that is set is all that observ.resume(), observ.reset_job() and observ.use_bgworker() tell us, and a
+ * job that waits for a lock, or for anything, resets it: so while a job is in trouble we look from time to time as well.
+ */
+static void
+wait_for(Scheduler *s, int64 due)
+{
+	bool trouble = s->gate.gate == OBSERV_GATE_OPEN && any_trouble(s);
+	bool woken = observ_worker_wait(trouble ? Min(due, observ_monotonic_ms() + TROUBLE_MS) : due);
+
+	if (trouble || (woken && (s->gate.gate != OBSERV_GATE_OPEN || any_left_to_cron(s))))
+		look_at_gate(s);
 }
 
 /* Two launchers can have started one each (see launcher.c): the older stays. */
@@ -179,11 +204,9 @@ run_or_wait(Scheduler *s)
 
 	if (s->gate.gate != OBSERV_GATE_OPEN)
 		due = s->check_gate_at;
-	if (observ_monotonic_ms() < due) {
-		/* A latch that is set is all that observ.resume(), observ.reset_job() and observ.use_bgworker() tell us. */
-		if (observ_worker_wait(due) && (s->gate.gate != OBSERV_GATE_OPEN || any_change_possible(s)))
-			look_at_gate(s);
-	} else if (s->gate.gate != OBSERV_GATE_OPEN)
+	if (observ_monotonic_ms() < due)
+		wait_for(s, due);
+	else if (s->gate.gate != OBSERV_GATE_OPEN)
 		look_at_gate(s);
 	else {
 		observ_job_run(slot, &s->gate);

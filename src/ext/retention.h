@@ -25,6 +25,12 @@ typedef struct ObservExpiry {
  */
 extern ObservExpiry *observ_retention_list(TimestampTz at, int *n);
 
+/*
+ * From here to observ_as_owner_end(): no lock is waited for so long that others take us for a deadlock (deadlock_timeout is 1 s) and give up,
+ * say a pg_restore --clean; it is we who give way. And autovacuum, which yields after deadlock_timeout only, yields at once.
+ */
+extern void observ_retention_give_way(void);
+
 /* Whether apply_retention(at) is to drop it. */
 extern bool observ_retention_is_due(const ObservExpiry *expiry, TimestampTz at);
 
@@ -35,6 +41,12 @@ extern TimestampTz observ_retention_floor(const ObservPartitioned *table, Timest
 
 /* The latest floor of all tables that take rows from agents. Needs the same. */
 extern TimestampTz observ_retention_floor_of_agents(TimestampTz at);
+
+/*
+ * Remembers that the table is gone up to the end of this partition: what goes for its size must not be made again by
+ * observ.maintain_partitions(), nor be sent by agents. Needs the same.
+ */
+extern void observ_retention_remember(const ObservExpiry *expiry, TimestampTz at);
 
 /*
  * Forgets those detaches of ours that never began or are over. Only for who holds OBSERV_LOCK_APPLY_RETENTION: nobody else may begin one

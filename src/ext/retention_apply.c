@@ -32,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -42,6 +43,8 @@ OBSERV_SQL_FUNCTION(observ_apply_retention);
 #define PARENT_WAIT_MS 80
 #define LEAF_WAIT_MS   40
 #define LOCKED_WAIT_MS 10
+/* For everything else: shorter than other people's deadlock_timeout. */
+#define ANY_WAIT_MS 500
 /* A waiter looks for autovacuum in its way, and sends it off, after deadlock_timeout only: that must come before lock_timeout. */
 #define DEADLOCK_MS 5
 
@@ -92,7 +95,7 @@ ms_since(const instr_time *start)
 	return INSTR_TIME_GET_MILLISEC(now);
 }
 
-/* Until the subtransaction ends. */
+/* Until the subtransaction, or the pass, ends. */
 static void
 limit_waits(int ms)
 {
@@ -101,6 +104,14 @@ limit_waits(int ms)
 	snprintf(value, sizeof(value), "%d", ms);
 	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
+}
+
+void
+observ_retention_give_way(void)
+{
+	limit_waits(ANY_WAIT_MS);
+	(void) set_config_option("deadlock_timeout", CppAsString2(DEADLOCK_MS), PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Whether it is still what it was when it was listed: others may have dropped, attached or renamed since. */
@@ -331,19 +342,21 @@ sum_up(Pass *p)
 			left > 0 ? "left for the next run, so that nobody waits long" : "sessions that have ended since";
 }
 
-/* Remembers up to where the table is gone: what was dropped for its size must not be made again by maintain_partitions(). */
-static void
-remember(const ObservExpiry *e)
+void
+observ_retention_remember(const ObservExpiry *e, TimestampTz at)
 {
-	Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {CStringGetTextDatum(e->table->name), CStringGetTextDatum(e->table->data_set),
-					  TimestampTzGetDatum(e->range.to)};
+					  TimestampTzGetDatum(e->range.to), TimestampTzGetDatum(at)};
 
-	observ_spi(SPI_OK_INSERT,
-			   "INSERT INTO observ_data.retention_state (table_name, data_set, dropped_to) VALUES ($1, $2, "
-			   "$3) ON CONFLICT (table_name) DO UPDATE SET data_set = excluded.data_set, dropped_to = "
-			   "excluded.dropped_to",
-			   3, types, values, NULL);
+	/* What lies ahead of `at` was remembered by a pass in virtual time. */
+	observ_spi(
+		SPI_OK_INSERT,
+		"INSERT INTO observ_data.retention_state AS s (table_name, data_set, dropped_to) VALUES ($1, $2, "
+		"$3) ON CONFLICT (table_name) DO UPDATE SET data_set = excluded.data_set, dropped_to = "
+		"CASE WHEN s.dropped_to > $4 THEN excluded.dropped_to ELSE greatest(s.dropped_to, "
+		"excluded.dropped_to) END",
+		4, types, values, NULL);
 }
 
 void
@@ -358,7 +371,7 @@ observ_retention_forget_attached(void)
 }
 
 static void
-remember_all(const Pass *p)
+remember_all(const Pass *p, TimestampTz at)
 {
 	for (int i = 0; i < p->n; i++) {
 		const ObservExpiry *e = p->candidates[i].expiry;
@@ -367,7 +380,7 @@ remember_all(const Pass *p)
 		if (p->candidates[i].fate == DROPPED &&
 			(i + 1 == p->n || p->candidates[i + 1].expiry->table != e->table ||
 			 p->candidates[i + 1].fate != DROPPED))
-			remember(e);
+			observ_retention_remember(e, at);
 	}
 	observ_retention_forget_attached();
 }
@@ -375,18 +388,18 @@ remember_all(const Pass *p)
 static void
 apply(TimestampTz at, Pass *p)
 {
+	MemoryContext context = CurrentMemoryContext;
 	ObservIdentity saved = observ_as_owner_begin();
 
 	INSTR_TIME_SET_CURRENT(p->started);
-	(void) set_config_option("deadlock_timeout", CppAsString2(DEADLOCK_MS), PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	observ_retention_give_way();
 	SPI_connect();
 	choose(p, at);
 	drop_all(p);
 	sum_up(p);
-	remember_all(p);
+	remember_all(p, at);
 	if (p->blocked_by != NULL)
-		p->blocked_by = strcpy(SPI_palloc(strlen(p->blocked_by) + 1), p->blocked_by);
+		p->blocked_by = MemoryContextStrdup(context, p->blocked_by);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 }

@@ -144,6 +144,8 @@ def test_a_dump_brings_everything_back_and_does_not_keep_retention(server, obser
         enable(server, observ_db)
         wait_until(lambda: server.value(observ_db, PENDING) >= 1, 60, "a half detached partition")
         server.run("pg_dump", "-Fc", "-f", server.dir / "dump", "-d", observ_db)
+        server.sql(observ_db, "SELECT observ.pause()")
+        assert server.value(observ_db, "SELECT status FROM observ.resume()") == "resumed"
     check_all_gone(server, observ_db)
     target = make_server(settings=SETTINGS)
     target.create_database("copy")
@@ -175,6 +177,23 @@ def test_a_detach_that_was_killed_is_ended_after_the_restart(make_server, victim
                 server.wait_for_log("reinitializing", offset)
     wait_until(lambda: server.value(db, "SELECT 1") == 1, 60, "the server", retry_on=psycopg.OperationalError)
     check_all_gone(server, db)
+
+
+def test_autovacuum_is_not_in_the_way(make_server):
+    """It would yield to whoever waits for longer than deadlock_timeout, which is longer than retention waits for anything."""
+    server = make_server(settings={**SETTINGS, "observ.apply_retention_interval": "0", "autovacuum_naptime": "1s"})
+    db = server.create_database("metrics", extension=True)
+    make_old_days(server, db)
+    leaf = server.value(db, "SELECT relid::regclass::text FROM observ_data._partitions() WHERE table_name = 'vps_metrics' ORDER BY \"from\" LIMIT 1")
+    server.sql(db, f"ALTER TABLE {leaf} SET (autovacuum_vacuum_insert_threshold = 10, autovacuum_vacuum_insert_scale_factor = 0, "
+                   "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100)")
+    server.sql(db, f"INSERT INTO observ.vps_metrics (vps_name, timestamp) SELECT 'more', timestamp FROM {leaf}")
+    server.sql(db, "UPDATE observ.retention_policies SET enabled = true WHERE data_set = 'vps_metrics'")
+    wait_until(lambda: server.value(db, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.backend_type = 'autovacuum worker' "
+                                        "AND l.relation = %s::regclass AND l.mode = 'ShareUpdateExclusiveLock'", (leaf,)) == 1, 60, "autovacuum on the partition")
+    assert server.value(db, "SELECT status FROM observ.apply_retention()") == "ok"
+    assert server.value(db, "SELECT to_regclass(%s)", (leaf,)) is None
+    assert "canceling autovacuum task" in server.log_text()
 
 
 def test_kill_9_during_retention_leaves_whole_partitions(make_server):

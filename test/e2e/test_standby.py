@@ -28,7 +28,8 @@ def pair(make_server):
 
 READS = ["SELECT * FROM observ.fleet_summary()", "SELECT * FROM observ.fleet_summary", "SELECT * FROM observ.vps_metrics",
          "SELECT * FROM observ.vps", "SELECT * FROM observ.collectors", "SELECT * FROM observ.job_status", "SELECT observ.version()",
-         "SELECT observ.layout_version()", "SELECT * FROM observ.status()", "SELECT * FROM observ.quarantine"]
+         "SELECT observ.layout_version()", "SELECT * FROM observ.status()", "SELECT * FROM observ.quarantine",
+         "SELECT * FROM observ.retention_preview()", "SELECT * FROM observ.storage_report", "SELECT * FROM observ.storage_by_vps()"]
 WRITES = ["SELECT * FROM observ.begin_batch('a', 1, now(), 'web-1')", "SELECT * FROM observ.resume()", "SELECT observ.pause()",
           "SELECT observ.enroll_vps('new')", "SELECT observ.boost('web-1')", "SELECT observ.forget('web-1')",
           "SELECT observ.reset_job('refresh_fleet_summary')", "INSERT INTO observ.vps_metrics (vps_name) VALUES ('a')",
@@ -42,7 +43,7 @@ def test_reads_work_writes_are_refused_jobs_say_standby(pair):
     assert standby.sql("metrics", "SELECT vps_name, status, cpu_percent FROM observ.fleet_summary()") == [("web-1", "up", 10)]
     state, reason, launcher, scheduler = standby.sql("metrics", "SELECT state, reason, launcher_pid, scheduler_pid FROM observ.status()")[0]
     assert (state, launcher, scheduler) == ("standby", None, None) and "primary" in reason
-    for job in ("maintain_partitions", "refresh_fleet_summary"):
+    for job in ("maintain_partitions", "refresh_fleet_summary", "apply_retention"):
         assert standby.value("metrics", f"SELECT status FROM observ.{job}()") == "standby"
     for statement in WRITES:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused:
