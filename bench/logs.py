@@ -130,7 +130,8 @@ def grep(file, arguments, turns):
     took = report.Series()
     for _ in range(turns):
         start = time.monotonic()
-        subprocess.run(["grep", "-c", *arguments, file], stdout=subprocess.DEVNULL, check=False)
+        # Into a pipe: grep looks no further than the first match when it writes to /dev/null.
+        subprocess.run(["grep", "-c", *arguments, file], stdout=subprocess.PIPE, check=False)
         took.add((time.monotonic() - start) * 1000)
     return took
 

@@ -225,7 +225,7 @@ CREATE TABLE observ.log_entries (
 CREATE INDEX log_entries_vps_idx ON observ.log_entries (vps_name, "timestamp");
 CREATE INDEX log_entries_time_idx ON observ.log_entries ("timestamp", id);
 CREATE INDEX log_entries_message_idx ON observ.log_entries USING gin (observ_data._log_vector(message, level, app_name))
-	WITH (fastupdate = on, gin_pending_list_limit = 2048);
+	WITH (fastupdate = on, gin_pending_list_limit = 4096);
 CREATE INDEX log_entries_brin_idx ON observ.log_entries USING brin (received_at, "timestamp", id) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX log_entries_errors_idx ON observ.log_entries ("timestamp", vps_name, app_name)
 	WHERE pg_catalog.upper(level) OPERATOR(pg_catalog.=) ANY (ARRAY['ERROR', 'FATAL', 'CRITICAL', 'ALERT', 'EMERGENCY', 'PANIC']);
@@ -919,7 +919,7 @@ CREATE FUNCTION observ.search_logs(
 	OUT id bigint, OUT "timestamp" timestamptz, OUT vps_name text, OUT app_name text, OUT level text, OUT message text,
 	OUT context jsonb, OUT logger text, OUT source text, OUT cursor text)
 	RETURNS SETOF record
-	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
+	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp SET gin_fuzzy_search_limit = 0
 	AS 'MODULE_PATHNAME', 'observ_search_logs';
 COMMENT ON FUNCTION observ.search_logs(text, text, text, text, timestamptz, timestamptz, integer, text) IS
 'The newest log entries that match: word, "a phrase", prefix*, key=value in the context, -not, OR, ( ). NULL or empty: all. level: in any case; error+ is error and above. from is included, to is not. For the next page pass the cursor of the last row as after. docs/logs.md';
@@ -929,7 +929,7 @@ CREATE FUNCTION observ.log_histogram(
 	"from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL, step interval DEFAULT NULL, buckets integer DEFAULT 60,
 	OUT "timestamp" timestamptz, OUT level text, OUT count bigint)
 	RETURNS SETOF record
-	LANGUAGE c STABLE ROWS 300 SET search_path = pg_catalog, pg_temp
+	LANGUAGE c STABLE ROWS 300 SET search_path = pg_catalog, pg_temp SET gin_fuzzy_search_limit = 0
 	AS 'MODULE_PATHNAME', 'observ_log_histogram';
 COMMENT ON FUNCTION observ.log_histogram(text, text, text, text, timestamptz, timestamptz, interval, integer) IS
 'Log entries per level (in lower case) and step in [from, to), by default the last 24 hours; arguments as of observ.search_logs(). Buckets are aligned to UTC; without step one is chosen that makes at most so many buckets. A row per bucket and per level that occurs: 0 means none, NULL that no partition holds that time. docs/logs.md';

@@ -283,6 +283,7 @@ emit(Search *search, ObservLogLeaf *leaf)
 	AttrNumber columns[] = {c->id,      c->timestamp, c->vps_name, c->app_name, c->level,
 							c->message, c->context,   c->logger,   c->source};
 	TupleDesc desc = RelationGetDescr(leaf->rel);
+	MemoryContext old = MemoryContextSwitchTo(search->context);
 
 	keep_best(search);
 	for (size_t i = 0; i < search->n_found; i++) {
@@ -296,6 +297,7 @@ emit(Search *search, ObservLogLeaf *leaf)
 		values[RESULT_COLUMNS - 1] = PointerGetDatum(cursor_of(&search->found[i].key));
 		tuplestore_putvalues(search->result->setResult, search->result->setDesc, values, nulls);
 	}
+	MemoryContextSwitchTo(old);
 	search->wanted -= search->n_found;
 	forget_found(search);
 }
