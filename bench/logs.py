@@ -26,7 +26,7 @@ DAYS = 30
 VPSS = 1000
 BATCH = 1000
 PARTITIONS = 400
-SETTINGS = {**surroundings.JOBS_OFF, "observ.update_log_templates_interval": "0", "observ.late_window": "31d"}
+SETTINGS = {**surroundings.JOBS_OFF, "observ.late_window": "31d"}
 COLUMNS = '"timestamp", vps_name, app_name, level, source, message, context'
 SEARCH = "SELECT * FROM observ.search_logs({})"
 # What is asked for, arguments of observ.search_logs(), most milliseconds, plain SQL conditions: by text search, by ILIKE.

@@ -202,12 +202,13 @@ count_kept(Histogram *h, TimestampTz from, TimestampTz to)
 	bool isnull;
 
 	SPI_connect();
-	if (observ_spi_read(&state, "SELECT horizon FROM observ_data.log_state", 0, NULL, NULL, NULL) > 0)
+	if (observ_spi_read(&state, "SELECT horizon FROM observ_data.log_state", 0, NULL, NULL, NULL) > 0) {
 		horizon = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
-	if (h->filter.app == NULL)
-		count_result(h, observ_spi_read(&of_all, KEPT_SQL("IS NULL"), 4, types, values, nulls));
-	else
-		count_result(h, observ_spi_read(&of_app, KEPT_SQL("= $3"), 4, types, values, nulls));
+		if (h->filter.app == NULL)
+			count_result(h, observ_spi_read(&of_all, KEPT_SQL("IS NULL"), 4, types, values, nulls));
+		else
+			count_result(h, observ_spi_read(&of_app, KEPT_SQL("= $3"), 4, types, values, nulls));
+	}
 	SPI_finish();
 	observ_few_rows_end(nest_level);
 	observ_as_owner_end(&saved);

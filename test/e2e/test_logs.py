@@ -181,7 +181,7 @@ def test_hostile_arguments(server, observ_db, argument):
 
 def test_names_that_fit_no_index_are_counted_all_the_same(server, observ_db):
     """A name longer than an index entry may be does not stop the job."""
-    long = "".join(random.Random(1).choice(string.ascii_letters) for _ in range(9000))
+    long = "".join(random.Random(1).choices(string.ascii_letters, k=9000))
     server.sql(observ_db, "INSERT INTO observ.log_entries (\"timestamp\", vps_name, app_name, level, message) VALUES (now(), 'v', %s, %s, 'm')", (long, long + "x"))
 
     def counted():
@@ -189,8 +189,8 @@ def test_names_that_fit_no_index_are_counted_all_the_same(server, observ_db):
     harness.wait_until(counted, 30, "the entry to be counted")
     assert server.value(observ_db, "SELECT count(*) FROM observ.search_logs('m', app => %s, level => %s)", (long, (long + "X").upper())) == 1
     for names, given in (("app => %s", (long,)), ("level => %s", (long + "X",)), ("app => %s, level => %s", (long, long + "X"))):
-        assert server.value(observ_db, f"SELECT sum(count) FROM observ.log_histogram(NULL, {names}, \"to\" => now() + interval '1 day')", given) == 1
-    assert server.value(observ_db, "SELECT sum(count) FROM observ.log_histogram(\"to\" => now() + interval '1 day')") == 1
+        assert server.value(observ_db, f"SELECT sum(count) FROM observ.log_histogram(NULL, {names}, \"from\" => now() - interval '1 day', \"to\" => now() + interval '1 day')", given) == 1
+    assert server.value(observ_db, "SELECT sum(count) FROM observ.log_histogram(\"from\" => now() - interval '1 day', \"to\" => now() + interval '1 day')") == 1
 
 
 def test_searches_while_partitions_go_and_come(server, observ_db):
