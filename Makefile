@@ -52,7 +52,7 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
-EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
 	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
@@ -161,12 +161,13 @@ build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
+build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
 
 e2e:
@@ -190,6 +191,9 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)
+
+build/bench/log_lines: build/bench/log_lines.o
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@
 
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)

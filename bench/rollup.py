@@ -150,7 +150,7 @@ def run(context, found):
         "One session, no parallel workers, commits included; 8 metrics a row. roll_up() also writes hours, weighted sums, and what late rows need."])
     size = found.table("Size, with indexes", ["rows every, table", "bytes per raw sample", "bytes per rolled-up metric"])
     passes = found.table("One pass, ms", ["rows every", "with a late row of one VPS", "with nothing to do"], ["Until the client has the answer."])
-    with surroundings.server(context, settings=dict(surroundings.JOBS_OFF, **{"observ.roll_up_interval": "0", "observ.expire_series_interval": "0"})) as server:
+    with surroundings.server(context, settings=surroundings.JOBS_OFF) as server:
         for shape in shapes(context.quick):
             context.say(f"rollup: rows every {shape[0]}")
             day = Day(context, found, server, shape)

@@ -24,6 +24,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import agents  # noqa: E402  (so that the program runs from any directory)
 import footprint  # noqa: E402
 import ingest  # noqa: E402
+import logs  # noqa: E402
+import metrics  # noqa: E402
 import report  # noqa: E402
 import retention  # noqa: E402
 import rollup  # noqa: E402
@@ -38,6 +40,8 @@ BENCHMARKS = {
     "footprint": footprint.run,
     "retention": retention.run,
     "rollup": rollup.run,
+    "metrics": metrics.run,
+    "logs": logs.run,
 }
 
 
@@ -84,7 +88,7 @@ def main():
             parser.error(f"there is no sub-benchmark {name}; there are: {', '.join(BENCHMARKS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     installation = harness.Installation().ensure()
-    harness.run_tool(["make", "-C", surroundings.ROOT, "-s", f"PG_CONFIG={installation.pg_config}", "build/bench/loader"],
+    harness.run_tool(["make", "-C", surroundings.ROOT, "-s", f"PG_CONFIG={installation.pg_config}", "build/bench/loader", "build/bench/log_lines"],
                      env=harness.clean_environment(MAKEFLAGS="", PATH=os.environ["PATH"]))
     window = options.window or (20 if options.quick else 120)
     context = Context(installation, options.quick, window)

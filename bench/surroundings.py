@@ -33,8 +33,8 @@ SETTINGS = {
 }
 QUICK_SETTINGS = dict(SETTINGS, shared_buffers="128MB", maintenance_work_mem="64MB", min_wal_size="80MB")
 # The benchmark calls the functions itself.
-JOBS_OFF = {f"observ.{job}_interval": "0" for job in ("refresh_fleet_summary", "maintain_partitions", "apply_retention", "roll_up",
-                                                     "update_log_templates", "expire_series")}
+JOBS_OFF = {"observ.refresh_fleet_summary_interval": "0", "observ.maintain_partitions_interval": "0", "observ.apply_retention_interval": "0",
+            "observ.expire_series_interval": "0", "observ.roll_up_interval": "0", "observ.update_log_templates_interval": "0"}
 
 
 @contextlib.contextmanager

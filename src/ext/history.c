@@ -192,6 +192,19 @@ observ_metrics_history(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static void
+put_cell(ReturnSetInfo *result, int slot, const struct cell *cell)
+{
+	double average = cell_average(cell);
+	Datum values[] = {Int32GetDatum(slot),       Int64GetDatum((int64) cell->count),
+					  Float8GetDatum(average),   Float8GetDatum(cell->min),
+					  Float8GetDatum(cell->max), Float8GetDatum(cell->last),
+					  Float8GetDatum(cell->sum), Float8GetDatum(cell->increase)};
+	bool nulls[] = {false, false, isnan(average), false, false, false, false, !cell->counter};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 /*
  * observ_data._unpack_cells(bytea) → set of (slot, count, avg, min, max, last, sum, increase), a row per metric that has samples; slots count
  * from 1. Errors: XX001.
@@ -209,15 +222,9 @@ observ_unpack_cells(PG_FUNCTION_ARGS)
 						errdetail("There are %d bytes.", (int) VARSIZE_ANY_EXHDR(bytes))));
 	for (int i = 0; i < row.n; i++) {
 		const struct cell *cell = &row.cells[i];
-		double average = cell->count > 0 ? cell_average(cell) : 0;
-		Datum values[] = {Int32GetDatum(i + 1),      Int64GetDatum((int64) cell->count),
-						  Float8GetDatum(average),   Float8GetDatum(cell->min),
-						  Float8GetDatum(cell->max), Float8GetDatum(cell->last),
-						  Float8GetDatum(cell->sum), Float8GetDatum(cell->increase)};
-		bool nulls[] = {false, false, isnan(average), false, false, false, false, !cell->counter};
 
 		if (cell->count > 0)
-			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+			put_cell(result, i + 1, cell);
 	}
 	return (Datum) 0;
 }

@@ -77,10 +77,13 @@ try_regexes(struct matchers *matchers)
 {
 	for (int i = 0; i < matchers->n; i++) {
 		struct matcher *m = &matchers->item[i];
-		ErrorContextCallback callback = {.previous = error_context_stack, .callback = name_matcher, .arg = m};
+		ErrorContextCallback callback = {0};
 
 		if (m->op != MATCHER_REGEX && m->op != MATCHER_NOT_REGEX)
 			continue;
+		callback.previous = error_context_stack;
+		callback.callback = name_matcher;
+		callback.arg = m;
 		error_context_stack = &callback;
 		(void) regex_matches(m, slice_of(""));
 		error_context_stack = callback.previous;

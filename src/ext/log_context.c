@@ -56,7 +56,7 @@ find_entry(int64 id, Datum *values, char *nulls)
 	static const Oid types[] = {INT8OID};
 	static const int columns[] = {VPS_NAME, APP_NAME, SOURCE, TIMESTAMP, ID};
 	int nest_level = observ_few_rows_begin();
-	uint64 n = observ_spi_kept(&plan, SPI_OK_SELECT, entry_sql, 1, types, &(Datum){Int64GetDatum(id)}, NULL);
+	uint64 n = observ_spi_read(&plan, entry_sql, 1, types, &(Datum){Int64GetDatum(id)}, NULL);
 
 	observ_few_rows_end(nest_level);
 	for (size_t i = 0; n > 0 && i < lengthof(columns); i++) {
@@ -83,12 +83,12 @@ put_context(int64 id, int lines, ReturnSetInfo *result)
 	entry = SPI_tuptable;
 	values[5] = Int64GetDatum(lines);
 	nulls[5] = ' ';
-	n = observ_spi_kept(&before, SPI_OK_SELECT, before_sql, lengthof(types), types, values, nulls);
+	n = observ_spi_read(&before, before_sql, lengthof(types), types, values, nulls);
 	for (uint64 i = n; i-- > 0;)
 		emit(result, i, -(int) (i + 1));
 	SPI_tuptable = entry;
 	emit(result, 0, 0);
-	n = observ_spi_kept(&after, SPI_OK_SELECT, after_sql, lengthof(types), types, values, nulls);
+	n = observ_spi_read(&after, after_sql, lengthof(types), types, values, nulls);
 	for (uint64 i = 0; i < n; i++)
 		emit(result, i, (int) (i + 1));
 }

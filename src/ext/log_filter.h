@@ -5,6 +5,7 @@
 #include "core/log_query.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
+#include "ext/log_shape.h"
 #include "fmgr.h"
 #include "tsearch/ts_type.h"
 #include "utils/numeric.h"
@@ -14,11 +15,6 @@ typedef struct ObservLogKey {
 	TimestampTz timestamp;
 	int64 id;
 } ObservLogKey;
-
-/* Columns of one partition, by number; partitions may have theirs in another order than the table. */
-typedef struct ObservLogColumns {
-	AttrNumber id, timestamp, vps_name, app_name, level, message, context, logger, source, received_at;
-} ObservLogColumns;
 
 typedef struct ObservLogLevels {
 	int n;            /* 0: any level */

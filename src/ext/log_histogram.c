@@ -191,7 +191,7 @@ level_array(const ObservLogLevels *levels)
 static TimestampTz
 count_kept(Histogram *h, TimestampTz from, TimestampTz to)
 {
-	static SPIPlanPtr of_all = NULL, of_app = NULL;
+	static SPIPlanPtr state = NULL, of_all = NULL, of_app = NULL;
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID};
 	Datum values[] = {TimestampTzGetDatum(Max(from, h->partitions[0].from)), TimestampTzGetDatum(to),
 					  PointerGetDatum(h->filter.app), level_array(&h->filter.levels)};
@@ -202,17 +202,28 @@ count_kept(Histogram *h, TimestampTz from, TimestampTz to)
 	bool isnull;
 
 	SPI_connect();
-	if (observ_spi(SPI_OK_SELECT, "SELECT horizon FROM observ_data.log_state", 0, NULL, NULL, NULL) > 0)
+	if (observ_spi_read(&state, "SELECT horizon FROM observ_data.log_state", 0, NULL, NULL, NULL) > 0) {
 		horizon = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
-	if (h->filter.app == NULL)
-		count_result(h,
-					 observ_spi_kept(&of_all, SPI_OK_SELECT, KEPT_SQL("IS NULL"), 4, types, values, nulls));
-	else
-		count_result(h, observ_spi_kept(&of_app, SPI_OK_SELECT, KEPT_SQL("= $3"), 4, types, values, nulls));
+		if (h->filter.app == NULL)
+			count_result(h, observ_spi_read(&of_all, KEPT_SQL("IS NULL"), 4, types, values, nulls));
+		else
+			count_result(h, observ_spi_read(&of_app, KEPT_SQL("= $3"), 4, types, values, nulls));
+	}
 	SPI_finish();
 	observ_few_rows_end(nest_level);
 	observ_as_owner_end(&saved);
 	return horizon;
+}
+
+/* Names that were cut to be counted are not asked for there. */
+static bool
+is_kept(const Histogram *h)
+{
+	const ObservLogFilter *filter = &h->filter;
+
+	return filter->whole && filter->vps == NULL && h->step % OBSERV_LOG_BUCKET == 0 && h->n_partitions > 0 &&
+		   (filter->app == NULL || VARSIZE_ANY_EXHDR(filter->app) < LOG_WORD_MAX) &&
+		   (filter->levels.n != 1 || strlen(filter->levels.all[0]) < LOG_WORD_MAX);
 }
 
 static void
@@ -220,7 +231,7 @@ count_all(Histogram *h)
 {
 	TimestampTz from = h->to, to = h->to;
 
-	if (h->filter.whole && h->filter.vps == NULL && h->step % OBSERV_LOG_BUCKET == 0 && h->n_partitions > 0) {
+	if (is_kept(h)) {
 		from = floor_to(h->from + OBSERV_LOG_BUCKET - 1, OBSERV_LOG_BUCKET, 0);
 		to = floor_to(h->to, OBSERV_LOG_BUCKET, 0);
 	}

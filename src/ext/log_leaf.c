@@ -1,6 +1,6 @@
 /*
- * Reading one partition of observ.log_entries: which indexes it has, looking words up, walking in the order of time.
- * What does not belong here: which way is the best one (log_search.c), what is asked for (log_filter.c).
+ * Reading one partition of observ.log_entries: looking words up, walking in the order of time.
+ * What does not belong here: which way is the best one (log_search.c), what is asked for (log_filter.c), which indexes there are (log_shape.c).
  *
  * Planning and starting a query takes 0.2 to 0.3 ms per partition, ten times as long as looking up a rare word, so indexes are
  * read directly. Locks of a partition are given back as soon as it has been read: 400 of them would fill the lock table.
@@ -74,100 +74,38 @@ observ_log_partitions(int *n)
 
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
-static void
-find_columns(Relation rel, ObservLogColumns *columns)
-{
-	columns->id = observ_column(rel, "id", INT8OID);
-	columns->timestamp = observ_column(rel, "timestamp", TIMESTAMPTZOID);
-	columns->vps_name = observ_column(rel, "vps_name", TEXTOID);
-	columns->app_name = observ_column(rel, "app_name", TEXTOID);
-	columns->level = observ_column(rel, "level", TEXTOID);
-	columns->message = observ_column(rel, "message", TEXTOID);
-	columns->context = observ_column(rel, "context", JSONBOID);
-	columns->logger = observ_column(rel, "logger", TEXTOID);
-	columns->source = observ_column(rel, "source", TEXTOID);
-	columns->received_at = observ_column(rel, "received_at", TIMESTAMPTZOID);
-}
-
-/* Whether it is a plain btree that begins with these columns, ascending. */
-static bool
-is_btree(Relation index, AttrNumber first, AttrNumber second)
-{
-	return index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indnkeyatts >= 2 &&
-		   index->rd_index->indkey.values[0] == first && index->rd_index->indkey.values[1] == second &&
-		   RelationGetIndexPredicate(index) == NIL && (index->rd_indoption[0] & INDOPTION_DESC) == 0 &&
-		   (index->rd_indoption[1] & INDOPTION_DESC) == 0;
-}
-
-/* Whether it indexes _log_vector(message, level, app_name). */
-static bool
-is_words(Relation index, const ObservLogColumns *columns)
-{
-	static Oid function = InvalidOid;
-	AttrNumber wanted[] = {columns->message, columns->level, columns->app_name};
-	FuncExpr *call;
-
-	if (index->rd_rel->relam != GIN_AM_OID || index->rd_index->indnkeyatts != 1 ||
-		index->rd_index->indkey.values[0] != 0 || RelationGetIndexPredicate(index) != NIL)
-		return false;
-	call = linitial(RelationGetIndexExpressions(index));
-	if (!IsA(call, FuncExpr) || list_length(call->args) != lengthof(wanted))
-		return false;
-	for (size_t i = 0; i < lengthof(wanted); i++)
-		if (!IsA(list_nth(call->args, i), Var) || ((Var *) list_nth(call->args, i))->varattno != wanted[i])
-			return false;
-	if (call->funcid != function) {
-		char *name = get_func_name(call->funcid);
-
-		if (name == NULL || strcmp(name, "_log_vector") != 0 ||
-			get_func_namespace(call->funcid) != get_namespace_oid("observ_data", true))
-			return false;
-		function = call->funcid;
-	}
-	return true;
-}
-
-static bool
-is_arrival(Relation index, const ObservLogColumns *columns)
-{
-	return index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indkey.values[0] == columns->received_at &&
-		   RelationGetIndexPredicate(index) == NIL;
-}
-
 /* As the planner asks before it takes an index. */
 static bool
 is_usable(Relation index)
 {
-	return index->rd_index->indisvalid &&
-		   (!index->rd_index->indcheckxmin ||
-			TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin));
+	return !index->rd_index->indcheckxmin ||
+		   TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data), TransactionXmin);
 }
 
-/* The first ones that will do; without them a search still finds everything, in more time. */
-static void
-find_indexes(ObservLogLeaf *leaf)
+/* NULL when there is no such index, or when this snapshot must not use it. */
+static Relation
+open_index(Oid oid)
 {
-	const ObservLogColumns *c = &leaf->columns;
-	List *indexes = RelationGetIndexList(leaf->rel);
-	bool vps = leaf->filter->vps != NULL;
-	ListCell *cell;
+	Relation index = OidIsValid(oid) ? index_open(oid, AccessShareLock) : NULL;
 
-	foreach (cell, indexes) {
-		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (!is_usable(index))
-			index_close(index, AccessShareLock);
-		else if (leaf->walk_index == NULL &&
-				 is_btree(index, vps ? c->vps_name : c->timestamp, vps ? c->timestamp : c->id))
-			leaf->walk_index = index;
-		else if (leaf->words_index == NULL && leaf->filter->indexed != NULL && is_words(index, c))
-			leaf->words_index = index;
-		else if (leaf->arrival_index == NULL && leaf->filter->arrived != DT_NOBEGIN && is_arrival(index, c))
-			leaf->arrival_index = index;
-		else
-			index_close(index, AccessShareLock);
+	if (index != NULL && !is_usable(index)) {
+		index_close(index, AccessShareLock);
+		return NULL;
 	}
-	leaf->walks_vps = vps;
+	return index;
+}
+
+static void
+open_indexes(ObservLogLeaf *leaf, const ObservLogShape *shape)
+{
+	ObservLogShape wanted = *shape;
+
+	leaf->walks_vps = leaf->filter->vps != NULL;
+	leaf->walk_index = open_index(leaf->walks_vps ? wanted.by_vps : wanted.by_time);
+	if (leaf->filter->indexed != NULL)
+		leaf->words_index = open_index(wanted.by_words);
+	if (leaf->filter->arrived != DT_NOBEGIN)
+		leaf->arrival_index = open_index(wanted.by_arrival);
 }
 
 ObservLogLeaf *
@@ -175,6 +113,7 @@ observ_log_leaf_open(Oid oid, const ObservLogFilter *filter)
 {
 	Relation rel = try_table_open(oid, AccessShareLock);
 	MemoryContext context, old;
+	const ObservLogShape *shape;
 	ObservLogLeaf *leaf;
 
 	if (rel == NULL)
@@ -197,8 +136,9 @@ observ_log_leaf_open(Oid oid, const ObservLogFilter *filter)
 	leaf->context = context;
 	leaf->row = AllocSetContextCreate(context, "observ log entry", ALLOCSET_DEFAULT_SIZES);
 	leaf->slot = table_slot_create(rel, NULL);
-	find_columns(rel, &leaf->columns);
-	find_indexes(leaf);
+	shape = observ_log_shape(rel);
+	leaf->columns = shape->columns;
+	open_indexes(leaf, shape);
 	MemoryContextSwitchTo(old);
 	return leaf;
 }

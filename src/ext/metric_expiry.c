@@ -27,24 +27,30 @@ OBSERV_SQL_FUNCTION(observ_expire_series);
 
 /* VPSs that were refused lately are worth seeing, even without series. */
 #define REJECTED_SHOWN "1 day"
+/* New series wait while a run lasts: what is more than this is left to the next. */
+#define SERIES_PER_RUN "100000"
 
 static const char lock_sql[] =
 	"SELECT vps_name FROM observ.metric_usage ORDER BY vps_name FOR NO KEY UPDATE SKIP LOCKED";
 
 static const char expire_sql[] =
 	"WITH old AS MATERIALIZED (SELECT vps_name, series_id FROM observ.metric_series "
-	"  WHERE vps_name = ANY ($1) AND expired_at IS NULL AND last_seen < $2 FOR NO KEY UPDATE SKIP LOCKED) "
+	"  WHERE vps_name = ANY ($1) AND expired_at IS NULL AND last_seen < $2 "
+	"  LIMIT " SERIES_PER_RUN " FOR NO KEY UPDATE SKIP LOCKED) "
 	"UPDATE observ.metric_series s SET expired_at = $3 FROM old "
 	"WHERE s.vps_name = old.vps_name AND s.series_id = old.series_id";
 
 /* A roll-up that is newer than the series can't hold it: slots are not given to another while this row is there. */
 static const char delete_sql[] =
-	"DELETE FROM observ.metric_series s WHERE vps_name = ANY ($1) AND expired_at IS NOT NULL "
-	"AND last_seen < $2 "
-	"AND NOT EXISTS (SELECT FROM observ.metrics_5m r WHERE r.vps_name = s.vps_name "
-	"  AND r.app_name = s.app_name AND r.set_no = s.set_no AND r.\"timestamp\" <= s.last_seen + $3) "
-	"AND NOT EXISTS (SELECT FROM observ.metrics_1h r WHERE r.vps_name = s.vps_name "
-	"  AND r.app_name = s.app_name AND r.set_no = s.set_no AND r.\"timestamp\" <= s.last_seen + $3)";
+	"WITH gone AS MATERIALIZED (SELECT vps_name, series_id FROM observ.metric_series s "
+	"  WHERE vps_name = ANY ($1) AND expired_at IS NOT NULL AND last_seen < $2 "
+	"  AND NOT EXISTS (SELECT FROM observ.metrics_5m r WHERE r.vps_name = s.vps_name "
+	"    AND r.app_name = s.app_name AND r.set_no = s.set_no AND r.\"timestamp\" <= s.last_seen + $3) "
+	"  AND NOT EXISTS (SELECT FROM observ.metrics_1h r WHERE r.vps_name = s.vps_name "
+	"    AND r.app_name = s.app_name AND r.set_no = s.set_no AND r.\"timestamp\" <= s.last_seen + $3) "
+	"  LIMIT " SERIES_PER_RUN ") "
+	"DELETE FROM observ.metric_series s USING gone "
+	"WHERE s.vps_name = gone.vps_name AND s.series_id = gone.series_id";
 
 static const char recount_sql[] =
 	"UPDATE observ.metric_usage u SET series = c.series FROM (SELECT l.vps_name, count(s.series_id) AS "

@@ -167,6 +167,18 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 	return otherwise;
 }
 
+/* Later rows have no place to lie: whatever time somebody asks for, the watermark stays where rows can still come. */
+static TimestampTz
+end_of_partitions(const ObservRollupSource *source)
+{
+	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
+	int n;
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
+
+	table_close(parent, NoLock);
+	return n > 0 ? partitions[n - 1].range.to : DT_NOBEGIN;
+}
+
 static void
 look_for_late_rows(Step *step)
 {
@@ -190,11 +202,15 @@ close_buckets(Step *step)
 {
 	Pass *pass = step->pass;
 	ObservRollupState *state = &step->state;
-	TimestampTz end = observ_floor_time(pass->at - observ_roll_up_lag * USECS_PER_SEC, OBSERV_5M);
+	TimestampTz last = end_of_partitions(step->source);
+	TimestampTz end;
 	int64 slice = OBSERV_5M;
 	uint64 rows = 0;
 	bool fresh;
 
+	if (TIMESTAMP_IS_NOBEGIN(last))
+		return;
+	end = observ_floor_time(Min(pass->at - observ_roll_up_lag * USECS_PER_SEC, last), OBSERV_5M);
 	if (TIMESTAMP_IS_NOBEGIN(state->rolled_5m)) {
 		state->rolled_5m = begin_of_data(step->source, end);
 		state->rolled_1h = observ_floor_time(state->rolled_5m, OBSERV_1H);

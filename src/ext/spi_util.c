@@ -170,6 +170,15 @@ observ_array(Datum *values, int n, Oid type)
 	return PointerGetDatum(construct_array(values, n, type, length, by_value, align));
 }
 
+uint64
+observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types, const Datum *values,
+				const char *nulls)
+{
+	return finished(
+		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, true, 0),
+		SPI_OK_SELECT, sql);
+}
+
 Datum
 observ_spi_value(uint64 row, int number, bool *isnull)
 {

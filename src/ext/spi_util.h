@@ -48,6 +48,12 @@ extern uint64 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, i
 							  const Datum *values, const char *nulls);
 
 /*
+ * A SELECT with such a plan, in the caller's snapshot: for functions that are STABLE, and where several statements must see the same rows.
+ */
+extern uint64 observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types,
+							  const Datum *values, const char *nulls);
+
+/*
  * A kept plan does not know that few rows of a large table are meant: between begin and end plans look for them through indexes.
  */
 extern int observ_few_rows_begin(void);

@@ -93,3 +93,8 @@ SELECT status, rows_written FROM observ.roll_up('2026-03-02 15:10');
 
 TRUNCATE observ.vps_metrics, observ.health_checks, observ.metric_scrapes, observ.metric_series, observ.metrics_5m, observ.metrics_1h,
 	observ.health_5m, observ.health_1h;
+
+-- Far beyond the last partition there is nothing to roll up: the watermark stays where rows can still come.
+BEGIN;
+SELECT status, rolled_to < '2200-01-01' AS bounded FROM observ.roll_up('294276-12-31');
+ROLLBACK;

@@ -109,6 +109,16 @@ INSERT INTO observ.maintenance_windows (vps_name, app_name, starts_at, ends_at) 
 	(NULL, NULL, '2033-05-31 12:00+00', '2033-05-31 12:40+00'), ('two', NULL, '2033-05-31 11:20+00', '2033-05-31 13:00+00'), ('one', 'blog', '2033-05-01+00', '2033-05-02 12:30+00'),
 	('two', '', '2033-06-01 11:30+00', '2033-06-01 12:10+00'), (NULL, NULL, '2033-06-01 12:20+00', 'infinity'), ('two', NULL, '-infinity', '2033-03-05 00:00:01+00'), ('nobody', NULL, '2033-05-01+00', '2033-06-01+00');
 SELECT * FROM pg_temp.compare();
+-- What observ.roll_up() itself makes of them.
+TRUNCATE observ.health_1h, observ.health_5m;
+UPDATE observ_data.rollup_state SET horizon = '-infinity', rolled_5m = '-infinity', rolled_1h = '-infinity';
+DO $$ BEGIN
+	FOR i IN 1 .. 100 LOOP
+		EXIT WHEN (SELECT status FROM observ.roll_up('2033-06-01 12:40+00')) <> 'more';
+	END LOOP;
+END $$;
+SELECT rolled_1h, d.rows, d.differing FROM observ_data.rollup_state, pg_temp.differs('2033-06-01 12:34:56+00') d WHERE source = 'health_checks';
+SELECT pg_temp.rolled_to('2033-06-01 12:00+00');
 -- The comparison compares something.
 SELECT vps_name, checks, failures, inconclusive, excluded_by_maintenance, round(uptime_percent::numeric, 4) AS uptime, round(coverage_percent::numeric, 2) AS coverage, complete FROM observ.sla(at => '2033-06-01 12:34:56+00') WHERE scope = 'vps';
 UPDATE observ.health_1h SET failures = failures + 1 WHERE "timestamp" = '2033-05-30 05:00+00' AND vps_name = 'one' AND url = 'http://b/';
@@ -154,8 +164,8 @@ SELECT count(*) FROM observ.sla(at => '2033-06-01 12:34:56+00', vps => 'one');
 SELECT observ.plan_maintenance('2033-06-01', '2033-06-02');
 RESET ROLE;
 DROP ROLE observ_regress_operator, observ_regress_reader;
-UPDATE observ_data.rollup_state SET rolled_1h = '-infinity' WHERE source = 'health_checks';
-TRUNCATE observ.health_checks, observ.health_1h, observ.maintenance_windows;
+UPDATE observ_data.rollup_state SET horizon = '-infinity', rolled_5m = '-infinity', rolled_1h = '-infinity';
+TRUNCATE observ.health_checks, observ.health_5m, observ.health_1h, observ_data.rollup_dirty, observ.maintenance_windows;
 DROP VIEW pg_temp.answer;
 DROP TABLE moment, before;
 RESET observ.premake;
