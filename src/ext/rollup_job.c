@@ -28,6 +28,7 @@
 #include "ext/rollup_write.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -494,6 +495,7 @@ observ_recompute_rollups(PG_FUNCTION_ARGS)
 	ObservIdentity saved;
 	int64 keys = 0;
 
+	observ_require_versions();
 	if (from >= to)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"from\" must be before \"to\"")));
 	/* Whole buckets. */
