@@ -215,13 +215,18 @@ static void
 update(Pass *pass, TimestampTz at)
 {
 	ListCell *cell;
+	TimestampTz before;
 	bool trimmed;
 
 	pass->horizon = observ_arrival_horizon();
 	read_state(pass);
 	observ_log_tally_begin(&pass->tally, observ_log_templates_max);
+	before = pass->reached;
 	if (find_beginning(pass))
 		take_new_entries(pass);
+	/* The beginning that was found is that of visible entries: whoever is writing may have earlier ones. */
+	if (pass->entries == 0)
+		pass->reached = before;
 	trimmed = trim(pass);
 	if (pass->entries > 0 || trimmed)
 		write_state(pass);
