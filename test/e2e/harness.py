@@ -411,6 +411,12 @@ class Server:
             cursor = conn.execute(query, params)
             return cursor.fetchall() if cursor.description else []
 
+    def wait_for_jobs(self, db, deadline=15):
+        """Waits until every job has run well in the database, also while the extension is not there yet."""
+        wait_until(lambda: self.value(db, """SELECT count(last_success) = (SELECT count(*) FROM observ_data._jobs() WHERE period IS NOT NULL)
+                                             FROM observ.job_runs"""),
+                   deadline, f"every job to run in {db}", retry_on=psycopg.errors.SyntaxErrorOrAccessRuleViolation)
+
     def value(self, db, query, params=None, user="postgres"):
         """First column of the first row, None without rows."""
         rows = self.sql(db, query, params, user)

@@ -172,12 +172,12 @@ def test_the_lock_table_is_full(make_server):
 
 @pytest.fixture
 def small_disk(server):
-    """A file system of 3 MB as tablespace `small`; function fill(True) leaves no byte free, fill(False) gives it back."""
+    """A file system of 12 MB as tablespace `small`; function fill(True) leaves no byte free, fill(False) gives it back."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     where = server.dir / "small"
     where.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", where], check=False).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", where], check=False).returncode != 0:
         pytest.skip("no tmpfs can be mounted here")
     space = where / "space"
     space.mkdir()

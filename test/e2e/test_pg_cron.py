@@ -117,7 +117,7 @@ def test_jobs_move_there_and_back(server, obs, cron):
     assert "refresh_fleet_summary" not in dict(moved)
     assert sorted(entries(server)) == sorted("observ." + name for name in dict(moved))
     command = server.value(obs, "SELECT command FROM cron.job WHERE jobname = %s", (ENTRY,))
-    assert "observ.maintain_partitions(pg_catalog.now())" in command and "lock_timeout = '2000ms'" in command
+    assert "observ.maintain_partitions(pg_catalog.now())" in command and "lock_timeout = '500ms'" in command
     assert status(server) == "pg_cron"
     assert status(server, "(runner, schedule, next_run, lag)::text") == '(pg_cron,"* * * * *",,)'
     assert status(server, "runner", "refresh_fleet_summary") == "observ"

@@ -24,11 +24,6 @@ def timed(server, *commands, db="postgres", user="postgres"):
     return slowest
 
 
-def wait_for_first_run(server, db):
-    wait_until(lambda: server.value(db, "SELECT count(*) FROM observ.job_runs WHERE last_success IS NOT NULL") == 2, 15,
-               f"both jobs to run in {db}")
-
-
 def test_dropping_any_database_is_quick(server, observ_db):
     """Item 25: CREATE and DROP DATABASE of databases that are none of ours, 20 times, each DROP under a second."""
     server.wait_for_worker(SCHEDULER, observ_db)
@@ -54,7 +49,7 @@ def test_dropping_our_own_database(server, force):
 def test_drop_database_in_the_middle_of_a_job(server):
     """Item 26: the job is ended, not waited for."""
     name = server.create_database("busy", extension=True)
-    wait_for_first_run(server, name)
+    server.wait_for_jobs(name)
     server.sql(name, "ALTER FUNCTION observ.refresh_fleet_summary(timestamptz, boolean) RENAME TO refresh_for_real")
     server.sql(name, "CREATE FUNCTION observ.refresh_fleet_summary(at timestamptz) RETURNS void LANGUAGE sql AS "
                    "'SELECT pg_sleep(600)'")
@@ -93,7 +88,7 @@ def test_rename_template_tablespace_owner(server, tmp_path_factory):
     harness.give_to_server(tablespace)
     server.sql("postgres", f"CREATE TABLESPACE elsewhere LOCATION '{tablespace}'")
     name = server.create_database("before", extension=True)
-    wait_for_first_run(server, name)
+    server.wait_for_jobs(name)
     for i in range(3):
         assert timed(server, "ALTER DATABASE before RENAME TO after") < 2
         server.wait_for_worker(SCHEDULER, "after", deadline=BACK_IN)
@@ -166,7 +161,7 @@ def test_list_of_databases(make_server):
         server.reload()
         server.sql("postgres", "ALTER DATABASE two SET work_mem = '8MB'")
     server.sql(bare, "CREATE EXTENSION observ")
-    wait_for_first_run(server, bare)
+    server.wait_for_jobs(bare)
     server.create_database("missing")
     server.wait_for_worker(SCHEDULER, "missing", deadline=BACK_IN)
     log = server.log_text()
@@ -220,7 +215,7 @@ def test_switched_off_and_on(server, observ_db):
 
 def test_pause_and_resume(server, observ_db):
     """A paused database has no scheduler and no runs; resume brings it back at once."""
-    wait_for_first_run(server, observ_db)
+    server.wait_for_jobs(observ_db)
     server.sql(observ_db, "SELECT observ.pause()")
     wait_until(lambda: server.worker_pid(SCHEDULER, observ_db) is None, BACK_IN, "the scheduler to leave")
     server.sql(observ_db, "SELECT observ.resume()")
@@ -246,7 +241,7 @@ def test_five_databases_at_once(server):
     assert not errors
     for name in names:
         server.wait_for_worker(SCHEDULER, name, deadline=BACK_IN)
-        wait_for_first_run(server, name)
+        server.wait_for_jobs(name)
     assert server.value("postgres", "SELECT count(*) FROM pg_stat_activity WHERE backend_type = %s AND datname LIKE 'five%%'",
                         (SCHEDULER,)) == 5
     for name in names:
