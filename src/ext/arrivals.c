@@ -12,7 +12,10 @@
 #include "utils/backend_status.h"
 #include "utils/timestamp.h"
 
-/* received_at is taken a moment before its transaction has a transaction id. */
+/*
+ * received_at is taken a moment before its transaction has a transaction id. A moment only, also in COPY: it keeps no rows back where a
+ * column has a volatile default, as received_at has.
+ */
 #define MARGIN_US (USECS_PER_SEC / 2)
 
 TimestampTz
