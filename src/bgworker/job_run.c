@@ -337,7 +337,8 @@ note_failure(Run *run, int64 started)
 		slot->retry_at = now + observ_backoff_ms(++slot->failures, FAILURE_LIMIT_MS);
 	run->next_run = due_timestamp(slot);
 	second = observ_in_transaction(step_failed, run);
-	if (second != NULL)
+	/* A conflict or cancel in the account itself is no more trouble than in the job: the next run has its own. */
+	if (second != NULL && !is_soft(second, 0))
 		log_failure(slot, second);
 	else if (run->gate->gate == OBSERV_GATE_OPEN && !run->soft)
 		log_failure(slot, run->error);
