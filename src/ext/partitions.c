@@ -11,6 +11,8 @@
 
 #include "ext/partitions.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -26,6 +28,7 @@
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -104,6 +107,26 @@ observ_partitions(Relation parent, bool with_detached, int *n)
 	return partitions;
 }
 
+bool
+observ_partition_state(Oid relid, Oid *parent, bool *detaching)
+{
+	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple)) {
+		*parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+		*detaching = ((Form_pg_inherits) GETSTRUCT(tuple))->inhdetachpending;
+	}
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
 static Relation
 open_raw_table(const char *table)
 {
@@ -117,10 +140,12 @@ observ_covered_to(const char *table, TimestampTz at)
 	int n;
 	ObservPartition *partitions = observ_partitions(parent, true, &n);
 	TimestampTz covered = at;
+	bool detaching;
+	Oid of;
 
 	for (int i = 0; i < n; i++)
 		if (partitions[i].range.from <= covered && covered < partitions[i].range.to &&
-			!PartitionHasPendingDetach(partitions[i].relid))
+			observ_partition_state(partitions[i].relid, &of, &detaching) && !detaching)
 			covered = partitions[i].range.to;
 	pfree(partitions);
 	table_close(parent, AccessShareLock);

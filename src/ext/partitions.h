@@ -41,6 +41,12 @@ extern int64 observ_partition_width(const ObservPartitioned *table);
 /* A table's partitions in ascending order, palloc'd; *n receives how many. Those being detached take no rows any more. */
 extern ObservPartition *observ_partitions(Relation parent, bool with_detached, int *n);
 
+/*
+ * What a partition is right now, whatever a list said a moment ago: false when it is none any more; else of which table, and whether it is
+ * being detached.
+ */
+extern bool observ_partition_state(Oid relid, Oid *parent, bool *detaching);
+
 /* End of the gapless run of partitions that contains `at`; `at` itself when none does. */
 extern TimestampTz observ_covered_to(const char *table, TimestampTz at);
 

@@ -14,7 +14,6 @@
 #include "access/table.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "ext/compat.h"
@@ -216,7 +215,6 @@ detached_by_us(Oid relid)
 static void
 judge_detaching(ObservExpiry *e, TimestampTz at)
 {
-	e->detaching = PartitionHasPendingDetach(e->relid);
 	if (!e->detaching)
 		return;
 	if (detached_by_us(e->relid)) {
@@ -233,12 +231,13 @@ list_partition(Listing *l, const Policy *policy, const ObservPartitioned *table,
 {
 	ObservExpiry *e = new_expiry(l);
 	bool empty;
+	Oid of;
 
 	e->table = table;
 	e->parent = parent;
 	e->relid = partition->relid;
 	e->range = partition->range;
-	if (!measure(e, &empty)) {
+	if (!measure(e, &empty) || !observ_partition_state(e->relid, &of, &e->detaching) || of != parent) {
 		l->n--;
 		return;
 	}

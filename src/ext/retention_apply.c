@@ -14,7 +14,6 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "ext/compat.h"
@@ -118,11 +117,14 @@ observ_retention_give_way(void)
 static bool
 is_unchanged(const ObservExpiry *e)
 {
+	bool detaching;
+	Oid parent;
+
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(e->relid)))
 		return false;
 	if (!OidIsValid(e->parent))
 		return !get_rel_relispartition(e->relid);
-	return get_rel_relispartition(e->relid) && get_partition_parent(e->relid, true) == e->parent;
+	return observ_partition_state(e->relid, &parent, &detaching) && parent == e->parent;
 }
 
 static void
