@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "utils/array.h"

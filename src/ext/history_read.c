@@ -8,15 +8,14 @@
 
 #include "ext/history.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "ext/partitions.h"
 #include "ext/rollup_roller.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* A counter's growth over a longer gap belongs to no bucket, as in observ.metric_range(). */
@@ -46,17 +45,6 @@ typedef struct Reading {
 
 /* ---- how far rows reach */
 
-static TimestampTz
-oldest_partition(const char *table)
-{
-	Relation parent = table_open(observ_relid(table), AccessShareLock);
-	int n;
-	ObservPartition *partitions = observ_partitions(parent, false, &n);
-
-	table_close(parent, AccessShareLock);
-	return n == 0 ? DT_NOEND : partitions[0].range.from;
-}
-
 void
 observ_history_reach(ObservHistory *history)
 {
@@ -79,7 +67,7 @@ observ_history_reach(ObservHistory *history)
 			reach->rolled[OBSERV_TIER_1H] = DatumGetTimestampTz(observ_spi_value(row, 3, &isnull));
 		}
 		for (int tier = 0; tier < OBSERV_TIERS && reach->wanted; tier++)
-			reach->oldest[tier] = oldest_partition(source->tables[tier]);
+			reach->oldest[tier] = observ_oldest_partition(source->tables[tier]);
 	}
 }
 

@@ -17,6 +17,7 @@
 #include "ext/log_tally.h"
 #include "ext/log_vector.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -49,18 +50,10 @@ typedef struct Histogram {
 	Level *levels;
 	int n_levels;
 	int last; /* level that was counted last */
-	ObservLogPartition *partitions;
+	ObservPartition *partitions;
 	int n_partitions;
 	MemoryContext context;
 } Histogram;
-
-static TimestampTz
-floor_to(TimestampTz at, int64 width, TimestampTz origin)
-{
-	int64 rest = (at - origin) % width;
-
-	return at - (rest < 0 ? rest + width : rest);
-}
 
 /* --- counting ------------------------------------------------------------------------------------------------------- */
 
@@ -108,16 +101,17 @@ count_entry(ObservLogLeaf *leaf, void *arg)
 
 /* Entries of a partition that lie in the filter's range, as if they were spread evenly. */
 static double
-rows_in_range(const ObservLogLeaf *leaf, const ObservLogPartition *partition)
+rows_in_range(const ObservLogLeaf *leaf, const ObservPartition *partition)
 {
-	double width = (double) partition->to - (double) partition->from;
-	double from = Max(partition->from, leaf->filter->from), to = Min(partition->to, leaf->filter->to);
+	double width = (double) partition->range.to - (double) partition->range.from;
+	double from = Max(partition->range.from, leaf->filter->from),
+		   to = Min(partition->range.to, leaf->filter->to);
 
 	return observ_log_leaf_rows(leaf) * Min((to - from) / width, 1.0);
 }
 
 static void
-count_leaf(Histogram *h, ObservLogLeaf *leaf, const ObservLogPartition *partition)
+count_leaf(Histogram *h, ObservLogLeaf *leaf, const ObservPartition *partition)
 {
 	double walk = rows_in_range(leaf, partition) * WALK_COST;
 	ObservLogTids tids;
@@ -152,9 +146,9 @@ count_entries(Histogram *h, TimestampTz from, TimestampTz to)
 	for (int i = 0; i < h->n_partitions && from < to; i++) {
 		ObservLogLeaf *leaf;
 
-		if (h->partitions[i].from >= to || h->partitions[i].to <= from)
+		if (h->partitions[i].range.from >= to || h->partitions[i].range.to <= from)
 			continue;
-		leaf = observ_log_leaf_open(h->partitions[i].oid, &h->filter);
+		leaf = observ_log_leaf_open(h->partitions[i].relid, &h->filter);
 		if (leaf == NULL)
 			continue;
 		count_leaf(h, leaf, &h->partitions[i]);
@@ -193,7 +187,7 @@ count_kept(Histogram *h, TimestampTz from, TimestampTz to)
 {
 	static SPIPlanPtr state = NULL, of_all = NULL, of_app = NULL;
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID};
-	Datum values[] = {TimestampTzGetDatum(Max(from, h->partitions[0].from)), TimestampTzGetDatum(to),
+	Datum values[] = {TimestampTzGetDatum(Max(from, h->partitions[0].range.from)), TimestampTzGetDatum(to),
 					  PointerGetDatum(h->filter.app), level_array(&h->filter.levels)};
 	char nulls[] = {' ', ' ', h->filter.app == NULL ? 'n' : ' ', h->filter.levels.n == 0 ? 'n' : ' '};
 	ObservIdentity saved = observ_as_owner_begin();
@@ -232,8 +226,8 @@ count_all(Histogram *h)
 	TimestampTz from = h->to, to = h->to;
 
 	if (is_kept(h)) {
-		from = floor_to(h->from + OBSERV_LOG_BUCKET - 1, OBSERV_LOG_BUCKET, 0);
-		to = floor_to(h->to, OBSERV_LOG_BUCKET, 0);
+		from = observ_floor_time(h->from + OBSERV_LOG_BUCKET - 1, OBSERV_LOG_BUCKET);
+		to = observ_floor_time(h->to, OBSERV_LOG_BUCKET);
 	}
 	if (from >= to) {
 		count_entries(h, h->from, h->to);
@@ -255,7 +249,7 @@ is_known(const Histogram *h, int bucket)
 	TimestampTz to = Min(h->first + (bucket + 1) * h->step, h->to);
 
 	for (int i = 0; i < h->n_partitions; i++)
-		if (h->partitions[i].from < to && h->partitions[i].to > from)
+		if (h->partitions[i].range.from < to && h->partitions[i].range.to > from)
 			return true;
 	return false;
 }
@@ -341,7 +335,7 @@ read_range(Histogram *h, FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("a log histogram has at least one bucket"), errdetail("Given: %d.", buckets)));
 	h->step = PG_ARGISNULL(6) ? choose_step(h->to - h->from, buckets) : read_step(PG_GETARG_INTERVAL_P(6));
-	h->first = floor_to(h->from, h->step, ORIGIN);
+	h->first = observ_floor_time(h->from - ORIGIN, h->step) + ORIGIN;
 	if (h->from >= h->to)
 		return;
 	if ((h->to - h->first - 1) / h->step + 1 > MAX_BUCKETS)

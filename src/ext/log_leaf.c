@@ -39,35 +39,22 @@ struct ObservLogPage {
 	size_t first; /* index of the first of n offsets */
 };
 
-ObservLogPartition *
+ObservPartition *
 observ_log_partitions(int *n)
 {
 	Relation parent = table_open(observ_relid("log_entries"), AccessShareLock);
 	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
-	PartitionBoundInfo bounds = desc->boundinfo;
-	ObservLogPartition *partitions = palloc(sizeof(ObservLogPartition) * Max(desc->nparts, 1));
+	ObservPartition *partitions;
 
-	*n = 0;
-	if (desc->nparts > 0 && partition_bound_has_default(bounds))
+	if (desc->nparts > 0 && partition_bound_has_default(desc->boundinfo))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg(
 				 "observ.log_entries has a default partition, which can't be searched in the order of time"),
 			 errhint("ALTER TABLE observ.log_entries DETACH PARTITION %s.",
-					 get_rel_name(desc->oids[bounds->default_index]))));
-	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++) {
-		if (bounds->indexes[i] < 0)
-			continue;
-		partitions[*n].oid = desc->oids[bounds->indexes[i]];
-		partitions[*n].from = bounds->kind[i - 1][0] == PARTITION_RANGE_DATUM_VALUE
-								  ? DatumGetTimestampTz(bounds->datums[i - 1][0])
-								  : DT_NOBEGIN;
-		partitions[*n].to = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE
-								? DatumGetTimestampTz(bounds->datums[i][0])
-								: DT_NOEND;
-		(*n)++;
-	}
+					 get_rel_name(desc->oids[desc->boundinfo->default_index]))));
+	partitions = observ_partitions(parent, false, n);
 	table_close(parent, NoLock);
 	return partitions;
 }

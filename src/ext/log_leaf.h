@@ -5,17 +5,12 @@
 #include "access/genam.h"
 #include "access/relscan.h"
 #include "ext/log_filter.h"
+#include "ext/partitions.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
-/* A partition and its range, [from, to). */
-typedef struct ObservLogPartition {
-	Oid oid;
-	TimestampTz from, to;
-} ObservLogPartition;
-
-/* The partitions in ascending order, palloc'd; *n receives how many. `parent` is locked until the end of the transaction. */
-extern ObservLogPartition *observ_log_partitions(int *n);
+/* The partitions in ascending order, palloc'd; *n receives how many. Their parent is locked until the end of the transaction. */
+extern ObservPartition *observ_log_partitions(int *n);
 
 /* Tuples that an index named, by page. */
 typedef struct ObservLogTids {

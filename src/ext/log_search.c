@@ -307,17 +307,17 @@ run(Search *search)
 {
 	const ObservLogFilter *filter = &search->filter;
 	int n;
-	ObservLogPartition *partitions = observ_log_partitions(&n);
+	ObservPartition *partitions = observ_log_partitions(&n);
 
 	while (n-- > 0 && search->wanted > 0) {
 		ObservLogLeaf *leaf;
 
 		CHECK_FOR_INTERRUPTS();
-		if (partitions[n].from >= filter->to || partitions[n].from > filter->before.timestamp)
+		if (partitions[n].range.from >= filter->to || partitions[n].range.from > filter->before.timestamp)
 			continue;
-		if (partitions[n].to <= filter->from)
+		if (partitions[n].range.to <= filter->from)
 			break;
-		leaf = observ_log_leaf_open(partitions[n].oid, filter);
+		leaf = observ_log_leaf_open(partitions[n].relid, filter);
 		if (leaf == NULL)
 			continue;
 		read_leaf(search, leaf);

@@ -10,6 +10,7 @@
 #include "core/log_template.h"
 #include "ext/log_vector.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -99,14 +100,6 @@ load_known(ObservLogTally *tally)
 	SPI_freetuptable(SPI_tuptable);
 }
 
-static TimestampTz
-floor_to(TimestampTz at, int64 width)
-{
-	int64 rest = at % width;
-
-	return at - (rest < 0 ? rest + width : rest);
-}
-
 static char *
 copy(struct slice s)
 {
@@ -178,7 +171,7 @@ static void
 count_level(ObservLogTally *tally, TimestampTz timestamp, const Source *source, bool by_app)
 {
 	struct slice parts[] = {source->level, source->app};
-	CountKey key = {floor_to(timestamp, OBSERV_LOG_BUCKET), log_fingerprint(parts, by_app ? 2 : 1)};
+	CountKey key = {observ_floor_time(timestamp, OBSERV_LOG_BUCKET), log_fingerprint(parts, by_app ? 2 : 1)};
 	bool found;
 	Count *count = hash_search(tally->counts, &key, HASH_ENTER, &found);
 
@@ -195,7 +188,7 @@ observ_log_tally_add(ObservLogTally *tally, TimestampTz timestamp, Datum app_nam
 {
 	MemoryContext old;
 	Source source;
-	HourKey key = {floor_to(timestamp, USECS_PER_HOUR)};
+	HourKey key = {observ_floor_time(timestamp, USECS_PER_HOUR)};
 	Hour *hour;
 	bool found;
 

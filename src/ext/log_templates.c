@@ -25,7 +25,6 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -170,19 +169,15 @@ trim(Pass *pass)
 		"DELETE FROM observ.log_counts WHERE \"timestamp\" < $1",
 		"DELETE FROM observ.log_template_counts WHERE \"timestamp\" < date_trunc('hour', $1, 'UTC')",
 		"DELETE FROM observ.log_templates WHERE last_seen < $1"};
-	Relation parent = table_open(observ_relid("log_entries"), AccessShareLock);
-	int n;
-	ObservPartition *ranges = observ_partitions(parent, false, &n);
+	TimestampTz oldest = observ_oldest_partition("log_entries");
 	Oid types[] = {TIMESTAMPTZOID};
-	Datum values[1];
+	Datum values[] = {TimestampTzGetDatum(oldest)};
 
-	table_close(parent, AccessShareLock);
-	if (n == 0 || ranges[0].range.from <= pass->trimmed_to)
+	if (oldest == DT_NOEND || oldest <= pass->trimmed_to)
 		return false;
-	values[0] = TimestampTzGetDatum(ranges[0].range.from);
 	for (size_t i = 0; i < lengthof(statements); i++)
 		pass->trimmed += observ_spi(SPI_OK_DELETE, statements[i], 1, types, values, NULL);
-	pass->trimmed_to = ranges[0].range.from;
+	pass->trimmed_to = oldest;
 	return true;
 }
 

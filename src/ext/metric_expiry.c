@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
@@ -76,13 +75,8 @@ static TimestampTz
 oldest_sample(TimestampTz at)
 {
 	TimestampTz oldest = at - observ_late_window * USECS_PER_SEC - USECS_PER_DAY;
-	Relation parent = table_open(observ_relid("metric_scrapes"), AccessShareLock);
-	int n;
-	ObservPartition *ranges = observ_partitions(parent, false, &n);
 
-	table_close(parent, AccessShareLock);
-	if (n > 0)
-		oldest = Min(oldest, ranges[0].range.from);
+	oldest = Min(oldest, observ_oldest_partition("metric_scrapes"));
 	return TIMESTAMP_NOT_FINITE(oldest) ? oldest : oldest - OBSERV_LAST_SEEN_LAG;
 }
 

@@ -15,6 +15,7 @@
 #include "ext/metric_series.h"
 #include "ext/metric_slots.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -120,9 +121,7 @@ aggregate_of(const text *given)
 static TimestampTz
 bucket_start(TimestampTz at, int64 step)
 {
-	int64 rest = (at + EPOCH_SHIFT) % step;
-
-	return at - (rest < 0 ? rest + step : rest);
+	return observ_floor_time(at + EPOCH_SHIFT, step) - EPOCH_SHIFT;
 }
 
 static TimestampTz

@@ -8,7 +8,6 @@
 
 #include <math.h>
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "core/series.h"
 #include "ext/gucs.h"
@@ -18,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/queryenvironment.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* The rows come as a relation of their own, as a trigger's transition table does: arrays of arrays can't be unnested. */
@@ -65,11 +63,8 @@ observ_app_name_problem(const text *app_name)
 void
 observ_store_begin(ObservStore *store)
 {
-	Relation parent = table_open(observ_relid("metric_scrapes"), AccessShareLock);
-
 	*store = (ObservStore){.now = GetCurrentTimestamp()};
-	store->partitions = observ_partitions(parent, false, &store->n_partitions);
-	table_close(parent, AccessShareLock);
+	store->partitions = observ_partitions_of("metric_scrapes", false, &store->n_partitions);
 	observ_require_partition("metric_scrapes", store->now);
 }
 

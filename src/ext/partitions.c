@@ -23,6 +23,7 @@
 #include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
+#include "ext/times.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
@@ -57,14 +58,6 @@ int64
 observ_partition_width(const ObservPartitioned *table)
 {
 	return (int64) table->width * (table->parameter ? *table->parameter : 1);
-}
-
-static TimestampTz
-floor_to(TimestampTz at, int64 width_usecs)
-{
-	int64 rest = at % width_usecs;
-
-	return at - (rest < 0 ? rest + width_usecs : rest);
 }
 
 /* A timestamp as ISO text in UTC, whatever the session's TimeZone and DateStyle are. */
@@ -105,6 +98,43 @@ observ_partitions(Relation parent, bool with_detached, int *n)
 		(*n)++;
 	}
 	return partitions;
+}
+
+/* Not locked any longer: a lock that is kept would be in the way of others for as long as the transaction lasts. */
+static ObservPartition *
+partitions_of(Oid relid, bool with_detached, int *n)
+{
+	Relation parent = table_open(relid, AccessShareLock);
+	ObservPartition *partitions = observ_partitions(parent, with_detached, n);
+
+	table_close(parent, AccessShareLock);
+	return partitions;
+}
+
+ObservPartition *
+observ_partitions_of(const char *table, bool with_detached, int *n)
+{
+	return partitions_of(observ_relid(table), with_detached, n);
+}
+
+ObservPartition *
+observ_partitions_if_any(const char *table, bool with_detached, int *n)
+{
+	Oid relid = get_relname_relid(table, get_namespace_oid("observ", false));
+
+	*n = 0;
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return NULL;
+	return partitions_of(relid, with_detached, n);
+}
+
+TimestampTz
+observ_oldest_partition(const char *table)
+{
+	int n;
+	ObservPartition *partitions = observ_partitions_of(table, false, &n);
+
+	return n > 0 ? partitions[0].range.from : DT_NOEND;
 }
 
 bool
@@ -162,20 +192,26 @@ observ_require_partition(const char *table, TimestampTz now)
 				 errhint("See SELECT * FROM observ.status(), or run SELECT observ.maintain_partitions().")));
 }
 
+/* The one that contains `at`; NULL when there is none. */
+static const ObservPartition *
+partition_with(const ObservPartition *partitions, int n, TimestampTz at)
+{
+	for (int i = 0; i < n; i++)
+		if (partitions[i].range.from <= at && at < partitions[i].range.to)
+			return &partitions[i];
+	return NULL;
+}
+
 Oid
 observ_partition_of(const char *table, TimestampTz at)
 {
-	Relation parent = open_raw_table(table);
-	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
-	PartitionBoundInfo bounds = desc->boundinfo;
-	Oid found = InvalidOid;
+	int n;
+	ObservPartition *partitions = observ_partitions_of(table, false, &n);
+	const ObservPartition *found = partition_with(partitions, n, at);
+	Oid relid = found != NULL ? found->relid : InvalidOid;
 
-	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
-		if (bounds->indexes[i] >= 0 && at < DatumGetTimestampTz(bounds->datums[i][0]) &&
-			at >= DatumGetTimestampTz(bounds->datums[i - 1][0]))
-			found = desc->oids[bounds->indexes[i]];
-	table_close(parent, AccessShareLock);
-	return found;
+	pfree(partitions);
+	return relid;
 }
 
 /*
@@ -279,45 +315,35 @@ fill_slot(const char *table, ObservRange slot, TimestampTz first, const ObservPa
 	}
 }
 
-/* The range that contains `at`; false when there is none. */
-static bool
-range_of(const ObservPartition *partitions, int n, TimestampTz at, ObservRange *found)
-{
-	for (int i = 0; i < n; i++)
-		if (partitions[i].range.from <= at && at < partitions[i].range.to) {
-			*found = partitions[i].range;
-			return true;
-		}
-	return false;
-}
-
 ObservRange
 observ_ensure_partition(const char *table, TimestampTz at)
 {
 	const ObservPartitioned *partitioned = observ_partitioned;
 	Relation parent = open_raw_table(table);
 	ObservMaintenance done = {0};
-	ObservRange slot, found;
+	ObservRange slot;
 	int n;
 	ObservPartition *partitions = observ_partitions(parent, false, &n);
+	const ObservPartition *found = partition_with(partitions, n, at);
 
 	table_close(parent, NoLock);
-	if (range_of(partitions, n, at, &found))
-		return found;
+	if (found != NULL)
+		return found->range;
 	while (strcmp(partitioned->name, table) != 0)
 		partitioned++;
-	slot.from = floor_to(at, observ_partition_width(partitioned) * USECS_PER_SEC);
+	slot.from = observ_floor_time(at, observ_partition_width(partitioned) * USECS_PER_SEC);
 	slot.to = slot.from + observ_partition_width(partitioned) * USECS_PER_SEC;
 	fill_slot(table, slot, DT_NOBEGIN, partitions, n, &done);
 	CommandCounterIncrement();
 	parent = open_raw_table(table);
 	partitions = observ_partitions(parent, false, &n);
 	table_close(parent, NoLock);
-	if (!range_of(partitions, n, at, &found))
+	found = partition_with(partitions, n, at);
+	if (found == NULL)
 		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
 						errmsg("observ.%s has no partition for %s", table, timestamptz_to_str(at)),
 						errhint("See the warnings before this error.")));
-	return found;
+	return found->range;
 }
 
 /* One raw table and what has been done to it. */
@@ -342,7 +368,7 @@ maintain_table(void *arg)
 
 	/* Not locked against others who attach or detach: what fails for that is made by the next pass. */
 	table_close(parent, NoLock);
-	for (TimestampTz from = floor_to(first, width); from <= last; from += width) {
+	for (TimestampTz from = observ_floor_time(first, width); from <= last; from += width) {
 		ObservRange slot = {from, from + width};
 
 		CHECK_FOR_INTERRUPTS();

@@ -41,6 +41,13 @@ extern int64 observ_partition_width(const ObservPartitioned *table);
 /* A table's partitions in ascending order, palloc'd; *n receives how many. Those being detached take no rows any more. */
 extern ObservPartition *observ_partitions(Relation parent, bool with_detached, int *n);
 
+/* The same by the name of a table of schema observ, without keeping it locked. The first raises 42P01 when there is none; the other gives none. */
+extern ObservPartition *observ_partitions_of(const char *table, bool with_detached, int *n);
+extern ObservPartition *observ_partitions_if_any(const char *table, bool with_detached, int *n);
+
+/* Where the rows that are left begin: start of the oldest partition that is not being detached; infinity when there is none. */
+extern TimestampTz observ_oldest_partition(const char *table);
+
 /*
  * What a partition is right now, whatever a list said a moment ago: false when it is none any more; else of which table, and whether it is
  * being detached.

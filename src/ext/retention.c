@@ -11,7 +11,6 @@
 
 #include "ext/retention.h"
 
-#include "access/table.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -25,7 +24,6 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_retention_preview);
@@ -256,19 +254,12 @@ list_partition(Listing *l, const Policy *policy, const ObservPartitioned *table,
 static void
 list_table(Listing *l, const Policy *policy, const ObservPartitioned *table)
 {
-	Oid relid = get_relname_relid(table->name, get_namespace_oid("observ", false));
-	Relation parent;
-	ObservPartition *partitions;
 	int n;
+	ObservPartition *partitions = observ_partitions_if_any(table->name, true, &n);
+	Oid parent = get_relname_relid(table->name, get_namespace_oid("observ", false));
 
-	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-		return;
-	parent = table_open(relid, AccessShareLock);
-	partitions = observ_partitions(parent, true, &n);
-	/* Released: a lock that is kept would be in the way of others for as long as the pass waits. */
-	table_close(parent, AccessShareLock);
 	for (int i = 0; i < n; i++)
-		list_partition(l, policy, table, relid, &partitions[i]);
+		list_partition(l, policy, table, parent, &partitions[i]);
 }
 
 static int

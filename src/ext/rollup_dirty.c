@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
+#include "ext/times.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -14,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "ext/arrivals.h"
@@ -28,6 +27,7 @@
 #include "ext/rollup_write.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -145,15 +145,13 @@ scan_range(Step *step, ObservTier tier, TimestampTz from, TimestampTz to, bool f
 static TimestampTz
 begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 {
-	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, false, &n);
+	ObservPartition *partitions = observ_partitions_of(source->name, false, &n);
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	char *sql =
 		psprintf("SELECT min(\"timestamp\") FROM observ.%s WHERE \"timestamp\" >= $1 AND \"timestamp\" < $2",
 				 source->name);
 
-	table_close(parent, NoLock);
 	for (int i = 0; i < n; i++) {
 		Datum values[] = {TimestampTzGetDatum(partitions[i].range.from),
 						  TimestampTzGetDatum(partitions[i].range.to)};
@@ -172,11 +170,9 @@ begin_of_data(const ObservRollupSource *source, TimestampTz otherwise)
 static TimestampTz
 end_of_partitions(const ObservRollupSource *source)
 {
-	Relation parent = table_open(observ_relid(source->name), AccessShareLock);
 	int n;
-	ObservPartition *partitions = observ_partitions(parent, false, &n);
+	ObservPartition *partitions = observ_partitions_of(source->name, false, &n);
 
-	table_close(parent, NoLock);
 	return n > 0 ? partitions[n - 1].range.to : DT_NOBEGIN;
 }
 

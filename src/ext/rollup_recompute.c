@@ -8,15 +8,13 @@
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "ext/partitions.h"
 #include "ext/rollup_roller.h"
 #include "ext/rollup_write.h"
 #include "ext/spi_util.h"
 #include "miscadmin.h"
-#include "partitioning/partbounds.h"
-#include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 /* Buckets that lie side by side are read at once, but not so many that their rows fill the memory. */
@@ -221,21 +219,14 @@ bool
 observ_rollup_covered(const ObservRollupSource *source, ObservTier tier, TimestampTz from, TimestampTz to)
 {
 	Relation parent = table_open(observ_relid(source->tables[tier]), AccessShareLock);
+	int n;
 	/* Without partitions that are being detached: queries don't see their rows any more. */
-	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
-	PartitionBoundInfo bounds = desc->boundinfo;
+	ObservPartition *partitions = observ_partitions(parent, false, &n);
 	bool covered = false;
 
-	for (int i = 1; desc->nparts > 0 && !covered && i < bounds->ndatums; i++) {
-		TimestampTz lower = bounds->kind[i - 1][0] == PARTITION_RANGE_DATUM_VALUE
-								? DatumGetTimestampTz(bounds->datums[i - 1][0])
-								: DT_NOBEGIN;
-		TimestampTz upper = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE
-								? DatumGetTimestampTz(bounds->datums[i][0])
-								: DT_NOEND;
-
-		covered = bounds->indexes[i] >= 0 && lower <= from && to <= upper;
-	}
+	for (int i = 0; i < n && !covered; i++)
+		covered = partitions[i].range.from <= from && to <= partitions[i].range.to;
+	pfree(partitions);
 	/* The lock stays until the end of the transaction: what is covered now has been, and remains so, for us. */
 	table_close(parent, NoLock);
 	return covered;

@@ -311,14 +311,6 @@ observ_rollup_select(const ObservRollupSource *source, ObservTier tier)
 					source->tables[tier]);
 }
 
-TimestampTz
-observ_floor_time(TimestampTz at, int64 step)
-{
-	int64 rest = at % step;
-
-	return at - (rest < 0 ? rest + step : rest);
-}
-
 static int
 compare_text(const char *a, int a_len, const char *b, int b_len)
 {

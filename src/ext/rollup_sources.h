@@ -89,9 +89,6 @@ enum { OBSERV_HEALTH_RESPONSE, OBSERV_HEALTH_FAILURE, OBSERV_HEALTH_INCONCLUSIVE
 /* "SELECT … FROM observ.<table of the tier>" of the columns above; without a condition. palloc'd. */
 extern char *observ_rollup_select(const ObservRollupSource *source, ObservTier tier);
 
-/* Start of the step that contains `at`, aligned in UTC. */
-extern TimestampTz observ_floor_time(TimestampTz at, int64 step);
-
 /* Order of keys; also tells whether they are the same. */
 extern int observ_rollup_key_compare(const ObservRollupKey *a, const ObservRollupKey *b);
 

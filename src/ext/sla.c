@@ -6,13 +6,13 @@
 
 #include <math.h>
 
-#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "core/sla.h"
 #include "ext/compat.h"
 #include "ext/partitions.h"
 #include "ext/sla_query.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -53,9 +53,7 @@ enum SlaColumn {
 static TimestampTz
 hour_of(TimestampTz at)
 {
-	int64 rest = at % USECS_PER_HOUR;
-
-	return at - (rest < 0 ? rest + USECS_PER_HOUR : rest);
+	return observ_floor_time(at, USECS_PER_HOUR);
 }
 
 static double
@@ -69,20 +67,6 @@ checked_objective(FunctionCallInfo fcinfo)
 						errdetail("Given: %g.", objective),
 						errhint("An objective of 100 leaves no error budget; three nines are 99.9.")));
 	return objective;
-}
-
-/* Where the raw rows that are still there begin; later than anything when there are none. */
-static TimestampTz
-raw_rows_from(void)
-{
-	Relation parent = table_open(observ_relid("health_checks"), AccessShareLock);
-	int n;
-	ObservPartition *ranges = observ_partitions(parent, false, &n);
-	TimestampTz from = n > 0 ? ranges[0].range.from : DT_NOEND;
-
-	pfree(ranges);
-	table_close(parent, AccessShareLock);
-	return from;
 }
 
 /* Hours before this are rolled up. */
@@ -125,7 +109,8 @@ find_windows(SlaTimeLine *line)
 static SlaTimeLine
 lay_out(TimestampTz at)
 {
-	SlaTimeLine line = {.at = at, .raw_from = raw_rows_from(), .cut_hour = DT_NOBEGIN};
+	SlaTimeLine line = {
+		.at = at, .raw_from = observ_oldest_partition("health_checks"), .cut_hour = DT_NOBEGIN};
 	TimestampTz rolled = rolled_up_to(), *day = &line.start[SLA_PERIODS - 1];
 
 	for (int i = 0; i < SLA_PERIODS - 1; i++)

@@ -9,11 +9,11 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -35,21 +35,6 @@ typedef struct Survey {
 	ReturnSetInfo *result;
 	ObservRange range; /* whole days */
 } Survey;
-
-static int
-list_partitions_of(const ObservPartitioned *table, ObservPartition **partitions)
-{
-	Oid relid = get_relname_relid(table->name, get_namespace_oid("observ", false));
-	Relation parent;
-	int n;
-
-	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-		return 0;
-	parent = table_open(relid, AccessShareLock);
-	*partitions = observ_partitions(parent, true, &n);
-	table_close(parent, AccessShareLock);
-	return n;
-}
 
 /* SQL that adds up what a row of the partition holds, without reading what lies in TOAST. */
 static char *
@@ -136,8 +121,8 @@ survey_partition(const Survey *s, const ObservPartitioned *table, Oid relid)
 static void
 survey_table(const Survey *s, const ObservPartitioned *table)
 {
-	ObservPartition *partitions;
-	int n = list_partitions_of(table, &partitions);
+	int n;
+	ObservPartition *partitions = observ_partitions_if_any(table->name, true, &n);
 
 	for (int i = 0; i < n; i++)
 		if (partitions[i].range.from < s->range.to && partitions[i].range.to > s->range.from)
@@ -156,8 +141,8 @@ whole_days(TimestampTz from, TimestampTz to)
 				 errdetail("Given: from %s to %s.", pstrdup(timestamptz_to_str(from)),
 						   pstrdup(timestamptz_to_str(to))),
 				 errhint("Both ends must be finite, and the first must not be later than the second.")));
-	days.from -= ((days.from % USECS_PER_DAY) + USECS_PER_DAY) % USECS_PER_DAY;
-	days.to += USECS_PER_DAY - ((days.to % USECS_PER_DAY) + USECS_PER_DAY) % USECS_PER_DAY;
+	days.from = observ_floor_time(days.from, USECS_PER_DAY);
+	days.to = observ_floor_time(days.to, USECS_PER_DAY) + USECS_PER_DAY;
 	return days;
 }
 
@@ -188,8 +173,8 @@ observ_list_partitions(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++) {
-		ObservPartition *partitions;
-		int n = list_partitions_of(table, &partitions);
+		int n;
+		ObservPartition *partitions = observ_partitions_if_any(table->name, true, &n);
 
 		for (int i = 0; i < n; i++) {
 			Datum values[] = {CStringGetTextDatum(table->name), CStringGetTextDatum(table->data_set),
