@@ -11,11 +11,11 @@
 
 #include <math.h>
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "core/forecast.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
+#include "ext/text_slice.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -209,7 +209,7 @@ finish_levels(const Output *out, Levels *levels)
 static bool
 same_text(Datum a, Datum b)
 {
-	return DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, a, b));
+	return observ_text_compare(DatumGetTextPP(a), DatumGetTextPP(b)) == 0;
 }
 
 static double

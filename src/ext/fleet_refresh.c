@@ -17,7 +17,6 @@
 #include "ext/gucs.h"
 #include "ext/job_guard.h"
 #include "ext/spi_util.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -289,7 +288,6 @@ refresh(Pass *pass)
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass)
 {
-	TupleDesc desc;
 	Datum values[] = {CStringGetTextDatum(status),
 					  Int64GetDatum(pass->latest.inserted),
 					  Int64GetDatum(pass->latest.updated),
@@ -298,9 +296,7 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass)
 					  BoolGetDatum(pass->reconcile)};
 	bool nulls[lengthof(values)] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }
 
 /*

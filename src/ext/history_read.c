@@ -12,6 +12,7 @@
 #include "ext/partitions.h"
 #include "ext/rollup_roller.h"
 #include "ext/spi_util.h"
+#include "ext/text_slice.h"
 #include "ext/times.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -227,19 +228,15 @@ read_source(Reading *reading)
 static bool
 same_set(const ObservHistorySeries *a, const ObservHistorySeries *b)
 {
-	return a->set_no == b->set_no && VARSIZE_ANY(a->app) == VARSIZE_ANY(b->app) &&
-		   memcmp(a->app, b->app, VARSIZE_ANY(a->app)) == 0;
+	return a->set_no == b->set_no && observ_text_compare(a->app, b->app) == 0;
 }
 
 static int
 compare_series(const void *a, const void *b)
 {
 	const ObservHistorySeries *left = a, *right = b;
-	int left_len = VARSIZE_ANY_EXHDR(left->app), right_len = VARSIZE_ANY_EXHDR(right->app);
-	int order = memcmp(VARDATA_ANY(left->app), VARDATA_ANY(right->app), Min(left_len, right_len));
+	int order = observ_text_compare(left->app, right->app);
 
-	if (order == 0)
-		order = left_len - right_len;
 	return order != 0 ? order : left->set_no - right->set_no;
 }
 

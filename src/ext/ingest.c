@@ -16,7 +16,6 @@
 #include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -165,7 +164,6 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	Oid caller = GetUserId();
 	ObservIdentity saved;
 	TimestampTz now = GetCurrentTimestamp();
-	TupleDesc desc;
 	Datum values[N_ARGS];
 	char nulls[N_ARGS];
 	Datum reply[7];
@@ -175,8 +173,6 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	observ_require_versions();
 	observ_require_armed();
 	check_arguments(fcinfo);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	for (int i = 0; i < N_ARGS; i++) {
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
@@ -202,5 +198,5 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 	reply[6] = Int32GetDatum(observ_backpressure);
 	SPI_finish();
 	observ_as_owner_end(&saved);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), reply, reply_nulls));
+	return observ_row(fcinfo, reply, reply_nulls);
 }

@@ -11,6 +11,7 @@
 
 #include "core/log_level.h"
 #include "ext/log_vector.h"
+#include "ext/text_slice.h"
 #include "tsearch/ts_utils.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
@@ -362,10 +363,8 @@ static bool
 same_text(TupleTableSlot *slot, AttrNumber column, const text *wanted)
 {
 	bool isnull;
-	text *value = DatumGetTextPP(slot_getattr(slot, column, &isnull));
 
-	return VARSIZE_ANY_EXHDR(value) == VARSIZE_ANY_EXHDR(wanted) &&
-		   memcmp(VARDATA_ANY(value), VARDATA_ANY(wanted), VARSIZE_ANY_EXHDR(wanted)) == 0;
+	return observ_text_compare(DatumGetTextPP(slot_getattr(slot, column, &isnull)), wanted) == 0;
 }
 
 static bool

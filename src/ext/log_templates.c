@@ -21,7 +21,6 @@
 #include "ext/log_tally.h"
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -234,12 +233,9 @@ update(Pass *pass, TimestampTz at)
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass)
 {
-	TupleDesc desc;
 	Datum values[7];
 	bool nulls[7] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = CStringGetTextDatum(status);
 	values[1] = Int64GetDatum(pass->entries);
 	values[2] = Int64GetDatum(pass->tally.new_templates);
@@ -251,7 +247,7 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass)
 										  TimestampTzGetDatum(pass->reached));
 	values[5] = Int64GetDatum(pass->trimmed);
 	values[6] = Int32GetDatum(pass->indexes_cleaned);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }
 
 /*

@@ -18,7 +18,6 @@
 #include "ext/metric_series.h"
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -120,12 +119,9 @@ observ_expire_series(PG_FUNCTION_ARGS)
 	TimestampTz at = observ_job_time(fcinfo);
 	const char *refused = observ_job_guard(OBSERV_LOCK_EXPIRE_SERIES);
 	Expiry done = {0};
-	TupleDesc desc;
 	Datum values[4];
 	bool nulls[4] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	if (refused == NULL) {
 		ObservIdentity saved = observ_as_owner_begin();
 
@@ -138,5 +134,5 @@ observ_expire_series(PG_FUNCTION_ARGS)
 	values[1] = Int64GetDatum(done.expired);
 	values[2] = Int64GetDatum(done.deleted);
 	values[3] = Int64GetDatum(done.vps_forgotten);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }

@@ -10,7 +10,6 @@
 #include "ext/metric_store.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -166,18 +165,15 @@ observ_insert_samples(PG_FUNCTION_ARGS)
 	ObservStored done;
 	ObservSample *samples;
 	text *vps_name, *app_name;
-	TupleDesc desc;
 	Datum row[OBSERV_STORED_COLUMNS];
 	bool nulls[OBSERV_STORED_COLUMNS] = {false};
 	int n;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	names_of(fcinfo, ARG_VPS_NAME, ARG_APP_NAME, &vps_name, &app_name);
 	samples = samples_of(fcinfo, &n);
 	done = store(vps_name, app_name, samples, n, tell_first_problem);
 	observ_stored_columns(&done, row);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), row, nulls));
+	return observ_row(fcinfo, row, nulls);
 }
 
 static void

@@ -9,8 +9,8 @@
 #include "ext/compat.h"
 #include "ext/metric_store.h"
 #include "ext/spi_util.h"
+#include "ext/text_slice.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -183,30 +183,23 @@ read_batch(Jsonb *batch, text *vps_name, text *app_name, int *n)
 	return rows;
 }
 
-static int
-compare_text(const text *a, const text *b)
-{
-	int order = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(VARSIZE_ANY_EXHDR(a), VARSIZE_ANY_EXHDR(b)));
-
-	return order != 0 ? order : (int) VARSIZE_ANY_EXHDR(a) - (int) VARSIZE_ANY_EXHDR(b);
-}
-
 /* By VPS and application, then as they came: everybody locks VPSs in the same order. */
 static int
 by_vps(const void *a, const void *b)
 {
 	const Row *left = a, *right = b;
-	int order = compare_text(left->vps_name, right->vps_name);
+	int order = observ_text_compare(left->vps_name, right->vps_name);
 
 	if (order == 0)
-		order = compare_text(left->app_name, right->app_name);
+		order = observ_text_compare(left->app_name, right->app_name);
 	return order != 0 ? order : left->index - right->index;
 }
 
 static bool
 same_vps(const Row *a, const Row *b)
 {
-	return compare_text(a->vps_name, b->vps_name) == 0 && compare_text(a->app_name, b->app_name) == 0;
+	return observ_text_compare(a->vps_name, b->vps_name) == 0 &&
+		   observ_text_compare(a->app_name, b->app_name) == 0;
 }
 
 /* Stores rows of one VPS and application, when these can be and the caller may. */
@@ -305,14 +298,11 @@ Datum
 observ_insert_metrics(PG_FUNCTION_ARGS)
 {
 	ObservStore store;
-	TupleDesc desc;
 	Datum row[OBSERV_STORED_COLUMNS + 1];
 	bool nulls[OBSERV_STORED_COLUMNS + 1] = {false};
 	Row *rows;
 	int n;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a batch of metrics must not be null")));
@@ -321,5 +311,5 @@ observ_insert_metrics(PG_FUNCTION_ARGS)
 					  PG_ARGISNULL(2) ? cstring_to_text("") : PG_GETARG_TEXT_PP(2), &n);
 	row[OBSERV_STORED_COLUMNS] = JsonbPGetDatum(store_batch(&store, rows, n));
 	observ_stored_columns(&store.done, row);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), row, nulls));
+	return observ_row(fcinfo, row, nulls);
 }

@@ -22,11 +22,4 @@ extern const char *observ_read_labels(Jsonb *given, ObservLabels *out);
 /* Value of one of the labels of a series that is kept; empty when there is none. */
 extern struct slice observ_label_value(Jsonb *labels, struct slice name);
 
-/* A slice over a text datum's bytes; `t` must be detoasted. */
-static inline struct slice
-observ_text_slice(const text *t)
-{
-	return (struct slice){VARDATA_ANY(t), VARDATA_ANY(t) + VARSIZE_ANY_EXHDR(t)};
-}
-
 #endif

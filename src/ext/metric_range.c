@@ -15,6 +15,7 @@
 #include "ext/metric_series.h"
 #include "ext/metric_slots.h"
 #include "ext/spi_util.h"
+#include "ext/text_slice.h"
 #include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
@@ -253,10 +254,8 @@ load_series(Range *range, text *metric_name)
 static bool
 same_set(const Series *a, const Series *b)
 {
-	return a->set_no == b->set_no && VARSIZE_ANY(a->vps_name) == VARSIZE_ANY(b->vps_name) &&
-		   VARSIZE_ANY(a->app_name) == VARSIZE_ANY(b->app_name) &&
-		   memcmp(a->vps_name, b->vps_name, VARSIZE_ANY(a->vps_name)) == 0 &&
-		   memcmp(a->app_name, b->app_name, VARSIZE_ANY(a->app_name)) == 0;
+	return a->set_no == b->set_no && observ_text_compare(a->vps_name, b->vps_name) == 0 &&
+		   observ_text_compare(a->app_name, b->app_name) == 0;
 }
 
 /* End of the series that share the set of series `first`. */

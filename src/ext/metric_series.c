@@ -13,15 +13,14 @@
 
 #include "ext/metric_series.h"
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "ext/gucs.h"
 #include "ext/metric_labels.h"
 #include "ext/metric_slots.h"
 #include "ext/spi_util.h"
+#include "ext/text_slice.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
-#include "utils/varlena.h"
 #include "utils/timestamp.h"
 
 static const char lookup_sql[] =
@@ -85,16 +84,9 @@ observ_series_set(text *vps_name, text *app_name, int expected)
 }
 
 static bool
-same_text(const text *a, const text *b)
-{
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		   memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
-}
-
-static bool
 same_series(const ObservSeries *series, const text *metric_name, Jsonb *labels)
 {
-	return same_text(series->metric_name, metric_name) &&
+	return observ_text_compare(series->metric_name, metric_name) == 0 &&
 		   compareJsonbContainers(&series->labels->root, &labels->root) == 0;
 }
 
@@ -204,7 +196,7 @@ take_row(ObservSeriesSet *set, uint64 row)
 
 	if (series == NULL)
 		return;
-	if (!same_text(DatumGetTextPP(observ_spi_value(row, 2, &isnull)), set->app_name) ||
+	if (observ_text_compare(DatumGetTextPP(observ_spi_value(row, 2, &isnull)), set->app_name) != 0 ||
 		!same_series(series, DatumGetTextPP(observ_spi_value(row, 3, &isnull)),
 					 DatumGetJsonbP(observ_spi_value(row, 4, &isnull)))) {
 		series->problem = collision(id);
@@ -324,9 +316,7 @@ by_name(const void *a, const void *b)
 {
 	ObservSeries *left = *(ObservSeries *const *) a;
 	ObservSeries *right = *(ObservSeries *const *) b;
-	int order = varstr_cmp(VARDATA_ANY(left->metric_name), (int) VARSIZE_ANY_EXHDR(left->metric_name),
-						   VARDATA_ANY(right->metric_name), (int) VARSIZE_ANY_EXHDR(right->metric_name),
-						   C_COLLATION_OID);
+	int order = observ_text_compare(left->metric_name, right->metric_name);
 
 	return order != 0 ? order : compareJsonbContainers(&left->labels->root, &right->labels->root);
 }

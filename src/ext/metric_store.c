@@ -14,6 +14,7 @@
 #include "ext/metric_labels.h"
 #include "ext/metric_slots.h"
 #include "ext/spi_util.h"
+#include "ext/text_slice.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/queryenvironment.h"

@@ -24,7 +24,6 @@
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "ext/times.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -430,12 +429,9 @@ observ_maintain(TimestampTz at, ObservMaintenance *done)
 static Datum
 maintenance_row(FunctionCallInfo fcinfo, const char *status, const ObservMaintenance *done, TimestampTz at)
 {
-	TupleDesc desc;
 	Datum values[5];
 	bool nulls[5] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = CStringGetTextDatum(status);
 	values[1] = Int32GetDatum(done->created);
 	values[2] = Int32GetDatum(done->failed);
@@ -444,7 +440,7 @@ maintenance_row(FunctionCallInfo fcinfo, const char *status, const ObservMainten
 						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(done->covered_to),
 											   TimestampTzGetDatum(at));
 	values[4] = Int64GetDatum(done->trimmed);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }
 
 /*

@@ -21,7 +21,6 @@
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_utilcmd.h"
 #include "utils/builtins.h"
@@ -153,12 +152,9 @@ observ_resume(PG_FUNCTION_ARGS)
 {
 	Check check = {0};
 	ObservMaintenance done;
-	TupleDesc desc;
 	Datum values[4];
 	bool nulls[4] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	observ_require_versions();
 	PreventCommandIfReadOnly("observ.resume()");
 	PreventCommandDuringRecovery("observ.resume()");
@@ -172,5 +168,5 @@ observ_resume(PG_FUNCTION_ARGS)
 	values[1] = Int32GetDatum(check.leaves);
 	values[2] = Int32GetDatum(check.repaired);
 	values[3] = Int32GetDatum(done.created);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }

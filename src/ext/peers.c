@@ -15,7 +15,6 @@
 #include "ext/compat.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -224,18 +223,10 @@ read_addresses(ArrayType *given, Good *good)
 		else
 			texts[kept++] = CStringGetTextDatum(address);
 	}
-	return PointerGetDatum(construct_array(texts, kept, TEXTOID, -1, false, TYPALIGN_INT));
+	return observ_array(texts, kept, TEXTOID);
 }
 
 /* ---- storing them */
-
-static Datum
-array_of(Datum *elements, int n, Oid type)
-{
-	bool is_text = type == TEXTOID;
-
-	return PointerGetDatum(construct_array(elements, n, type, is_text ? -1 : 4, !is_text, TYPALIGN_INT));
-}
 
 /* Returns how many rows went because there are too many or they are too old. */
 static int64
@@ -248,11 +239,11 @@ store(Datum vps_name, Datum app_name, Datum at, const Good *good)
 	Datum values[] = {vps_name,
 					  app_name,
 					  at,
-					  array_of(good->address, good->n, TEXTOID),
-					  array_of(good->port, good->n, INT4OID),
-					  array_of(good->protocol, good->n, TEXTOID),
-					  array_of(good->direction, good->n, TEXTOID),
-					  array_of(good->connections, good->n, INT4OID)};
+					  observ_array(good->address, good->n, TEXTOID),
+					  observ_array(good->port, good->n, INT4OID),
+					  observ_array(good->protocol, good->n, TEXTOID),
+					  observ_array(good->direction, good->n, TEXTOID),
+					  observ_array(good->connections, good->n, INT4OID)};
 	Datum trim_values[] = {vps_name, at};
 
 	observ_spi_kept(&upsert_plan, SPI_OK_INSERT, upsert_sql, lengthof(types), types, values, NULL);
@@ -286,18 +277,15 @@ report_time(FunctionCallInfo fcinfo, Oid caller)
 static Datum
 reply(FunctionCallInfo fcinfo, const Good *good, int64 dropped)
 {
-	TupleDesc desc;
 	Datum values[4];
 	bool nulls[4] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = Int32GetDatum(good->n);
 	values[1] = Int32GetDatum(good->rejected);
 	values[2] = Int64GetDatum(dropped);
 	nulls[3] = good->first_error == NULL;
 	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(good->first_error);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }
 
 /*

@@ -20,7 +20,6 @@
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "funcapi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -404,7 +403,7 @@ observ_lock_holders(const Oid *relids, int n, TimestampTz *since)
 
 	for (int i = 0; i < n; i++)
 		elements[i] = ObjectIdGetDatum(relids[i]);
-	values[0] = PointerGetDatum(construct_array(elements, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	values[0] = observ_array(elements, n, OIDOID);
 	observ_spi(SPI_OK_SELECT, holders_sql, 1, types, values, NULL);
 	oldest = observ_spi_value(0, 2, &nobody);
 	if (since != NULL)

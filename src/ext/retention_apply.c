@@ -21,7 +21,6 @@
 #include "ext/retention.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -409,12 +408,9 @@ apply(TimestampTz at, Pass *p)
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Pass *p)
 {
-	TupleDesc desc;
 	Datum values[7];
 	bool nulls[7] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = CStringGetTextDatum(status);
 	values[1] = Int32GetDatum(p->dropped);
 	values[2] = Int64GetDatum(p->freed);
@@ -423,7 +419,7 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *p)
 	values[4] = nulls[4] ? (Datum) 0 : CStringGetTextDatum(p->blocked_by);
 	values[5] = Int32GetDatum(p->held_back);
 	values[6] = Int32GetDatum(p->failed);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }
 
 /* observ.apply_retention(at) → one row; see its COMMENT. Errors: 22008 for an infinite time, 25006 in a read-only transaction. */

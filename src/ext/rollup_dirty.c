@@ -11,7 +11,6 @@
 #include "ext/subtransaction.h"
 #include "ext/times.h"
 #include "storage/itemptr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -114,7 +113,7 @@ delete_places(const ItemPointerData *places, int n)
 		return;
 	for (int i = 0; i < n; i++)
 		tids[i] = PointerGetDatum(&places[i]);
-	value = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	value = observ_array(tids, n, TIDOID);
 	observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.rollup_dirty WHERE ctid = ANY ($1)", 1, types, &value,
 			   NULL);
 }

@@ -29,7 +29,6 @@
 #include "ext/subtransaction.h"
 #include "ext/times.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -431,7 +430,6 @@ roll_up(Pass *pass)
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass, TimestampTz rolled_to)
 {
-	TupleDesc desc;
 	Datum values[] = {CStringGetTextDatum(status),     Int64GetDatum(pass->rows),
 					  Int64GetDatum(pass->written),    Int64GetDatum(pass->late),
 					  Int64GetDatum(pass->dirty.keys), Int64GetDatum(pass->dirty_left),
@@ -440,9 +438,7 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *pass, Timest
 	bool nulls[lengthof(values)] = {false};
 
 	nulls[lengthof(values) - 1] = TIMESTAMP_NOT_FINITE(rolled_to);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }
 
 /*

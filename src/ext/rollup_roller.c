@@ -73,16 +73,14 @@ counters_of(const ObservRollupKey *key)
 							  "WHERE vps_name = $1 AND app_name = $2 AND set_no = $3 AND kind = 'counter'";
 	Oid types[] = {TEXTOID, TEXTOID, INT4OID};
 	Datum values[3];
-	uint64 counters = 0;
+	uint64 counters = 0, n;
 
 	SPI_connect();
 	values[0] = PointerGetDatum(cstring_to_text_with_len(key->vps, key->vps_len));
 	values[1] = PointerGetDatum(cstring_to_text_with_len(key->app, key->app_len));
 	values[2] = Int32GetDatum(key->set_no);
-	if (SPI_execute_plan(observ_spi_keep(&plan, sql, lengthof(types), types), values, NULL, true, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not read which metrics are counters");
-	for (uint64 i = 0; i < SPI_processed; i++) {
+	n = observ_spi_read(&plan, sql, lengthof(types), types, values, NULL);
+	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
 		int slot = DatumGetInt16(observ_spi_value(i, 1, &isnull));
 

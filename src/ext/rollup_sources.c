@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "core/slice.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -311,23 +312,21 @@ observ_rollup_select(const ObservRollupSource *source, ObservTier tier)
 					source->tables[tier]);
 }
 
-static int
-compare_text(const char *a, int a_len, const char *b, int b_len)
+static struct slice
+name_slice(const char *name, int len)
 {
-	int order = memcmp(a, b, Min(a_len, b_len));
-
-	return order != 0 ? order : a_len - b_len;
+	return (struct slice){name, name + len};
 }
 
 int
 observ_rollup_key_compare(const ObservRollupKey *a, const ObservRollupKey *b)
 {
-	int order = compare_text(a->vps, a->vps_len, b->vps, b->vps_len);
+	int order = slice_compare(name_slice(a->vps, a->vps_len), name_slice(b->vps, b->vps_len));
 
 	if (order == 0)
-		order = compare_text(a->app, a->app_len, b->app, b->app_len);
+		order = slice_compare(name_slice(a->app, a->app_len), name_slice(b->app, b->app_len));
 	if (order == 0)
-		order = compare_text(a->url, a->url_len, b->url, b->url_len);
+		order = slice_compare(name_slice(a->url, a->url_len), name_slice(b->url, b->url_len));
 	return order != 0 ? order : (a->set_no > b->set_no) - (a->set_no < b->set_no);
 }
 

@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "storage/lock.h"
@@ -157,6 +158,16 @@ void
 observ_few_rows_end(int nest_level)
 {
 	AtEOXact_GUC(true, nest_level);
+}
+
+Datum
+observ_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
 Datum

@@ -59,6 +59,9 @@ extern uint64 observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, cons
 extern int observ_few_rows_begin(void);
 extern void observ_few_rows_end(int nest_level);
 
+/* The one row of a function that returns a record: as many columns as it declares. */
+extern Datum observ_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
+
 /* A one-dimensional array of that element type, without NULLs. */
 extern Datum observ_array(Datum *values, int n, Oid type);
 

@@ -9,8 +9,8 @@
 #include "ext/compat.h"
 #include "ext/partitions.h"
 #include "ext/processes.h"
+#include "ext/spi_util.h"
 #include "ext/versions.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -88,12 +88,9 @@ observ_status(PG_FUNCTION_ARGS)
 	TimestampTz now = GetCurrentTimestamp();
 	int layout = observ_layout_version();
 	char *sql = observ_sql_version();
-	TupleDesc desc;
 	Datum values[9];
 	bool nulls[9] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = CStringGetTextDatum(verdict.state);
 	nulls[1] = verdict.reason == NULL;
 	values[1] = nulls[1] ? (Datum) 0 : CStringGetTextDatum(verdict.reason);
@@ -112,5 +109,5 @@ observ_status(PG_FUNCTION_ARGS)
 	values[8] = nulls[8] ? (Datum) 0
 						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(covered_by_all(now)),
 											   TimestampTzGetDatum(now));
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return observ_row(fcinfo, values, nulls);
 }

@@ -98,6 +98,18 @@ cut_at_a_character(void **state)
 	assert_true(slice_copy(slice_of("abc"), out, sizeof out));
 }
 
+static void
+ordered_as_bytes(void **state)
+{
+	assert_true(slice_compare(slice_of("a"), slice_of("b")) < 0);
+	assert_true(slice_compare(slice_of("b"), slice_of("a")) > 0);
+	assert_true(slice_compare(slice_of("ab"), slice_of("a")) > 0); /* a beginning comes first */
+	assert_true(slice_compare(slice_of("a"), slice_of("\xc3\xa4")) < 0);
+	assert_int_equal(slice_compare(slice_of("ab"), slice_of("ab")), 0);
+	assert_int_equal(slice_compare((struct slice){NULL, NULL}, slice_of("")), 0);
+	assert_true(slice_compare((struct slice){NULL, NULL}, slice_of("a")) < 0);
+}
+
 int
 main(void)
 {
@@ -108,6 +120,7 @@ main(void)
 		cmocka_unit_test(fractions),
 		cmocka_unit_test(what_is_not_utf8_becomes_a_question_mark),
 		cmocka_unit_test(cut_at_a_character),
+		cmocka_unit_test(ordered_as_bytes),
 	};
 	return TESTS(tests);
 }
