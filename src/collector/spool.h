@@ -1,0 +1,91 @@
+/*
+ * spool.h: everything that waits for the database, numbered, on disk before it is sent: what survives a crash and an outage.
+ *
+ * Belongs here: groups and numbers, segments and their recovery, the cap and what goes first, how far log files have been
+ * read. Does not belong here: talking to the database (writer.h), the bytes of a record (core/record.h).
+ *
+ * A group is written whole or not at all: rows of a log file and the RECORD_POSITION that says how far it has been read. Each
+ * record has a number, one higher than the one before, also over restarts; a new spool begins with the microseconds since
+ * 1970, so that its numbers are higher than those of one that was lost. The number of the last record of a batch is the batch's
+ * sequence in the database: observ.collectors.last_seq says which records are there, whoever crashed in between.
+ *
+ * The spool never fails its callers: where the disk can't be written it goes on in memory (1 MB), says so once, and returns to
+ * disk when it can. What has to go for want of room is counted by rank, and becomes a RECORD_EVENT of kind data_lost.
+ */
+#ifndef OBSERV_COLLECTOR_SPOOL_H
+#define OBSERV_COLLECTOR_SPOOL_H
+
+#include "core/record.h"
+
+/* When the database is to hear of a group. */
+enum spool_urgency {
+	SPOOL_LATER, /* with the next flush, each collection_interval */
+	SPOOL_SOON,  /* within a second: log lines */
+	SPOOL_NOW    /* a check that failed, an event */
+};
+
+struct spool;
+
+/*
+ * Opens or makes the spool in DIR (which exists), finds what waits there: damaged frames are passed over and counted, a group
+ * that was not written whole is cut off. `max_bytes` is the cap of all segments. NULL only when memory runs out.
+ */
+struct spool *spool_open(const char *dir, int64_t max_bytes, int64_t now_ms);
+
+/* Writes what is in memory, syncs, frees. */
+void spool_close(struct spool *s);
+
+/* --- putting. Between begin and end nothing else of the spool may be called but put. */
+void spool_begin(struct spool *s);
+void spool_put(struct spool *s, const struct record *r);
+/* The group is in the spool (in memory at least; on disk before it is sent). False when it was given up, whole, for want of room. */
+bool spool_end(struct spool *s, enum spool_urgency urgency);
+
+/* One record as a group of its own. */
+bool spool_add(struct spool *s, const struct record *r, enum spool_urgency urgency);
+
+/* Bytes that sources with a buffer of their own (log files) may still put: 0 at three quarters of the cap. */
+int64_t spool_room(const struct spool *s);
+
+/* --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false. */
+typedef bool (*spool_take)(void *into, int64_t number, bool group_goes_on, const struct record *r);
+void spool_read(struct spool *s, int64_t after, spool_take take, void *into);
+
+/* Records up to `number` are in the database: they are not read again, their segments go. */
+void spool_ack(struct spool *s, int64_t number);
+
+/* The highest number that was acknowledged, and the highest there is. */
+int64_t spool_acked(const struct spool *s);
+int64_t spool_last(const struct spool *s);
+/* Whether there was nothing in DIR when it was opened (first start, or lost). */
+bool spool_is_new(const struct spool *s);
+/* Gives everything that waits new numbers, above `number`. For a spool that is new, before anything of it was sent. */
+void spool_renumber(struct spool *s, int64_t number);
+
+/* The newest RECORD_METRICS that waits; false when none does. For the fresh sample after an outage. `r` points into the spool. */
+bool spool_newest_metrics(struct spool *s, int64_t *number, struct record *r);
+
+/* What waits. `urgent_ms`: when the most urgent group wants to be sent (monotonic ms), INT64_MAX: with the next flush. */
+struct spool_state {
+	int64_t records, bytes, oldest_us;
+	int64_t dropped[RANKS]; /* ever, by rank */
+	int64_t thinned, damaged;
+	bool on_disk; /* false: only in memory, see `problem` */
+	char problem[160];
+};
+void spool_state(const struct spool *s, struct spool_state *out);
+int64_t spool_urgent_ms(const struct spool *s);
+/* A flush has taken everything there is: nothing is urgent any more. */
+void spool_not_urgent(struct spool *s);
+
+/* Housekeeping: sync each 5 s, back to disk. When it is due, and what to call then. */
+int64_t spool_wake_ms(const struct spool *s);
+void spool_run(struct spool *s, int64_t now_ms);
+
+/* --- how far log files have been read: the last RECORD_POSITION of each file, also of those that were delivered. NULL: none. */
+const char *spool_position(const struct spool *s, const char *file);
+void spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state), void *into);
+/* From the database, for a spool that was lost or is behind it: replaces what is known. */
+void spool_set_position(struct spool *s, const char *file, const char *state);
+
+#endif
