@@ -31,6 +31,7 @@ CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/procfs_net.o \
 	src/core/queue.o \
 	src/core/rates.o \
+	src/core/record.o \
 	src/core/row.o \
 	src/core/schedule.o \
 	src/core/slice.o \
@@ -77,6 +78,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_statements.o \
 	src/collector/yaml_tree.o

@@ -15,13 +15,13 @@
 #include "collector/identity.h"
 #include "collector/log.h"
 #include "collector/sampler.h"
+#include "collector/waiting.h"
 #include "collector/writer.h"
 #include "core/schedule.h"
 
 #define FIRST_ROW_AFTER_MS 1000
 #define STOP_DEADLINE_MS   4500 /* systemd and people are promised 5 s */
 #define GAP_INTERVALS      3
-#define NEVER              INT64_MAX
 
 struct agent {
 	const struct options *options;

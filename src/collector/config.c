@@ -288,7 +288,7 @@ is_http_url(const char *url)
 	return !colon || !colon[1] || (slice_to_i64(slice_of(colon + 1), &port) && port >= 1 && port <= 65535);
 }
 
-enum check_key { CHECK_URL, CHECK_INTERVAL, CHECK_TIMEOUT };
+enum check_key { CHECK_KEY_URL, CHECK_KEY_INTERVAL, CHECK_KEY_TIMEOUT };
 static const char *const check_keys[] = {"url", "interval", "timeout", NULL};
 
 static void
@@ -297,15 +297,15 @@ read_check_key(struct reading *r, int key, const struct yaml_item *item, const c
 	struct health_check *check = into;
 
 	switch ((enum check_key) key) {
-	case CHECK_URL:
+	case CHECK_KEY_URL:
 		if (item->kind != YAML_TEXT || !is_http_url(item->text))
 			complain(r, item->line, where, item->key, "must be an http:// or https:// address with a host");
 		check->url = item->kind == YAML_TEXT ? strdup(item->text) : NULL;
 		break;
-	case CHECK_INTERVAL:
+	case CHECK_KEY_INTERVAL:
 		read_seconds(r, item, where, 1, MAX_INTERVAL_S, &check->interval_s);
 		break;
-	case CHECK_TIMEOUT:
+	case CHECK_KEY_TIMEOUT:
 		read_seconds(r, item, where, 1, MAX_TIMEOUT_S, &check->timeout_s);
 		break;
 	}
@@ -371,8 +371,8 @@ read_log_files(struct reading *r, const struct yaml_item *list, const char *wher
 		complain(r, list->line, where, list->key, "must be a list of file names");
 		return;
 	}
-	out->log_files = calloc((size_t) count_items(list) + 1, sizeof *out->log_files);
-	if (!out->log_files) {
+	out->logs = calloc((size_t) count_items(list) + 1, sizeof *out->logs);
+	if (!out->logs) {
 		complain(r, list->line, where, list->key, "out of memory");
 		return;
 	}
@@ -383,7 +383,7 @@ read_log_files(struct reading *r, const struct yaml_item *list, const char *wher
 		if (!as_string(item) || !item->text[0])
 			complain(r, item->line, name, NULL, "must be a string: the name of a file");
 		else
-			out->log_files[out->log_file_count++] = expand_app(item->text, r->app_name);
+			out->logs[out->log_count++].pattern = expand_app(item->text, r->app_name);
 	}
 }
 
@@ -454,10 +454,10 @@ config_free(struct config *c)
 {
 	for (int i = 0; i < c->check_count; i++)
 		free(c->checks[i].url);
-	for (int i = 0; i < c->log_file_count; i++)
-		free(c->log_files[i]);
+	for (int i = 0; i < c->log_count; i++)
+		free(c->logs[i].pattern);
 	free(c->checks);
-	free(c->log_files);
+	free(c->logs);
 	free(c->postgres_url);
 	*c = (struct config){0};
 }

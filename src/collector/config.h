@@ -18,11 +18,11 @@ struct text_list {
 };
 
 enum check_kind {
-	CHECK_HTTP,     /* http://, https:// */
-	CHECK_TCP,      /* tcp://HOST:PORT */
+	CHECK_HTTP, /* http://, https:// */
+	CHECK_TCP,  /* tcp://HOST:PORT */
 	CHECK_POSTGRES, /* postgres:// or postgresql:// connection string; the password is never shown or stored as the row's url */
-	CHECK_REDIS,    /* redis://[:PASSWORD@]HOST[:PORT] or redis:///path/to.sock */
-	CHECK_UNIT      /* unit:NAME.service */
+	CHECK_REDIS, /* redis://[:PASSWORD@]HOST[:PORT] or redis:///path/to.sock */
+	CHECK_UNIT   /* unit:NAME.service */
 };
 
 struct status_range {
@@ -30,25 +30,25 @@ struct status_range {
 };
 
 struct health_check {
-	char *url;           /* as it is used; may hold a password */
-	char *name;          /* the row's url: `name` of the configuration, or the url without a password */
+	char *url;  /* as it is used; may hold a password */
+	char *name; /* the row's url: `name` of the configuration, or the url without a password */
 	enum check_kind kind;
-	int interval_s;      /* default collection_interval */
-	int timeout_s;       /* 5 */
-	char *method;        /* GET */
-	struct text_list headers; /* "Name: value" */
-	char *body;          /* sent with the request; NULL: none */
+	int interval_s;                /* default collection_interval */
+	int timeout_s;                 /* 5 */
+	char *method;                  /* GET */
+	struct text_list headers;      /* "Name: value" */
+	char *body;                    /* sent with the request; NULL: none */
 	struct status_range *expected; /* `expected_status`: 200, [200, 204], "200-399"; default 200-399 */
 	int expected_count;
 	char *body_contains, *body_not_contains, *body_regex; /* NULL: not looked at; POSIX extended */
-	char *json_path;     /* `$.status == "UP"`, `$.queue < 100`, `$.items[0].id`, `length($.items) > 0` */
-	int max_latency_ms;  /* 0: none */
+	char *json_path;       /* `$.status == "UP"`, `$.queue < 100`, `$.items[0].id`, `length($.items) > 0` */
+	int max_latency_ms;    /* 0: none */
 	bool follow_redirects; /* true */
-	bool verify_tls;     /* true */
-	int ip_family;       /* 0 whichever answers, 4, 6 */
-	int max_lag_s;       /* postgres: replication lag that is a failure; 0: none */
+	bool verify_tls;       /* true */
+	int ip_family;         /* 0 whichever answers, 4, 6 */
+	int max_lag_s;         /* postgres: replication lag that is a failure; 0: none */
 	int failure_threshold; /* 3: consecutive failures that open the breaker */
-	int cooldown_s;      /* 30 */
+	int cooldown_s;        /* 30 */
 };
 
 struct log_source {
@@ -60,11 +60,11 @@ struct log_source {
 
 struct scrape_target {
 	char *url;
-	char *job;           /* label `job`; default the host and port */
-	char *layer;         /* label `layer`: application (default), business, system */
-	int interval_s;      /* default collection_interval */
-	int timeout_s;       /* 2 */
-	int max_series;      /* 2000 */
+	char *job;                    /* label `job`; default the host and port */
+	char *layer;                  /* label `layer`: application (default), business, system */
+	int interval_s;               /* default collection_interval */
+	int timeout_s;                /* 2 */
+	int max_series;               /* 2000 */
 	struct text_list allow, deny; /* metric names, `*` at the end; empty allow: all */
 };
 
@@ -77,13 +77,13 @@ struct config {
 	int check_count;
 	struct log_source *logs;
 	int log_count;
-	int max_line_bytes;  /* `log_max_line_bytes`, 65536 */
-	int pinned_max_mb;   /* `log_deleted_max_mb`, 256: what deleted files that are still read may hold on disk */
+	int max_line_bytes; /* `log_max_line_bytes`, 65536 */
+	int pinned_max_mb; /* `log_deleted_max_mb`, 256: what deleted files that are still read may hold on disk */
 	struct scrape_target *scrapes;
 	int scrape_count;
-	char *statsd_socket; /* `statsd: {socket: PATH}`; NULL: none */
+	char *statsd_socket;   /* `statsd: {socket: PATH}`; NULL: none */
 	int statsd_max_series; /* 2000 */
-	int spool_max_mb;    /* 64, 1 to 4096 */
+	int spool_max_mb;      /* 64, 1 to 4096 */
 	/* `collect:` what is measured beside the machine as a whole; all true */
 	bool containers, disks, interfaces, units, peers;
 	struct text_list unit_patterns; /* `units:` names or globs; default *.service that are not static */

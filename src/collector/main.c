@@ -29,9 +29,9 @@ print_config(const struct config *c)
 		strbuf_printf(&b, "    %s each %d s, timeout %d s\n", c->checks[i].url, c->checks[i].interval_s,
 					  c->checks[i].timeout_s);
 	strbuf_printf(&b, "  log_files: %d configured (checked for form only: not read by this version)\n",
-				  c->log_file_count);
-	for (int i = 0; i < c->log_file_count; i++)
-		strbuf_printf(&b, "    %s\n", c->log_files[i]);
+				  c->log_count);
+	for (int i = 0; i < c->log_count; i++)
+		strbuf_printf(&b, "    %s\n", c->logs[i].pattern);
 	ssize_t written = b.failed ? -1 : write(STDOUT_FILENO, b.data, b.len);
 	strbuf_free(&b);
 	return written < 0 ? EXIT_CODE_FAILURE : EXIT_CODE_OK;

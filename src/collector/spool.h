@@ -84,7 +84,8 @@ void spool_run(struct spool *s, int64_t now_ms);
 
 /* --- how far log files have been read: the last RECORD_POSITION of each file, also of those that were delivered. NULL: none. */
 const char *spool_position(const struct spool *s, const char *file);
-void spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state), void *into);
+void spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state),
+					 void *into);
 /* From the database, for a spool that was lost or is behind it: replaces what is known. */
 void spool_set_position(struct spool *s, const char *file, const char *state);
 
