@@ -29,7 +29,6 @@ CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
 	src/core/procfs_net.o \
-	src/core/queue.o \
 	src/core/rates.o \
 	src/core/record.o \
 	src/core/row.o \
@@ -78,9 +77,12 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/sinks.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
+	src/collector/writer_batch.o \
 	src/collector/writer_statements.o \
+	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
@@ -189,7 +191,7 @@ build/bench/%.o: bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -Ibench -MF $(@:.o=.d) -c $< -o $@
 
-build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
+build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/record.o src/core/row.o src/core/slice.o $(COMMON_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)

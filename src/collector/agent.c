@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "collector/clock.h"
+#include "collector/encode.h"
 #include "collector/identity.h"
 #include "collector/log.h"
 #include "collector/sampler.h"
+#include "collector/spool.h"
 #include "collector/waiting.h"
 #include "collector/writer.h"
 #include "core/schedule.h"
@@ -27,6 +29,7 @@ struct agent {
 	const struct options *options;
 	struct config config;
 	struct sampler sampler;
+	struct spool *spool;
 	struct writer writer;
 	char agent_id[AGENT_ID_SIZE];
 	bool first_planned;
@@ -56,6 +59,17 @@ plan_tick(struct agent *a, int64_t now_ms)
 }
 
 static void
+keep_row(struct agent *a, const struct row *row)
+{
+	struct strbuf text = STRBUF_INIT;
+	struct record r;
+
+	encode_row(row, &text, &r);
+	spool_add(a->spool, &r, SPOOL_SOON);
+	strbuf_free(&text);
+}
+
+static void
 stop(struct agent *a, int64_t now_ms, int exit_code)
 {
 	struct row row;
@@ -66,7 +80,7 @@ stop(struct agent *a, int64_t now_ms, int exit_code)
 	a->stop_ms = now_ms + STOP_DEADLINE_MS;
 	a->exit_code = exit_code;
 	if (sampler_finish(&a->sampler, &row))
-		writer_add(&a->writer, &row);
+		keep_row(a, &row);
 	writer_last_chance(&a->writer, now_ms);
 }
 
@@ -126,7 +140,7 @@ sample(struct agent *a, bool helper_ready, int64_t now_ms)
 	struct row row;
 
 	if (sampler_run(&a->sampler, helper_ready, now_ms, &row))
-		writer_add(&a->writer, &row);
+		keep_row(a, &row);
 	if (!a->sampler.started || a->stopping)
 		return;
 	if (!a->first_planned) {
@@ -139,7 +153,7 @@ sample(struct agent *a, bool helper_ready, int64_t now_ms)
 	a->last_wall_ms = clock_us(CLOCK_REALTIME) / 1000;
 	plan_tick(a, now_ms);
 	if (sampler_run(&a->sampler, false, now_ms, &row))
-		writer_add(&a->writer, &row);
+		keep_row(a, &row);
 }
 
 static int
@@ -147,7 +161,10 @@ wait_ms(const struct agent *a, int64_t now_ms)
 {
 	int64_t wake = a->stopping ? a->stop_ms : a->first_planned ? a->tick_ms : NEVER;
 	int64_t sampler = sampler_wake_ms(&a->sampler), writer = writer_wake_ms(&a->writer);
+	int64_t spool = spool_wake_ms(a->spool);
 
+	if (spool < wake)
+		wake = spool;
 	if (sampler < wake)
 		wake = sampler;
 	if (writer < wake)
@@ -167,6 +184,8 @@ loop(struct agent *a, int signal_fd)
 		if (ready[0])
 			take_signals(a, signal_fd, now_ms);
 		sample(a, ready[1], now_ms);
+		if (now_ms >= spool_wake_ms(a->spool))
+			spool_run(a->spool, now_ms);
 		writer_run(&a->writer, ready[2], now_ms);
 		if (a->stopping && (writer_finished(&a->writer) || now_ms >= a->stop_ms))
 			return;
@@ -206,6 +225,18 @@ open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static void
+say_what_waits(const struct agent *a)
+{
+	struct spool_state state;
+
+	spool_state(a->spool, &state);
+	if (state.records > 0)
+		log_line(LOG_LEVEL_WARNING, state.on_disk ? "not delivered yet: %lld records, kept for the next start"
+												  : "not delivered, and lost: %lld records",
+				 (long long) state.records);
+}
+
 int
 agent_run(const struct options *options, struct config *config)
 {
@@ -230,17 +261,19 @@ agent_run(const struct options *options, struct config *config)
 	if (!identity_load(options->state_dir, options->vps_name, options->app_name, a->agent_id))
 		return EXIT_CODE_FAILURE;
 	srandom((unsigned) (clock_us(CLOCK_REALTIME) ^ getpid()));
-	if (!writer_init(&a->writer, a->config.postgres_url, options->vps_name, options->app_name, a->agent_id,
-					 a->config.interval_s)) {
+	a->spool = spool_open(options->state_dir, (int64_t) a->config.spool_max_mb * 1024 * 1024, monotonic_ms());
+	if (!a->spool) {
 		log_line(LOG_LEVEL_ERROR, "out of memory");
 		return EXIT_CODE_FAILURE;
 	}
+	writer_init(&a->writer, a->spool, a->config.postgres_url, options->vps_name, options->app_name, a->agent_id,
+				a->config.interval_s);
 	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s",
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
-	if (writer_pending(&a->writer) > 0)
-		log_line(LOG_LEVEL_WARNING, "not delivered, and lost: %d rows", writer_pending(&a->writer));
+	say_what_waits(a);
 	writer_close(&a->writer);
+	spool_close(a->spool);
 	log_line(LOG_LEVEL_INFO, "ended");
 	return a->exit_code;
 }
