@@ -244,6 +244,7 @@ agent_run(const struct options *options, struct config *config)
 	static struct agent agent;
 	struct agent *a = &agent;
 	int signal_fd = open_signals();
+	char spool_dir[PATH_MAX];
 
 	a->options = options;
 	a->config = *config;
@@ -261,7 +262,8 @@ agent_run(const struct options *options, struct config *config)
 	if (!identity_load(options->state_dir, options->vps_name, options->app_name, a->agent_id))
 		return EXIT_CODE_FAILURE;
 	srandom((unsigned) (clock_us(CLOCK_REALTIME) ^ getpid()));
-	a->spool = spool_open(options->state_dir, (int64_t) a->config.spool_max_mb * 1024 * 1024, monotonic_ms());
+	spool_directory(spool_dir, sizeof spool_dir, options->state_dir, options->vps_name, options->app_name);
+	a->spool = spool_open(spool_dir, (int64_t) a->config.spool_max_mb * 1024 * 1024, monotonic_ms());
 	if (!a->spool) {
 		log_line(LOG_LEVEL_ERROR, "out of memory");
 		return EXIT_CODE_FAILURE;

@@ -287,8 +287,7 @@ look_at_idle_connection(struct writer *w, int64_t now_ms)
 	/* No news yet: servers restart. Whether it is a problem shows when it is needed. */
 	w->state = WRITER_DOWN;
 	w->wake_ms = now_ms + backoff_ms(0, RETRY_FLOOR_MS, RETRY_CEILING_MS, (uint32_t) random());
-	put_batch_back(w);
-	w->catching_up = true;
+	batch_clear(&w->batch);
 }
 
 static void

@@ -71,6 +71,7 @@ struct writer {
 	bool gave_up;     /* the last chance was missed */
 	bool last_chance; /* the agent is stopping: no pauses, no second try */
 	int attempt;      /* failures in a row */
+	int unreadable;   /* times in a row that nothing of what waits could be read */
 
 	/* When to speak. */
 	int64_t flush_ms;    /* the next regular flush */

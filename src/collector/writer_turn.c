@@ -16,7 +16,9 @@
 #define BACKLOG_JITTER_MS   30000 /* a fleet does not come back in one moment */
 #define PATIENCE_RECORDS    50    /* batches are not made smaller than this for a slow database */
 #define KEEP_BYTES          (64 * 1024)
-#define NO_MEMORY_PAUSE_MS 1000
+#define FEW_RECORDS         100 /* are not counted in bytes */
+#define UNREADABLE_PAUSE_MS 1000
+#define UNREADABLE_MAX      60
 
 static int64_t
 dropped_ever(const struct writer *w)
@@ -51,12 +53,13 @@ turn_take(struct writer *w, int64_t now_ms)
 	if (w->batch.count == 0)
 		batch_take(&w->batch, w->spool, w->limit);
 	if (w->batch.count == 0) {
-		if (w->batch.full)
-			w->wake_ms = now_ms + NO_MEMORY_PAUSE_MS;
-		else /* what had those numbers is damaged, or was given up */
+		/* Memory or descriptors are short; or what had those numbers is damaged for good. */
+		w->wake_ms = now_ms + UNREADABLE_PAUSE_MS;
+		if (++w->unreadable >= UNREADABLE_MAX)
 			spool_ack(w->spool, spool_last(w->spool));
 		return false;
 	}
+	w->unreadable = 0;
 	if (w->target < spool_last(w->spool) && !w->backlog_end)
 		w->target = spool_last(w->spool);
 	if (batch_last(&w->batch) == spool_last(w->spool))
@@ -69,13 +72,14 @@ turn_take(struct writer *w, int64_t now_ms)
 bool
 turn_take_fresh(struct writer *w)
 {
-	int64_t number;
+	struct spool_state state;
 	struct record r;
+	int64_t number;
 
 	batch_clear(&w->batch);
-	if (w->fresh_refused || w->fresh_count == FRESH_MAX || !spool_newest_metrics(w->spool, &number, &r) ||
-		number <= spool_acked(w->spool) + 1 ||
-		(w->fresh_count > 0 && number <= w->fresh[w->fresh_count - 1]))
+	spool_state(w->spool, &state);
+	if (state.records < 2 || w->fresh_refused || w->fresh_count == FRESH_MAX ||
+		!spool_newest_metrics(w->spool, &number, &r) || (w->fresh_count > 0 && number <= w->fresh[w->fresh_count - 1]))
 		return false;
 	batch_take_one(&w->batch, number, &r);
 	return w->batch.count > 0;
@@ -154,9 +158,16 @@ turn_flushed(struct writer *w, int64_t now_ms)
 	w->attempt = 0;
 }
 
+/* The database has had records of this agent that the spool does not know. */
+static bool
+is_behind(const struct writer *w)
+{
+	return !w->known && spool_is_behind(w->spool, w->reply.last_seq);
+}
+
 /*
- * Numbers up to `last` are used although nothing that this agent knows of can have used them: the spool lost its end (power failure),
- * or somebody else has the same identity. What waits takes numbers above them, and nothing is lost.
+ * Numbers up to `last` are used although nothing that this agent knows of can have used them: somebody else has the same
+ * identity. What waits takes numbers above them, and nothing is lost.
  */
 static void
 make_way(struct writer *w, int64_t last)
@@ -172,18 +183,20 @@ turn_greeted(struct writer *w, int64_t now_ms)
 	int64_t last = w->reply.last_seq;
 	struct spool_state state;
 
-	if (last > w->mine) {
-		if (!w->known && !spool_is_new(w->spool))
+	if (last <= w->mine) {
+		spool_ack(w->spool, last);
+	} else if (is_behind(w)) {
+		if (!spool_is_new(w->spool))
 			log_line(LOG_LEVEL_WARNING,
 					 "the spool is behind the database: its end was lost (a power failure?), or it was set back; "
 					 "log files are read from where the database says");
-		else if (w->known)
-			log_line(LOG_LEVEL_WARNING,
-					 "batch number %lld was used by somebody else; does another agent run with a copy of the agent_id?",
-					 (long long) last);
-		make_way(w, last);
-	} else if (last > spool_acked(w->spool)) {
 		spool_ack(w->spool, last);
+	} else {
+		log_line(LOG_LEVEL_WARNING,
+				 "batch number %lld was used by somebody else, or the clock was set back; does another agent run with "
+				 "a copy of the agent_id?",
+				 (long long) last);
+		make_way(w, last);
 	}
 	w->reconnects += w->known;
 	w->greeted = w->known = true;
@@ -260,8 +273,7 @@ turn_step_after(struct writer *w)
 		return STEP_ROWS;
 	if ((w->step == STEP_BATCH || w->step == STEP_ROWS) && !w->greeting && w->batch.quarantined > 0)
 		return STEP_QUARANTINE;
-	if (w->greeting && w->step != STEP_POSITIONS && !w->known &&
-		(spool_is_new(w->spool) || w->reply.last_seq > w->mine))
+	if (w->greeting && w->step != STEP_POSITIONS && !w->known && (spool_is_new(w->spool) || is_behind(w)))
 		return STEP_POSITIONS;
 	return PQtransactionStatus(w->conn) == PQTRANS_IDLE ? STEP_DONE : STEP_COMMIT;
 }
@@ -292,12 +304,14 @@ turn_due_ms(const struct writer *w)
 	int64_t due = w->flush_ms, urgent = spool_urgent_ms(w->spool);
 
 	if (!writer_pending(w))
-		return NEVER;
+		return INT64_MAX;
 	if (w->last_chance || spool_acked(w->spool) < w->target)
 		return INT64_MIN;
-	spool_state(w->spool, &state);
-	if (state.bytes >= FLUSH_BYTES)
-		return INT64_MIN;
+	if (spool_last(w->spool) - spool_acked(w->spool) > FEW_RECORDS) {
+		spool_state(w->spool, &state);
+		if (state.bytes >= FLUSH_BYTES)
+			return INT64_MIN;
+	}
 	return urgent < due ? urgent : due;
 }
 
