@@ -43,7 +43,7 @@ COMMON_OBJS = src/common/strbuf.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o src/ext/result_rel.o
 # labelled metrics
 EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
