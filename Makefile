@@ -24,7 +24,9 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/hash.o \
+CORE_AGENT_OBJS = src/core/crc32c.o \
+	src/core/frame.o \
+	src/core/hash.o \
 	src/core/log_level.o \
 	src/core/log_tokens.o \
 	src/core/mounts.o \
@@ -84,6 +86,11 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/spool.o \
+	src/collector/spool_disk.o \
+	src/collector/spool_positions.o \
+	src/collector/spool_recover.o \
+	src/collector/spool_segment.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_statements.o \
@@ -156,7 +163,12 @@ UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/uni
 
 build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 	@mkdir -p build/unit
-	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(filter-out $(CORE_OBJS) $(COMMON_OBJS),$(filter %.o,$^)) \
+		$(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+
+# Parts of the collector that need no process around them.
+build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)
 
