@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -27,6 +27,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 CORE_AGENT_OBJS = src/core/crc32c.o \
 	src/core/frame.o \
 	src/core/hash.o \
+	src/core/log_level.o \
+	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
@@ -44,7 +46,7 @@ COMMON_OBJS = src/common/strbuf.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o src/ext/result_rel.o
 # labelled metrics
 EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
@@ -66,13 +68,19 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
+	src/collector/check_config.o \
 	src/collector/config.o \
+	src/collector/config_checks.o \
+	src/collector/config_reader.o \
+	src/collector/config_values.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
+	src/collector/helper_desk.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
+	src/collector/machine.o \
 	src/collector/main.o \
 	src/collector/once.o \
 	src/collector/options.o \
@@ -80,11 +88,13 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
 	src/collector/sinks.o \
+	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
+	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
@@ -118,7 +128,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -176,7 +186,7 @@ FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
-build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
+build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/%:
 	@mkdir -p $@.corpus
@@ -192,6 +202,10 @@ e2e:
 kill-storm:
 	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
 
+# 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
+log-storm:
+	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
+
 # An hour; the short form is part of e2e.
 soak:
 	OBSERV_SOAK_PASSES=$(or $(OBSERV_SOAK_PASSES),3600) $(PYTHON) -m pytest test/e2e/test_soak.py -s $(PYTEST_ARGS)
@@ -203,7 +217,7 @@ build/bench/%.o: bench/%.c
 	@mkdir -p build/bench
 	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -Ibench -MF $(@:.o=.d) -c $< -o $@
 
-build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/record.o src/core/row.o src/core/slice.o $(COMMON_OBJS)
+build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)

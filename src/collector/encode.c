@@ -51,24 +51,6 @@ encode_json(struct strbuf *b, const struct row *row, const char *vps_name, const
 	strbuf_putc(b, '}');
 }
 
-void
-encode_row(const struct row *row, struct strbuf *text, struct record *out)
-{
-	size_t end[METRICS];
-
-	strbuf_reset(text);
-	for (int m = 0; m < METRICS; m++) {
-		encode_value(text, row, m, "");
-		end[m] = text->len;
-	}
-	record_init(out, RECORD_METRICS, RANK_METRICS, row->timestamp_us);
-	for (int m = 0; m < METRICS && !text->failed; m++) {
-		const char *from = text->data + (m ? end[m - 1] : 0), *to = text->data + end[m];
-		if (from < to)
-			out->field[m] = (struct slice){from, to};
-	}
-}
-
 /* Whether an array literal takes the text as it is. */
 static bool
 is_plain(struct slice text)

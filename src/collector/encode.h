@@ -5,7 +5,6 @@
 #define OBSERV_COLLECTOR_ENCODE_H
 
 #include "common/strbuf.h"
-#include "core/record.h"
 #include "core/row.h"
 #include "core/slice.h"
 
@@ -17,9 +16,6 @@ void encode_value(struct strbuf *b, const struct row *row, enum metric metric, c
 
 /* {"timestamp": ..., "vps_name": ..., ...}: all columns, null where unknown, no newline. */
 void encode_json(struct strbuf *b, const struct row *row, const char *vps_name, const char *app_name);
-
-/* The row as a RECORD_METRICS. Its fields lie in `text`, which is emptied first. */
-void encode_row(const struct row *row, struct strbuf *text, struct record *out);
 
 /* An element of a PostgreSQL array literal: quotes where they are needed, NULL for no text, zero bytes left out. */
 void encode_array_item(struct strbuf *b, struct slice text);
