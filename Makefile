@@ -24,7 +24,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/hash.o \
+CORE_AGENT_OBJS = src/core/breaker.o \
+	src/core/hash.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
@@ -38,7 +39,7 @@ CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/sqlstate.o \
 	src/core/topology.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
