@@ -15,7 +15,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/strbuf.h"
@@ -68,6 +70,7 @@ struct transfer {
 	struct strbuf body;
 	size_t max_body;
 	bool cut, connect_only;
+	enum transfer_phase phase; /* of the present hop */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -108,13 +111,30 @@ load_library(char *error, size_t size)
 	return true;
 }
 
-/* libcurl waits for something else on this socket from now on. `known` is set for sockets that are in the epoll. */
+/* libcurl 7.88 counts a connection whose TLS handshake fails as never made. The first wait for an answer tells
+ * that it was. When exactly stays unknown. */
+static void
+note_tcp(CURL *easy, int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof peer;
+	struct transfer *x = NULL;
+
+	if (lib.curl_easy_getinfo(easy, CURLINFO_PRIVATE, &x) != CURLE_OK || !x || x->phase != PHASE_CONNECT ||
+		getpeername(fd, (struct sockaddr *) &peer, &len) < 0)
+		return;
+	x->phase = PHASE_TLS;
+}
+
+/* libcurl waits for something else on this socket from now on. */
 static int
-on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 {
 	struct transfers *t = arg;
 	struct epoll_event event = {.data.fd = fd};
 
+	if (what == CURL_POLL_IN)
+		note_tcp(easy, fd);
 	if (what & CURL_POLL_IN)
 		event.events |= EPOLLIN;
 	if (what & CURL_POLL_OUT)
@@ -191,6 +211,34 @@ transfers_fd(const struct transfers *t)
 	return t->epoll_fd;
 }
 
+/* How far the present hop has come; each redirect begins again. */
+static int
+on_resolve(void *state, void *reserved, void *arg)
+{
+	struct transfer *x = arg;
+
+	x->phase = PHASE_DNS;
+	return 0;
+}
+
+static int
+on_connect(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	struct transfer *x = arg;
+
+	x->phase = PHASE_CONNECT;
+	return CURL_SOCKOPT_OK;
+}
+
+static int
+on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	struct transfer *x = arg;
+
+	x->phase = PHASE_FIRST_BYTE;
+	return CURL_PREREQFUNC_OK;
+}
+
 static size_t
 on_body(char *bytes, size_t one, size_t len, void *arg)
 {
@@ -212,6 +260,7 @@ on_header(char *bytes, size_t one, size_t len, void *arg)
 	if (len < 5 || strncasecmp(bytes, "HTTP/", 5) != 0)
 		return len;
 	strbuf_reset(&x->body);
+	x->phase = PHASE_BODY;
 	if (lib.curl_easy_getinfo(x->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme &&
 		strcasecmp(scheme, "https") == 0)
 		lib.curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
@@ -290,6 +339,12 @@ set_request(struct transfer *x, const struct transfer_request *r)
 	lib.curl_easy_setopt(x->easy, CURLOPT_WRITEDATA, x);
 	lib.curl_easy_setopt(x->easy, CURLOPT_HEADERFUNCTION, on_header);
 	lib.curl_easy_setopt(x->easy, CURLOPT_HEADERDATA, x);
+	lib.curl_easy_setopt(x->easy, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+	lib.curl_easy_setopt(x->easy, CURLOPT_RESOLVER_START_DATA, x);
+	lib.curl_easy_setopt(x->easy, CURLOPT_SOCKOPTFUNCTION, on_connect);
+	lib.curl_easy_setopt(x->easy, CURLOPT_SOCKOPTDATA, x);
+	lib.curl_easy_setopt(x->easy, CURLOPT_PREREQFUNCTION, on_request);
+	lib.curl_easy_setopt(x->easy, CURLOPT_PREREQDATA, x);
 	lib.curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	lib.curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	lib.curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -357,22 +412,14 @@ phase_us(CURL *easy, CURLINFO end, CURLINFO begin)
 }
 
 static void
-read_times(CURL *easy, struct transfer_response *out)
+read_times(const struct transfer *x, struct transfer_response *out)
 {
-	out->dns_us = phase_us(easy, CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_NONE);
-	out->connect_us = phase_us(easy, CURLINFO_CONNECT_TIME_T, CURLINFO_NAMELOOKUP_TIME_T);
-	out->tls_us = phase_us(easy, CURLINFO_APPCONNECT_TIME_T, CURLINFO_CONNECT_TIME_T);
-	out->first_byte_us = phase_us(easy, CURLINFO_STARTTRANSFER_TIME_T, CURLINFO_PRETRANSFER_TIME_T);
-	out->total_us = phase_us(easy, CURLINFO_TOTAL_TIME_T, CURLINFO_NONE);
-	out->phase = PHASE_BODY;
-	if (out->dns_us < 0)
-		out->phase = PHASE_DNS;
-	else if (out->connect_us < 0)
-		out->phase = PHASE_CONNECT;
-	else if (phase_us(easy, CURLINFO_PRETRANSFER_TIME_T, CURLINFO_NONE) < 0)
-		out->phase = PHASE_TLS;
-	else if (out->first_byte_us < 0)
-		out->phase = PHASE_FIRST_BYTE;
+	out->phase = x->phase;
+	out->dns_us = phase_us(x->easy, CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_NONE);
+	out->connect_us = phase_us(x->easy, CURLINFO_CONNECT_TIME_T, CURLINFO_NAMELOOKUP_TIME_T);
+	out->tls_us = phase_us(x->easy, CURLINFO_APPCONNECT_TIME_T, CURLINFO_CONNECT_TIME_T);
+	out->first_byte_us = phase_us(x->easy, CURLINFO_STARTTRANSFER_TIME_T, CURLINFO_PRETRANSFER_TIME_T);
+	out->total_us = phase_us(x->easy, CURLINFO_TOTAL_TIME_T, CURLINFO_NONE);
 }
 
 /* "Expire date:Nov 21 15:07:32 2026 GMT" of the first certificate, the server's own. */
@@ -445,9 +492,11 @@ finish(struct transfer *x, CURLcode rc)
 	r.status = (int) status;
 	r.redirects = (int) redirects;
 	r.cut = x->cut;
-	read_times(x->easy, &r);
+	read_times(x, &r);
 	r.tls_expires_s = read_expiry(x->easy);
 	r.outcome = classify(rc, x, &r);
+	if (r.outcome == TRANSFER_TLS || r.outcome == TRANSFER_UNTRUSTED)
+		r.phase = PHASE_TLS;
 	if (r.outcome == TRANSFER_ANSWERED && x->connect_only &&
 		lib.curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK)
 		r.fd = fd;
