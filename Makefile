@@ -26,6 +26,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/breaker.o \
 	src/core/hash.o \
+	src/core/json_path.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
