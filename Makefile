@@ -24,9 +24,13 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/cgroup.o \
+CORE_AGENT_OBJS = src/core/breaker.o \
+	src/core/cgroup.o \
 	src/core/exposition.o \
 	src/core/hash.o \
+	src/core/json_path.o \
+	src/core/log_level.o \
+	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
@@ -43,7 +47,7 @@ CORE_AGENT_OBJS = src/core/cgroup.o \
 	src/core/tcp_table.o \
 	src/core/topology.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
@@ -70,7 +74,11 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
+	src/collector/check_config.o \
 	src/collector/config.o \
+	src/collector/config_checks.o \
+	src/collector/config_reader.o \
+	src/collector/config_values.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
@@ -83,6 +91,8 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/samples.o \
+	src/collector/series_table.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_statements.o \
@@ -167,7 +177,7 @@ FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
-build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
+build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
 build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
