@@ -12,8 +12,8 @@
 
 #include "collector/config_values.h"
 #include "collector/log.h"
+#include "collector/sample_sources.h"
 #include "collector/samples.h"
-#include "collector/sources.h"
 #include "collector/ticks.h"
 #include "collector/version.h"
 #include "common/curl_multi.h"
