@@ -81,20 +81,24 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
+	src/collector/helper_desk.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
+	src/collector/machine.o \
 	src/collector/main.o \
 	src/collector/once.o \
 	src/collector/options.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
+	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_statements.o \
