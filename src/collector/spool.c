@@ -13,17 +13,8 @@
 #include "collector/clock.h"
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
-#include "core/hash.h"
 
 #define SOON_MS 1000
-
-void
-spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name, const char *app_name)
-{
-	uint64_t hash = hash_string(hash_span(hash_string(HASH_SEED, vps_name), "", 1), app_name);
-
-	snprintf(out, size, "%s/spool-%016llx", state_dir, (unsigned long long) hash);
-}
 
 /* --- opening and closing */
 
@@ -321,12 +312,12 @@ spool_is_behind(const struct spool *s, int64_t last_seq)
 void
 spool_renumber(struct spool *s, int64_t number)
 {
-	int64_t first = s->count > 0 ? s->segment[0].base : s->next, more = number + 1 - first;
+	int64_t more = number - s->acked, first = s->acked + 1;
 	int i = s->count - 1;
 
 	if (more <= 0)
 		return;
-	/* The newest first: whatever happens meanwhile, no two have the same numbers. */
+	/* What was delivered of the first segment moves along, to numbers that count as delivered. The newest moves first: two never have the same. */
 	for (; i >= 0 && spool_move_segment(s, &s->segment[i], more); i--)
 		continue;
 	for (; i >= 0; i--)

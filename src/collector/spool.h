@@ -27,10 +27,6 @@ enum spool_urgency {
 
 struct spool;
 
-/* DIR of the spool of an application, below the agent's state directory. */
-void spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name,
-					 const char *app_name);
-
 /*
  * Opens or makes the spool in DIR (whose parent exists), finds what waits there: damaged frames are passed over and counted, a group
  * that was not written whole is cut off. `max_bytes` is the cap of all segments. NULL only when memory runs out.

@@ -104,6 +104,13 @@ renumbered(void **state)
 	struct got g = read_all(spool_acked(spool));
 	assert_int_equal(g.lines, 6);
 	assert_int_equal(g.first, above + 1);
+	/* Once more, with some of it delivered: that does not come again. */
+	spool_ack(spool, above + 2);
+	above += 50;
+	spool_renumber(spool, above + 2);
+	g = read_all(spool_acked(spool));
+	assert_int_equal(g.lines, 4);
+	assert_int_equal(g.first, above + 3);
 	add_lines(7, 1, RANK_LOW, "three");
 	kill_spool();
 	reopen();
