@@ -31,7 +31,7 @@ spool_open(const char *dir, int64_t max_bytes, int64_t now_ms)
 	s->fd = -1;
 	/* A limit on the size of files is an error of write(), not the end of the program. */
 	signal(SIGXFSZ, SIG_IGN);
-	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = NEVER;
+	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = s->remove_ms = NEVER;
 	spool_recover(s);
 	/*
 	 * Numbers go on behind what is there, and never below the clock: those of records that were written but not yet synced when
@@ -275,13 +275,13 @@ spool_ack(struct spool *s, int64_t number)
 	if (number <= s->acked)
 		return;
 	s->acked = number;
-	if (number >= s->handed)
+	if (number >= s->in_flight_to)
 		s->in_flight = (struct loss){0};
 	if (s->next <= number)
 		s->next = number + 1;
 	if (s->cursor[0].number <= number)
 		s->cursor[1] = s->cursor[0];
-	spool_remove_delivered(s);
+	spool_remove_delivered(s, monotonic_ms());
 }
 
 int64_t
@@ -402,9 +402,12 @@ spool_not_urgent(struct spool *s)
 int64_t
 spool_wake_ms(const struct spool *s)
 {
-	int64_t wake = s->sync_ms < s->retry_ms ? s->sync_ms : s->retry_ms;
+	const int64_t due[] = {s->sync_ms, s->retry_ms, s->loss_ms, s->remove_ms};
+	int64_t wake = NEVER;
 
-	return s->loss_ms < wake ? s->loss_ms : wake;
+	for (size_t i = 0; i < sizeof due / sizeof *due; i++)
+		wake = due[i] < wake ? due[i] : wake;
+	return wake;
 }
 
 void
@@ -414,6 +417,8 @@ spool_run(struct spool *s, int64_t now_ms)
 		spool_back_to_disk(s, now_ms);
 	if (now_ms >= s->sync_ms)
 		spool_sync(s);
+	if (now_ms >= s->remove_ms)
+		spool_remove_delivered(s, now_ms);
 	if (now_ms >= s->loss_ms)
 		spool_say_loss(s, now_ms);
 }

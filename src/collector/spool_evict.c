@@ -183,6 +183,8 @@ shrink(struct spool *s, int i, enum spool_level level, bool *gone)
 	sifted.in_flight.reasons = sifted.lost.reasons;
 	spool_lose(s, &sifted.lost);
 	loss_add(&s->in_flight, &sifted.in_flight);
+	if (sifted.in_flight_to > s->in_flight_to)
+		s->in_flight_to = sifted.in_flight_to;
 	return true;
 }
 

@@ -294,6 +294,12 @@ memory_is_bounded(void **state)
 
 	reopen_with(64 * MB);
 	limit_files(0);
+	/* At once: a file that holds nothing has the name of the first segment in memory. */
+	add_line(n++, RANK_LOW);
+	limit_files(RLIM_INFINITY);
+	spool_run(spool, spool->retry_ms);
+	assert_int_equal(spool->memory_bytes, 0);
+	limit_files(0);
 	for (; n < 20000; n++) {
 		assert_true(add_line(n, RANK_LOW));
 		assert_true(spool->memory_bytes <= MEMORY_BYTES);
