@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -135,7 +135,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -214,6 +214,10 @@ kill-storm:
 # 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
 log-storm:
 	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
+
+# Ten minutes without a database, twice; the short form is part of e2e.
+outage:
+	OBSERV_OUTAGE_S=$(or $(OBSERV_OUTAGE_S),600) $(PYTHON) -m pytest test/e2e/test_agent_outage.py -s $(PYTEST_ARGS)
 
 # An hour; the short form is part of e2e.
 soak:
