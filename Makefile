@@ -26,7 +26,16 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/log_clean.o \
+	src/core/log_entry.o \
+	src/core/log_json.o \
+	src/core/log_keys.o \
+	src/core/log_level.o \
 	src/core/log_lines.o \
+	src/core/log_map.o \
+	src/core/log_severity.o \
+	src/core/log_text.o \
+	src/core/log_time.o \
+	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
