@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -24,7 +24,11 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/hash.o \
+CORE_AGENT_OBJS = src/core/breaker.o \
+	src/core/crc32c.o \
+	src/core/frame.o \
+	src/core/hash.o \
+	src/core/json_path.o \
 	src/core/log_clean.o \
 	src/core/log_entry.o \
 	src/core/log_json.o \
@@ -40,7 +44,6 @@ CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
 	src/core/procfs_net.o \
-	src/core/queue.o \
 	src/core/rates.o \
 	src/core/record.o \
 	src/core/row.o \
@@ -48,13 +51,15 @@ CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/slice.o \
 	src/core/sqlstate.o \
 	src/core/topology.o
+# labelled metrics of the agent
+CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o src/ext/result_rel.o
 # labelled metrics
 EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
@@ -76,23 +81,42 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
+	src/collector/check_config.o \
 	src/collector/config.o \
+	src/collector/config_checks.o \
+	src/collector/config_reader.o \
+	src/collector/config_values.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
+	src/collector/helper_desk.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
+	src/collector/machine.o \
 	src/collector/main.o \
 	src/collector/once.o \
 	src/collector/options.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/sinks.o \
+	src/collector/sources.o \
+	src/collector/spool.o \
+	src/collector/spool_disk.o \
+	src/collector/spool_positions.o \
+	src/collector/spool_recover.o \
+	src/collector/spool_segment.o \
+	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
+	src/collector/writer_batch.o \
 	src/collector/writer_statements.o \
+	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
+# labelled metrics of the agent
+COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
+	src/collector/statsd_socket.o src/collector/statsd_store.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -120,7 +144,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -161,7 +185,12 @@ UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/uni
 
 build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 	@mkdir -p build/unit
-	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(filter-out $(CORE_OBJS) $(COMMON_OBJS),$(filter %.o,$^)) \
+		$(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+
+# Parts of the collector that need no process around them.
+build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)
 
@@ -173,21 +202,27 @@ FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
-build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
+build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
+build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
+build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs)
-	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd)
+	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
 
 kill-storm:
 	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
+
+# 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
+log-storm:
+	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
 
 # An hour; the short form is part of e2e.
 soak:
