@@ -29,7 +29,16 @@ CORE_AGENT_OBJS = src/core/breaker.o \
 	src/core/frame.o \
 	src/core/hash.o \
 	src/core/json_path.o \
+	src/core/log_clean.o \
+	src/core/log_entry.o \
+	src/core/log_json.o \
+	src/core/log_keys.o \
 	src/core/log_level.o \
+	src/core/log_lines.o \
+	src/core/log_map.o \
+	src/core/log_severity.o \
+	src/core/log_text.o \
+	src/core/log_time.o \
 	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
