@@ -36,6 +36,7 @@ CORE_AGENT_OBJS = src/core/hash.o \
 	src/core/schedule.o \
 	src/core/slice.o \
 	src/core/sqlstate.o \
+	src/core/tail_position.o \
 	src/core/topology.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
 COMMON_OBJS = src/common/strbuf.o
