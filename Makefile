@@ -25,6 +25,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/sla.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/hash.o \
+	src/core/log_level.o \
+	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
@@ -66,7 +68,11 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
+	src/collector/check_config.o \
 	src/collector/config.o \
+	src/collector/config_checks.o \
+	src/collector/config_reader.o \
+	src/collector/config_values.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
@@ -163,7 +169,7 @@ FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
-build/fuzz/fuzz_config: test/fuzz/fuzz_config.c src/collector/config.c src/collector/yaml_tree.c $(FUZZ_CORE)
+build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/%:
 	@mkdir -p $@.corpus

@@ -1,450 +1,185 @@
-/* config.c: Keys of the monitoring section: one descriptor list and one handler per mapping. See config.h for what belongs here. */
+/* config.c: The keys of the section monitoring (those of a health check are in config_checks.c). See config.h for what belongs here. */
 #include "collector/config.h"
 
-#include <ctype.h>
-#include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "collector/yaml_tree.h"
-#include "core/slice.h"
+#include "collector/config_checks.h"
+#include "collector/config_reader.h"
+#include "collector/config_values.h"
 
-#define SECTION             "monitoring"
-#define DEFAULT_INTERVAL_S  60
-#define MIN_INTERVAL_S      10
-#define MAX_INTERVAL_S      86400
-#define DEFAULT_TIMEOUT_S   5
-#define MAX_TIMEOUT_S       300
-#define MAX_URL_BYTES       2048
-#define MAX_SUGGEST_CHANGES 3
+#define SECTION   "monitoring"
+#define TEXT_FILE (TEXT_EXPAND_APP | TEXT_ONE_LINE | TEXT_ABSOLUTE)
 
-struct reading {
-	const char *path;
-	const char *app_name;
-	struct strbuf *errors;
-	int error_count;
+/* --- log_files */
+
+static void
+start_at_read(struct config_reading *r, const struct yaml_item *item, const char *where,
+			  const struct config_key *key, void *at)
+{
+	bool beginning = item->kind == YAML_TEXT && strcmp(item->text, "beginning") == 0;
+
+	if (!beginning && (item->kind != YAML_TEXT || strcmp(item->text, "end") != 0))
+		config_complain(r, item->line, where, item->key, "must be end or beginning");
+	*(bool *) at = beginning;
+}
+
+static const struct config_type start_at = {NULL, start_at_read, NULL};
+
+static const struct config_key log_keys[] = {
+	{"path", &config_string, offsetof(struct log_source, pattern), .flags = TEXT_FILE},
+	{"start_at", &start_at, offsetof(struct log_source, from_beginning)},
+	{"timezone", &config_string, offsetof(struct log_source, timezone), .refuse = config_refuse_timezone},
+	{"level", &config_string, offsetof(struct log_source, level), .text = "info",
+	 .refuse = config_refuse_level},
+	{NULL},
 };
 
-/* "FILE:LINE: WHERE.KEY: what". */
-static void
-complain(struct reading *r, int line, const char *where, const char *key, const char *what)
-{
-	strbuf_printf(r->errors, "%s:%d: %s%s%s: %s\n", r->path, line, where, key ? "." : "", key ? key : "",
-				  what);
-	r->error_count++;
-}
+static const struct config_items log_items = {
+	.keys = log_keys,
+	.size = sizeof(struct log_source),
+	.count_offset = offsetof(struct config, log_count) - offsetof(struct config, logs),
+	.list_must = "must be a list of file names",
+	.item_must = "must be a string (the name of a file, may be a pattern) or a mapping with a path",
+};
 
-static bool
-is_null(const struct yaml_item *item)
-{
-	return item->kind == YAML_TEXT && item->plain &&
-		   (item->text[0] == '\0' || strcmp(item->text, "~") == 0 || strcasecmp(item->text, "null") == 0);
-}
+/* --- scrape */
 
-static bool
-as_bool(const struct yaml_item *item, bool *out)
-{
-	static const char *const words[][2] = {{"false", "true"}, {"no", "yes"}, {"off", "on"}};
+static const char *const layers[] = {"application", "business", "system", NULL};
 
-	if (item->kind == YAML_TEXT && item->plain)
-		for (int i = 0; i < 3; i++)
-			for (int value = 0; value < 2; value++)
-				if (strcasecmp(item->text, words[i][value]) == 0) {
-					*out = value;
-					return true;
-				}
-	return false;
-}
-
-static bool
-as_integer(const struct yaml_item *item, long *out)
-{
-	char *end;
-
-	if (item->kind != YAML_TEXT || !item->plain || item->text[0] == '\0' ||
-		isspace((unsigned char) item->text[0]))
-		return false;
-	*out = strtol(item->text, &end, 10);
-	return *end == '\0';
-}
-
-/* A string: quoted, or plain and nothing else (not a number, not a boolean). */
-static bool
-as_string(const struct yaml_item *item)
-{
-	bool b;
-	long n;
-
-	return item->kind == YAML_TEXT && !as_bool(item, &b) && !as_integer(item, &n) && !is_null(item);
-}
+static const struct config_key scrape_keys[] = {
+	{"url", &config_string, offsetof(struct scrape_target, url), .refuse = config_refuse_http_url,
+	 .flags = TEXT_EXPAND_APP | TEXT_EXPAND_ENV},
+	{"job", &config_string, offsetof(struct scrape_target, job), .flags = TEXT_EXPAND_APP | TEXT_ONE_LINE},
+	{"layer", &config_string, offsetof(struct scrape_target, layer), .text = "application", .words = layers},
+	{"interval", &config_integer, offsetof(struct scrape_target, interval_s), 1, 86400, "seconds"},
+	{"timeout", &config_integer, offsetof(struct scrape_target, timeout_s), 1, 60, "seconds", 2},
+	{"max_series", &config_integer, offsetof(struct scrape_target, max_series), 1, 100000, .number = 2000},
+	{"allow", &config_text_list, offsetof(struct scrape_target, allow), .refuse = config_refuse_metric_name},
+	{"deny", &config_text_list, offsetof(struct scrape_target, deny), .refuse = config_refuse_metric_name},
+	{NULL},
+};
 
 static void
-read_bool(struct reading *r, const struct yaml_item *item, const char *where, bool *out)
+finish_scrape(struct config_reading *r, const struct yaml_item *item, const char *where, void *element)
 {
-	if (!as_bool(item, out))
-		complain(r, item->line, where, item->key, "must be true or false");
-}
+	struct scrape_target *target = element;
+	struct authority authority;
+	char port[16] = "";
 
-static void
-read_seconds(struct reading *r, const struct yaml_item *item, const char *where, int min, int max, int *out)
-{
-	char what[160];
-	long n;
-
-	if (!as_integer(item, &n)) {
-		complain(r, item->line, where, item->key,
-				 "must be a whole number of seconds, without quotes or unit");
+	if (target->job || !config_authority(strstr(target->url, "://") + 3, &authority))
 		return;
-	}
-	if (n < min || n > max) {
-		snprintf(what, sizeof what, "must be between %d and %d seconds, not %ld", min, max, n);
-		complain(r, item->line, where, item->key, what);
-		return;
-	}
-	*out = (int) n;
+	if (authority.port)
+		snprintf(port, sizeof port, ":%d", authority.port);
+	if (asprintf(&target->job, "%s%s", authority.host, port) < 0)
+		target->job = NULL;
 }
 
-static size_t
-min3(size_t a, size_t b, size_t c)
+static const struct config_items scrape_items = {
+	.keys = scrape_keys,
+	.size = sizeof(struct scrape_target),
+	.count_offset = offsetof(struct config, scrape_count) - offsetof(struct config, scrapes),
+	.list_must = "must be a list of addresses",
+	.item_must = "must be a string (an http:// address) or a mapping with a url",
+	.finish = finish_scrape,
+};
+
+/* --- the section */
+
+static const struct config_key statsd_keys[] = {
+	{"socket", &config_string, offsetof(struct config, statsd_socket), .flags = TEXT_FILE,
+	 .refuse = config_refuse_socket},
+	{"max_series", &config_integer, offsetof(struct config, statsd_max_series), 1, 100000, .number = 2000},
+	{NULL},
+};
+
+static const struct config_key collect_keys[] = {
+	{"containers", &config_bool, offsetof(struct config, containers), .number = true},
+	{"disks", &config_bool, offsetof(struct config, disks), .number = true},
+	{"interfaces", &config_bool, offsetof(struct config, interfaces), .number = true},
+	{"units", &config_bool, offsetof(struct config, units), .number = true},
+	{"peers", &config_bool, offsetof(struct config, peers), .number = true},
+	{NULL},
+};
+
+/* Names and globs of systemd's units. */
+static const char *
+refuse_unit_pattern(const char *text)
 {
-	size_t m = a < b ? a : b;
-	return m < c ? m : c;
+	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@*?[]!");
+
+	return text[len] == '\0' && text[0] != '-' && len <= 255 ? NULL
+															 : "must be the name of a unit, or a pattern";
 }
 
-/* Levenshtein distance; words longer than 63 bytes are taken as far away. */
-static size_t
-distance(const char *a, const char *b)
-{
-	size_t row[64], la = strlen(a), lb = strlen(b);
+static const struct config_key keys[] = {
+	{"enabled", &config_bool, offsetof(struct config, enabled)},
+	{"postgres_url", &config_connection, offsetof(struct config, postgres_url)},
+	{"collection_interval", &config_integer, offsetof(struct config, interval_s), 10, 86400, "seconds", 60},
+	{"adaptive", &config_bool, offsetof(struct config, adaptive)},
+	{"health_checks", &config_items, offsetof(struct config, checks), .items = &config_checks},
+	{"log_files", &config_items, offsetof(struct config, logs), .items = &log_items},
+	{"log_max_line_bytes", &config_integer, offsetof(struct config, max_line_bytes), 1024, 1048576, "bytes",
+	 65536},
+	{"log_deleted_max_mb", &config_integer, offsetof(struct config, pinned_max_mb), 0, 1048576, "MiB", 256},
+	{"scrape", &config_items, offsetof(struct config, scrapes), .items = &scrape_items},
+	{"statsd", &config_map, .keys = statsd_keys},
+	{"spool_max_mb", &config_integer, offsetof(struct config, spool_max_mb), 1, 4096, "MiB", 64},
+	{"collect", &config_map, .keys = collect_keys},
+	{"units", &config_text_list, offsetof(struct config, unit_patterns), .refuse = refuse_unit_pattern},
+	{NULL},
+};
 
-	if (la >= 64 || lb >= 64)
-		return 64;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			size_t above = row[j];
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[lb];
-}
-
+/* What follows from several keys. The section was read without an error. */
 static void
-unknown_key(struct reading *r, const struct yaml_item *item, const char *where, const char *const *known)
+finish(struct config_reading *r, const struct yaml_item *section, struct config *c)
 {
-	const char *nearest = NULL;
-	size_t best = MAX_SUGGEST_CHANGES + 1;
-	char key[64], what[256];
+	const struct yaml_item *statsd = config_find(section, "statsd");
+	const struct yaml_item *checks = config_find(section, "health_checks");
+	char name[64];
+	int i = 0;
 
-	for (; *known; known++) {
-		size_t d = distance(item->key, *known);
-		if (d < best) {
-			best = d;
-			nearest = *known;
-		}
+	for (int j = 0; j < c->scrape_count; j++)
+		if (c->scrapes[j].interval_s == 0)
+			c->scrapes[j].interval_s = c->interval_s;
+	if (statsd && !c->statsd_socket)
+		config_complain(r, statsd->key_line, SECTION ".statsd", "socket", "is required");
+	for (const struct yaml_item *item = checks ? checks->first : NULL; item; item = item->next, i++) {
+		struct health_check *check = &c->checks[i];
+		if (check->interval_s == 0)
+			check->interval_s = c->interval_s;
+		for (int j = 0; j < i; j++)
+			if (check->name && c->checks[j].name && strcmp(check->name, c->checks[j].name) == 0) {
+				snprintf(name, sizeof name, SECTION ".health_checks[%d]", i);
+				config_complain(r, item->line, name, "name",
+								"another check goes by it already: what is found would be mixed up");
+				break;
+			}
 	}
-	slice_printable(slice_of(item->key), key, sizeof key);
-	snprintf(what, sizeof what, nearest ? "unknown key; did you mean \"%s\"?" : "unknown key", nearest);
-	complain(r, item->key_line, where, key, what);
-}
-
-/* Walks the pairs of a mapping; `handle` gets the index of each known key once. */
-static void
-read_map(struct reading *r, const struct yaml_item *map, const char *where, const char *const *known,
-		 void (*handle)(struct reading *r, int key, const struct yaml_item *item, const char *where,
-						void *into),
-		 void *into)
-{
-	const struct yaml_item *seen[8] = {NULL};
-
-	for (const struct yaml_item *item = map->first; item; item = item->next) {
-		int key = 0;
-		while (known[key] && strcmp(known[key], item->key) != 0)
-			key++;
-		if (!known[key]) {
-			unknown_key(r, item, where, known);
-			continue;
-		}
-		if (seen[key]) {
-			char what[64];
-			snprintf(what, sizeof what, "given twice (first on line %d)", seen[key]->key_line);
-			complain(r, item->key_line, where, item->key, what);
-			continue;
-		}
-		seen[key] = item;
-		if (!is_null(item))
-			handle(r, key, item, where, into);
-	}
-}
-
-/* Replaces each ${NAME} by the variable's value, as it is. */
-static void
-expand_environment(struct reading *r, const struct yaml_item *item, const char *where, struct strbuf *out)
-{
-	const char *s = item->text;
-
-	while (*s) {
-		if (s[0] != '$' || s[1] != '{') {
-			strbuf_putc(out, *s++);
-			continue;
-		}
-		const char *name = s + 2, *end = strchr(name, '}');
-		char variable[128], what[200];
-		if (!end || !slice_copy((struct slice){name, end}, variable, sizeof variable) || !*variable) {
-			complain(r, item->line, where, item->key, "${ without the name of a variable and }");
-			return;
-		}
-		const char *value = getenv(variable);
-		if (!value) {
-			char shown[128];
-			slice_printable(slice_of(variable), shown, sizeof shown);
-			snprintf(what, sizeof what, "environment variable %s is not set", shown);
-			complain(r, item->line, where, item->key, what);
-		} else
-			strbuf_puts(out, value);
-		s = end + 1;
-	}
-}
-
-/* libpq quotes what it stumbled over, and that may be the password: only the words before the first quote are shown. */
-static void
-complain_about_url(struct reading *r, const struct yaml_item *item, const char *where, const char *libpq_says)
-{
-	char what[300];
-	int words = libpq_says ? (int) strcspn(libpq_says, "\"\n:") : 0;
-
-	snprintf(
-		what, sizeof what,
-		"is no PostgreSQL connection string%s%.*s%s; expected postgresql://user:password@host:port/database, "
-		"special characters in the password percent-encoded",
-		words ? " (" : "", words, words ? libpq_says : "", words ? ")" : "");
-	complain(r, item->line, where, item->key, what);
-}
-
-static bool
-ports_are_valid(const char *ports)
-{
-	struct slice rest = slice_of(ports);
-
-	while (rest.p < rest.end) {
-		const char *comma = memchr(rest.p, ',', (size_t) (rest.end - rest.p));
-		struct slice one = {rest.p, comma ? comma : rest.end};
-		int64_t port;
-		if (one.p < one.end && (!slice_to_i64(one, &port) || port < 1 || port > 65535))
-			return false;
-		rest.p = comma ? comma + 1 : rest.end;
-	}
-	return true;
-}
-
-static void
-read_postgres_url(struct reading *r, const struct yaml_item *item, const char *where, struct config *out)
-{
-	struct strbuf url = STRBUF_INIT;
-	int errors = r->error_count;
-	char *message = NULL;
-
-	if (!as_string(item)) {
-		complain(r, item->line, where, item->key, "must be a string");
-		return;
-	}
-	expand_environment(r, item, where, &url);
-	if (r->error_count == errors) {
-		PQconninfoOption *options = url.data ? PQconninfoParse(url.data, &message) : NULL;
-		if (!options)
-			complain_about_url(r, item, where, message);
-		for (PQconninfoOption *o = options; o && o->keyword; o++)
-			if (strcmp(o->keyword, "port") == 0 && o->val && !ports_are_valid(o->val))
-				complain(r, item->line, where, item->key, "the port must be a number between 1 and 65535");
-		PQconninfoFree(options);
-		PQfreemem(message);
-	}
-	out->postgres_url = url.data;
-}
-
-/* http or https, a host, a port that is one, nothing that a header could be smuggled in with. */
-static bool
-is_http_url(const char *url)
-{
-	char authority[MAX_URL_BYTES + 1];
-	size_t scheme = strncasecmp(url, "http://", 7) == 0 ? 7 : strncasecmp(url, "https://", 8) == 0 ? 8 : 0;
-	size_t len = strcspn(url + scheme, "/?#");
-	int64_t port = 1;
-
-	if (!scheme || strlen(url) > MAX_URL_BYTES || !slice_is_printable(slice_of(url)) || strchr(url, ' '))
-		return false;
-	snprintf(authority, sizeof authority, "%.*s", (int) len, url + scheme);
-	char *at = strrchr(authority, '@');
-	char *host = at ? at + 1 : authority;
-	char *after = host[0] == '[' ? strchr(host, ']') : host;
-	char *colon = after ? strchr(after, ':') : NULL;
-	if (!after || host == colon || !host[0])
-		return false;
-	return !colon || !colon[1] || (slice_to_i64(slice_of(colon + 1), &port) && port >= 1 && port <= 65535);
-}
-
-enum check_key { CHECK_KEY_URL, CHECK_KEY_INTERVAL, CHECK_KEY_TIMEOUT };
-static const char *const check_keys[] = {"url", "interval", "timeout", NULL};
-
-static void
-read_check_key(struct reading *r, int key, const struct yaml_item *item, const char *where, void *into)
-{
-	struct health_check *check = into;
-
-	switch ((enum check_key) key) {
-	case CHECK_KEY_URL:
-		if (item->kind != YAML_TEXT || !is_http_url(item->text))
-			complain(r, item->line, where, item->key, "must be an http:// or https:// address with a host");
-		check->url = item->kind == YAML_TEXT ? strdup(item->text) : NULL;
-		break;
-	case CHECK_KEY_INTERVAL:
-		read_seconds(r, item, where, 1, MAX_INTERVAL_S, &check->interval_s);
-		break;
-	case CHECK_KEY_TIMEOUT:
-		read_seconds(r, item, where, 1, MAX_TIMEOUT_S, &check->timeout_s);
-		break;
-	}
-}
-
-static int
-count_items(const struct yaml_item *list)
-{
-	int n = 0;
-
-	for (const struct yaml_item *item = list->first; item; item = item->next)
-		n++;
-	return n;
-}
-
-static void
-read_checks(struct reading *r, const struct yaml_item *list, const char *where, struct config *out)
-{
-	if (list->kind != YAML_LIST) {
-		complain(r, list->line, where, list->key, "must be a list of checks, each with a url");
-		return;
-	}
-	out->checks = calloc((size_t) count_items(list) + 1, sizeof *out->checks);
-	if (!out->checks) {
-		complain(r, list->line, where, list->key, "out of memory");
-		return;
-	}
-	for (const struct yaml_item *item = list->first; item; item = item->next) {
-		struct health_check *check = &out->checks[out->check_count];
-		char name[64];
-		snprintf(name, sizeof name, "%s.health_checks[%d]", where, out->check_count);
-		out->check_count++;
-		if (item->kind != YAML_MAP) {
-			complain(r, item->line, name, NULL, "must be a mapping with a url");
-			continue;
-		}
-		int errors = r->error_count;
-		check->timeout_s = DEFAULT_TIMEOUT_S;
-		read_map(r, item, name, check_keys, read_check_key, check);
-		if (!check->url && r->error_count == errors)
-			complain(r, item->line, name, "url", "is required");
-	}
-}
-
-static char *
-expand_app(const char *text, const char *app)
-{
-	struct strbuf out = STRBUF_INIT;
-
-	while (*text)
-		if (app && strncmp(text, "{app}", 5) == 0) {
-			strbuf_puts(&out, app);
-			text += 5;
-		} else
-			strbuf_putc(&out, *text++);
-	return out.data;
-}
-
-static void
-read_log_files(struct reading *r, const struct yaml_item *list, const char *where, struct config *out)
-{
-	if (list->kind != YAML_LIST) {
-		complain(r, list->line, where, list->key, "must be a list of file names");
-		return;
-	}
-	out->logs = calloc((size_t) count_items(list) + 1, sizeof *out->logs);
-	if (!out->logs) {
-		complain(r, list->line, where, list->key, "out of memory");
-		return;
-	}
-	int index = 0;
-	for (const struct yaml_item *item = list->first; item; item = item->next, index++) {
-		char name[64];
-		snprintf(name, sizeof name, "%s.log_files[%d]", where, index);
-		if (!as_string(item) || !item->text[0])
-			complain(r, item->line, name, NULL, "must be a string: the name of a file");
-		else
-			out->logs[out->log_count++].pattern = expand_app(item->text, r->app_name);
-	}
-}
-
-enum key { KEY_ENABLED, KEY_POSTGRES_URL, KEY_INTERVAL, KEY_HEALTH_CHECKS, KEY_LOG_FILES };
-static const char *const keys[] = {"enabled",       "postgres_url", "collection_interval",
-								   "health_checks", "log_files",    NULL};
-
-static void
-read_key(struct reading *r, int key, const struct yaml_item *item, const char *where, void *into)
-{
-	struct config *out = into;
-
-	switch ((enum key) key) {
-	case KEY_ENABLED:
-		read_bool(r, item, where, &out->enabled);
-		break;
-	case KEY_POSTGRES_URL:
-		read_postgres_url(r, item, where, out);
-		break;
-	case KEY_INTERVAL:
-		read_seconds(r, item, where, MIN_INTERVAL_S, MAX_INTERVAL_S, &out->interval_s);
-		break;
-	case KEY_HEALTH_CHECKS:
-		read_checks(r, item, where, out);
-		break;
-	case KEY_LOG_FILES:
-		read_log_files(r, item, where, out);
-		break;
-	}
-}
-
-static bool
-has_key(const struct yaml_item *map, const char *key)
-{
-	for (const struct yaml_item *item = map->first; item; item = item->next)
-		if (strcmp(item->key, key) == 0 && !is_null(item))
-			return true;
-	return false;
 }
 
 bool
 config_load(const char *path, const char *app_name, struct config *out, struct strbuf *errors)
 {
-	struct reading r = {path, app_name, errors, 0};
+	struct config_reading r = {path, app_name, errors, 0};
 	size_t before = errors->len;
 	struct yaml_item *section = yaml_tree_load(path, SECTION, errors);
-
 	bool readable = errors->len == before;
 
-	*out = (struct config){.interval_s = DEFAULT_INTERVAL_S};
+	*out = (struct config){0};
+	config_set_defaults(keys, out);
 	if (section && section->kind == YAML_MAP) {
-		read_map(&r, section, SECTION, keys, read_key, out);
-		if (readable && !has_key(section, keys[KEY_POSTGRES_URL]))
-			complain(&r, section->key_line, SECTION, keys[KEY_POSTGRES_URL], "is required");
-	} else if (section && !is_null(section))
-		complain(&r, section->line, SECTION, NULL, "must be a mapping (name: value)");
+		config_read_map(&r, section, SECTION, keys, out);
+		if (readable && !config_find(section, "postgres_url"))
+			config_complain(&r, section->key_line, SECTION, "postgres_url", "is required");
+		if (readable && r.error_count == 0)
+			finish(&r, section, out);
+	} else if (section && !config_is_null(section))
+		config_complain(&r, section->line, SECTION, NULL, "must be a mapping (name: value)");
 	else if (readable)
-		complain(&r, section ? section->key_line : 1, SECTION, NULL, "this section is missing or empty");
-	for (int i = 0; i < out->check_count; i++)
-		if (out->checks[i].interval_s == 0)
-			out->checks[i].interval_s = out->interval_s;
+		config_complain(&r, section ? section->key_line : 1, SECTION, NULL,
+						"this section is missing or empty");
 	yaml_tree_free(section);
 	return errors->len == before && !errors->failed;
 }
@@ -452,12 +187,6 @@ config_load(const char *path, const char *app_name, struct config *out, struct s
 void
 config_free(struct config *c)
 {
-	for (int i = 0; i < c->check_count; i++)
-		free(c->checks[i].url);
-	for (int i = 0; i < c->log_count; i++)
-		free(c->logs[i].pattern);
-	free(c->checks);
-	free(c->logs);
-	free(c->postgres_url);
+	config_release(keys, c);
 	*c = (struct config){0};
 }

@@ -9,33 +9,11 @@
 #include <unistd.h>
 
 #include "collector/agent.h"
+#include "collector/check_config.h"
 #include "collector/config.h"
 #include "collector/log.h"
 #include "collector/once.h"
 #include "collector/options.h"
-
-/* What the file says, as it was understood. The connection string is not shown: it holds a password. */
-static int
-print_config(const struct config *c)
-{
-	struct strbuf b = STRBUF_INIT;
-
-	strbuf_printf(&b, "the configuration is valid\n  enabled: %s\n  postgres_url: given, not tried\n",
-				  c->enabled ? "true" : "false");
-	strbuf_printf(&b, "  collection_interval: %d s\n", c->interval_s);
-	strbuf_printf(&b, "  health_checks: %d configured (checked for form only: not run by this version)\n",
-				  c->check_count);
-	for (int i = 0; i < c->check_count; i++)
-		strbuf_printf(&b, "    %s each %d s, timeout %d s\n", c->checks[i].url, c->checks[i].interval_s,
-					  c->checks[i].timeout_s);
-	strbuf_printf(&b, "  log_files: %d configured (checked for form only: not read by this version)\n",
-				  c->log_count);
-	for (int i = 0; i < c->log_count; i++)
-		strbuf_printf(&b, "    %s\n", c->logs[i].pattern);
-	ssize_t written = b.failed ? -1 : write(STDOUT_FILENO, b.data, b.len);
-	strbuf_free(&b);
-	return written < 0 ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
-}
 
 int
 main(int argc, char **argv)
@@ -58,7 +36,7 @@ main(int argc, char **argv)
 	}
 	strbuf_free(&errors);
 	if (options.check_config)
-		return print_config(&config);
+		return check_config_print(&config);
 	if (options.once)
 		code = once_run(&options);
 	else if (!config.enabled) {

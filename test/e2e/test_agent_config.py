@@ -33,10 +33,68 @@ monitoring:
 other: [1]
 """, "--app-name", "shop")
     assert (code, err) == (0, "")
-    assert "health_checks: 2 configured (checked for form only: not run by this version)" in out
+    assert "health_checks: 2\n" in out
     assert "http://localhost:8080/health each 10 s, timeout 5 s" in out
     assert "https://[::1]:443/x?y=1 each 30 s, timeout 2 s" in out
     assert "/var/log/shop/{port}.log" in out
+
+
+FULL = f"""
+monitoring:
+  enabled: true
+  postgres_url: "{URL}"
+  collection_interval: 10
+  adaptive: yes
+  health_checks:
+    - url: http://localhost:8080/health
+    - {{url: "https://[::1]:443/x?y=1", interval: 30, timeout: 2, method: POST, body: '{{"a":1}}', expected_status: [200, 201-204, "301"],
+       headers: {{Accept: a/b, X-Number: 5}}, body_contains: up, body_not_contains: down, body_regex: "a{{1,3}}b",
+       json_path: '$.status == "UP"', max_latency_ms: 100, follow_redirects: off, verify_tls: no, ip_family: 6}}
+    - {{url: "https://me:${{PW}}@api.example.com/x?token=${{PW}}", headers: ["Authorization: Bearer ${{PW}}"], ip_family: any, max_latency_ms: 500}}
+    - {{url: "tcp://localhost:25", name: "smtp of {{app}}"}}
+    - {{url: "postgresql://u:${{PW}}@h:5433/d?password=hunter2", max_lag: 10}}
+    - {{url: "redis://:${{PW}}@h:6379"}}
+    - {{url: "redis:///run/redis.sock", failure_threshold: 1, cooldown: 60}}
+    - {{url: "unit:nginx.service"}}
+  log_files:
+    - /var/log/{{app}}/*.log
+    - {{path: /x, start_at: beginning, timezone: "+02:00", level: warn}}
+  log_max_line_bytes: 2048
+  log_deleted_max_mb: 0
+  scrape:
+    - http://localhost:9100/metrics
+    - {{url: "http://u:hunter2@localhost/m", job: "9", layer: business, interval: 5, timeout: 1, max_series: 5, allow: [a_*, b], deny: [c]}}
+  statsd: {{socket: "/run/{{app}}.sock", max_series: 7}}
+  spool_max_mb: 1
+  collect: {{containers: true, disks: true, interfaces: true, units: true, peers: false}}
+  units: [nginx.service, "app-*.service"]
+"""
+
+
+def test_every_key(run_agent, tmp_path):
+    """What each key of the configuration comes to; a name never shows a password nor what a variable holds."""
+    code, out, err = check(run_agent, tmp_path, FULL, "--app-name", "shop", env={"PW": "hunter2"})
+    assert (code, err) == (0, "")
+    assert "hunter2" not in out and "secret" not in out
+    breaker = ", breaker opens after 3 failures for 30 s"
+    for line in ("collection_interval: 10 s, 5 to 30 s between samples (adaptive)",
+                 "http://localhost:8080/health each 10 s, timeout 5 s, GET, status 200-399" + breaker,
+                 "https://[::1]:443/x?y=1 each 30 s, timeout 2 s, POST, status 200, 201-204, 301" + breaker,
+                 "https://me@api.example.com/x?token=${PW} each 10 s, timeout 5 s, GET, status 200-399" + breaker,
+                 "smtp of shop each 10 s, timeout 5 s" + breaker,
+                 "postgresql://u@h:5433/d each 10 s, timeout 5 s" + breaker,
+                 "redis://h:6379 each 10 s",
+                 "redis:///run/redis.sock each 10 s, timeout 5 s, breaker opens after 1 failures for 60 s",
+                 "unit:nginx.service each 10 s",
+                 "/var/log/shop/*.log from its end, time zone of this machine, level info where a line has none",
+                 "/x from its beginning, time zone +02:00, level warn where a line has none",
+                 "localhost:9100 (layer application) each 10 s, timeout 2 s, at most 2000 series",
+                 "9 (layer business) each 5 s, timeout 1 s, at most 5 series, only a_*, b, without c",
+                 "statsd: /run/shop.sock, at most 7 series",
+                 "collect: machine, containers, disks, interfaces, units\n",
+                 "units: nginx.service, app-*.service",
+                 "spool: at most 1 MiB"):
+        assert line in out
 
 
 def test_null_is_not_given(run_agent, tmp_path):
@@ -85,6 +143,16 @@ WRONG = {
                                   'config.yml:5: monitoring.health_checks[0].timout: unknown key; did you mean "timeout"?'),
     "check timeout zero": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - {{url: 'http://h', timeout: 0}}\n",
                            "config.yml:4: monitoring.health_checks[0].timeout: must be between 1 and 300 seconds, not 0"),
+    "secret in a target": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: postgresql://u:hunter2%zz@h/d\n",
+                           "config.yml:4: monitoring.health_checks[0].url: is no PostgreSQL connection string"),
+    "two checks of one name": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: http://h/\n    - url: http://h/\n",
+                               "config.yml:5: monitoring.health_checks[1].name: another check goes by it"),
+    "regex that eats memory": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - {{url: 'http://h', body_regex: '((a{{1,99}}){{1,99}}){{1,99}}'}}\n",
+                               "config.yml:4: monitoring.health_checks[0].body_regex: is too large"),
+    "key of another kind": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: tcp://h:1\n      verify_tls: false\n",
+                            "config.yml:5: monitoring.health_checks[0].verify_tls: has no meaning for a target of this kind"),
+    "statsd without socket": (f"monitoring:\n  postgres_url: {URL}\n  statsd:\n    max_series: 5\n", "config.yml:3: monitoring.statsd.socket: is required"),
+    "socket too long": (f"monitoring:\n  postgres_url: {URL}\n  statsd: {{socket: /{'x' * 200}}}\n", "config.yml:3: monitoring.statsd.socket: must be at most 107 bytes"),
     "logs no list": (f"monitoring:\n  postgres_url: {URL}\n  log_files: /x\n", "config.yml:3: monitoring.log_files: must be a list"),
     "logs a number": (f"monitoring:\n  postgres_url: {URL}\n  log_files: [/x, 5]\n", "config.yml:3: monitoring.log_files[1]: must be a string"),
     "alias": (f"x: &a 10\nmonitoring:\n  postgres_url: {URL}\n  collection_interval: *a\n", "config.yml:4: aliases (*name) are not supported here"),
@@ -106,6 +174,60 @@ def test_wrong(run_agent, tmp_path, case):
     assert code == 3
     assert message in err
     assert out == ""
+    assert "hunter2" not in err
+
+
+# One wrong value each, in a check, in a log file, in a scrape target, in the section itself: key, value, what is said.
+VALUES = [
+    ("health_checks", "expected_status", "99", "must be a status from 100 to 599"),
+    ("health_checks", "expected_status", "[200, 299-200]", "must be a status from 100 to 599"),
+    ("health_checks", "expected_status", "[]", "must be a status from 100 to 599"),
+    ("health_checks", "headers", "5", "must be a mapping (name: value) or a list"),
+    ("health_checks", "headers", "[x]", "must be the name of a header, a colon and a value"),
+    ("health_checks", "headers", '{x: "a\\nb: c"}', "must be the name of a header, a colon and a value"),
+    ("health_checks", "body", "5", "must be a string"),
+    ("health_checks", "body_regex", "'a{1'", "is no POSIX extended regular expression"),
+    ("health_checks", "json_path", "x", "must begin with $"),
+    ("health_checks", "ip_family", "5", "must be 4, 6 or any"),
+    ("health_checks", "method", "get", "must be one of GET, HEAD"),
+    ("health_checks", "cooldown", "90", "must be between 1 and 60 seconds, not 90"),
+    ("health_checks", "failure_threshold", "0", "must be between 1 and 100, not 0"),
+    ("health_checks", "max_latency_ms", "0", "must be between 1 and 300000 milliseconds, not 0"),
+    ("health_checks", "url", "tcp://localhost", "must be tcp://HOST:PORT"),
+    ("health_checks", "url", "redis://h:x", "must be redis://"),
+    ("health_checks", "url", "redis://:hunter2/x@h", "must be redis://"),
+    ("health_checks", "url", "unit:nginx", "must be unit:NAME.service"),
+    ("log_files", "path", "x.log", "must be an absolute path"),
+    ("log_files", "start_at", "middle", "must be end or beginning"),
+    ("log_files", "timezone", "Europe/Berlinn", "must be UTC, an offset such as +02:00, or a name"),
+    ("log_files", "timezone", "../../../etc/passwd", "must be UTC, an offset such as +02:00, or a name"),
+    ("log_files", "level", "loud", "must be a level"),
+    ("scrape", "url", "localhost:9100", "must be an http:// or https:// address"),
+    ("scrape", "layer", "x", "must be one of application, business, system"),
+    ("scrape", "allow", "a", "must be a list of strings"),
+    ("scrape", "deny", "[a*b]", "must be the name of a metric"),
+    (None, "statsd", "{socket: x}", "must be an absolute path"),
+    (None, "spool_max_mb", "0", "must be between 1 and 4096 MiB, not 0"),
+    (None, "adaptive", "5", "must be true or false"),
+    (None, "collect", "[peers]", "must be a mapping"),
+    (None, "collect", "{peers: 1}", "must be true or false"),
+    (None, "units", "['a b']", "must be the name of a unit"),
+    (None, "log_max_line_bytes", "5", "must be between 1024 and 1048576 bytes, not 5"),
+]
+
+
+@pytest.mark.parametrize("within, key, value, message", VALUES)
+def test_wrong_value(run_agent, tmp_path, within, key, value, message):
+    known = {"health_checks": "url: http://h/", "log_files": "path: /x", "scrape": "url: http://h/"}
+    if within is None:
+        text = f"  {key}: {value}\n"
+    elif known[within].startswith(key + ":"):
+        text = f"  {within}:\n    - {key}: {value}\n"
+    else:
+        text = f"  {within}:\n    - {known[within]}\n      {key}: {value}\n"
+    code, out, err = check(run_agent, tmp_path, f"monitoring:\n  postgres_url: {URL}\n{text}")
+    assert (code, out) == (3, "")
+    assert message in err and f".{key}" in err and len(err.splitlines()) == 1
     assert "hunter2" not in err
 
 
