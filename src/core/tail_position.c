@@ -21,15 +21,17 @@ tail_print_of(struct slice bytes)
 bool
 tail_head_matches(struct tail_print head, struct slice file_head)
 {
-	return (size_t) (file_head.end - file_head.p) >= head.len &&
-		   tail_print_of((struct slice){file_head.p, file_head.p + head.len}).hash == head.hash;
+	return head.len == 0 ||
+		   ((size_t) (file_head.end - file_head.p) >= head.len &&
+			tail_print_of((struct slice){file_head.p, file_head.p + head.len}).hash == head.hash);
 }
 
 bool
 tail_mark_matches(struct tail_print mark, struct slice before_offset)
 {
-	return (size_t) (before_offset.end - before_offset.p) >= mark.len &&
-		   tail_print_of((struct slice){before_offset.end - mark.len, before_offset.end}).hash == mark.hash;
+	return mark.len == 0 ||
+		   ((size_t) (before_offset.end - before_offset.p) >= mark.len &&
+			tail_print_of((struct slice){before_offset.end - mark.len, before_offset.end}).hash == mark.hash);
 }
 
 struct tail_print
