@@ -25,7 +25,9 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/sla.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/hash.o \
+	src/core/log_clean.o \
 	src/core/log_level.o \
+	src/core/log_lines.o \
 	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
