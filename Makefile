@@ -87,6 +87,12 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/tail.o \
+	src/collector/tail_adopt.o \
+	src/collector/tail_file.o \
+	src/collector/tail_find.o \
+	src/collector/tail_read.o \
+	src/collector/tail_watch.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_statements.o \
