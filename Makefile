@@ -39,6 +39,12 @@ CORE_AGENT_OBJS = src/core/breaker.o \
 	src/core/log_severity.o \
 	src/core/log_text.o \
 	src/core/log_time.o \
+CORE_AGENT_OBJS = src/core/crc32c.o \
+	src/core/frame.o \
+	src/core/hash.o \
+	src/core/log_clean.o \
+	src/core/log_level.o \
+	src/core/log_lines.o \
 	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
@@ -50,6 +56,7 @@ CORE_AGENT_OBJS = src/core/breaker.o \
 	src/core/schedule.o \
 	src/core/slice.o \
 	src/core/sqlstate.o \
+	src/core/tail_position.o \
 	src/core/topology.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
@@ -112,6 +119,12 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_segment.o \
 	src/collector/state_dir.o \
 	src/collector/spool_sieve.o \
+	src/collector/tail.o \
+	src/collector/tail_adopt.o \
+	src/collector/tail_file.o \
+	src/collector/tail_find.o \
+	src/collector/tail_read.o \
+	src/collector/tail_watch.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
@@ -247,6 +260,13 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)
+
+# The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
+build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o src/collector/agent.o src/collector/sources.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+
+-include $(wildcard build/tail_probe.d)
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

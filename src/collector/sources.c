@@ -2,8 +2,10 @@
 #include "collector/source.h"
 
 #include "collector/machine.h"
+#include "collector/tail.h"
 
 const struct source_ops *const sources[] = {
 	&machine_source,
+	&tail_source,
 	NULL,
 };
