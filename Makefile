@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm (OBSERV_KILLS=50)  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -25,6 +25,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/sla.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/breaker.o \
+	src/core/crc32c.o \
+	src/core/frame.o \
 	src/core/hash.o \
 	src/core/json_path.o \
 	src/core/log_level.o \
@@ -47,7 +49,7 @@ COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
-	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o
+	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o src/ext/result_rel.o
 # labelled metrics
 EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
@@ -77,15 +79,24 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
+	src/collector/helper_desk.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
+	src/collector/machine.o \
 	src/collector/main.o \
 	src/collector/once.o \
 	src/collector/options.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/sources.o \
+	src/collector/spool.o \
+	src/collector/spool_disk.o \
+	src/collector/spool_positions.o \
+	src/collector/spool_recover.o \
+	src/collector/spool_segment.o \
+	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_statements.o \
@@ -117,7 +128,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -158,7 +169,12 @@ UNIT_PROGRAMS = $(patsubst test/unit/%.c,build/unit/%,$(sort $(wildcard test/uni
 
 build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 	@mkdir -p build/unit
-	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+	$(CC) $(CFLAGS) $(CPPFLAGS) -MF $@.d -g $< $(filter-out $(CORE_OBJS) $(COMMON_OBJS),$(filter %.o,$^)) \
+		$(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
+
+# Parts of the collector that need no process around them.
+build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)
 
@@ -185,6 +201,10 @@ e2e:
 
 kill-storm:
 	OBSERV_KILLS=$(or $(OBSERV_KILLS),50) $(PYTHON) -m pytest test/e2e/test_kill.py -k kill_storm -s $(PYTEST_ARGS)
+
+# 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
+log-storm:
+	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
 
 # An hour; the short form is part of e2e.
 soak:

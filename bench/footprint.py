@@ -1,13 +1,16 @@
-"""What the programs cost at rest: obs-agent beside collectd and node_exporter, and observ's workers.
+"""What the programs cost: obs-agent beside collectd, node_exporter and zabbix_agentd, and observ's workers.
 
-What belongs here: starting the programs, reading /proc about them. What does not: what they measure.
+What belongs here: reading /proc about the programs. What does not: the peers' configuration (peers.py), the agent's work (chores.py).
 
-All of them run in the same window on the same machine, each sampling every 10 s:
+All of them run in the same window on the same machine, each sampling every 10 s unless said otherwise:
 
-    obs-agent, unix socket       writes 33 metrics into a database with observ
+    obs-agent, unix socket       the machine's 33 metrics and labelled metrics, into a database with observ
     obs-agent, TCP               the same over 127.0.0.1 into another database
+    obs-agent, 3 checks, 2 logs  three HTTP checks each 10 s and two tailed logs of 10 lines a second each, over TCP
+    obs-agent, idle              default interval of 60 s, over TCP: what an application that does nothing costs the network
     collectd                     cpu, memory, df, load, interface; its postgresql plugin writes into a database without observ
     prometheus-node-exporter     cpu, meminfo, loadavg, filesystem, netdev; scraped by us every 10 s
+    zabbix_agentd                twelve passive items, asked for by us every 10 s
     launcher, scheduler          of the server that the agents write to, and of a second server where nothing arrives
 
 Memory is the sum over the process tree from smaps_rollup; private is Private_Clean + Private_Dirty. That figure flatters who
@@ -15,61 +18,34 @@ shares libraries with others here (libpq is in four of these programs) or pages 
 each page of the tree counted once: "anonymous" (heap, stacks, written data; cannot be shared with strangers) and "alone"
 (all pages but those of libc, whoever else has them too: the most that the program can cost). CPU is the time on a
 processor that the kernel's scheduler counted (schedstat of every thread), which misses nothing shorter than a clock tick.
+Network is what went through the agent's connection in both directions, without headers of TCP and IP.
 """
 
 import contextlib
 import os
 import pathlib
-import shutil
 import struct
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 
-import report
+import chores
+import peers
 import surroundings
 
 harness = surroundings.harness
+proxy = surroundings.proxy
 
-INTERVAL_S = 10
+INTERVAL_S = peers.INTERVAL_S
+IDLE_INTERVAL_S = 60
+COMPLETE, IDLE = "obs-agent, 3 checks, 2 logs", "obs-agent, idle"
+LINES_PER_SECOND = 10
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FRAME_MASK = (1 << 55) - 1
-COLLECTD_PLUGINS = "cpu memory df load interface".split()
-NODE_COLLECTORS = "cpu meminfo loadavg filesystem netdev".split()
-AIM_PRIVATE_KB, AIM_CPU, AIM_WORKERS_CPU = 2.5 * 1024, 0.015, 0.05
+# By name: private or anonymous memory in MiB, CPU in s/min (0.1 % of a core is 0.06), network in B/min; None: no aim.
+AIMS = {"obs-agent, unix socket": (2.5, 0.015, None), "obs-agent, TCP": (2.5, 0.015, None), COMPLETE: (4, 0.06, None), IDLE: (2.5, 0.015, 1024)}
+AIM_WORKERS_CPU = 0.05
 
-COLLECTD_CONF = """
-BaseDir "{dir}"
-PIDFile "{dir}/pid"
-Hostname "bench"
-FQDNLookup false
-Interval {interval}
-LoadPlugin logfile
-<Plugin logfile>
-  LogLevel "warning"
-  File STDERR
-</Plugin>
-{plugins}
-LoadPlugin postgresql
-<Plugin postgresql>
-  <Writer rows>
-    Statement "INSERT INTO collectd_values VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-    StoreRates true
-  </Writer>
-  <Database {db}>
-    Host "{host}"
-    Port "{port}"
-    User "postgres"
-    SSLMode "disable"
-    Writer rows
-    CommitInterval {interval}
-  </Database>
-</Plugin>
-"""
-COLLECTD_TABLE = ("CREATE TABLE collectd_values (at timestamptz, host text, plugin text, plugin_instance text, type text, "
-                  "type_instance text, names text[], types text[], values float8[])")
+COLUMNS = ["program", "processes", "RSS kB", "PSS kB", "private kB", "anonymous kB", "alone kB", "CPU s/min", "network B/min", "samples in the window"]
 
 
 def tree(root):
@@ -140,124 +116,97 @@ def pages_kb(pids):
 
 
 class Subject:
-    """Something whose cost is measured: a name, its first process ids, and how many samples it has delivered."""
+    """Something whose cost is measured: a name, its first process ids, how many samples it has delivered, the proxy it goes through."""
 
-    def __init__(self, name, roots, delivered=None):
-        self.name, self.roots, self.delivered = name, roots, delivered
-        self.cpu_before = self.reaped_before = self.delivered_before = 0
+    def __init__(self, name, roots, delivered=None, wire=None, every=INTERVAL_S):
+        self.name, self.roots, self.delivered, self.wire, self.every = name, roots, delivered, wire, every
+        self.cpu_before = self.reaped_before = self.delivered_before = self.bytes_before = 0
 
     def pids(self):
         """All processes of it."""
         return [pid for root in self.roots for pid in tree(root)]
 
+    def bytes(self):
+        """What went over its connection so far."""
+        return sum(self.wire.bytes.values()) if self.wire else 0
+
     def begin(self):
         """Start of the window."""
         self.delivered_before = self.delivered() if self.delivered else 0
+        self.bytes_before = self.bytes()
         self.reaped_before = reaped_seconds(self.pids())
         self.cpu_before = cpu_seconds(self.pids())
 
     def end(self, minutes):
-        """End of the window: {processes, rss, pss, private, anonymous, alone, cpu (s/min), samples}."""
+        """End of the window: {processes, rss, pss, private, anonymous, alone, cpu (s/min), network (B/min), samples}."""
         pids = self.pids()
         cpu = cpu_seconds(pids) - self.cpu_before + reaped_seconds(pids) - self.reaped_before
         rss, pss, private = memory_kb(pids)
         anonymous, alone = pages_kb(pids)
         return {"processes": len(pids), "rss": rss, "pss": pss, "private": private,
                 "anonymous": anonymous, "alone": alone, "cpu": cpu / minutes,
+                "network": (self.bytes() - self.bytes_before) / minutes if self.wire else None,
                 "samples": self.delivered() - self.delivered_before if self.delivered else None}
 
 
-class Scraper:
-    """Reads node_exporter every 10 s, as a Prometheus would."""
-
-    def __init__(self, url):
-        self.url, self.scrapes = url, 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def once(self):
-        """One scrape."""
-        with urllib.request.urlopen(self.url, timeout=5) as answer:
-            if b"node_cpu_seconds_total" in answer.read():
-                self.scrapes += 1
-        return True
-
-    def _run(self):
-        while not self._end.wait(INTERVAL_S):
-            with contextlib.suppress(OSError):
-                self.once()
-
-    def __enter__(self):
-        harness.wait_until(self.once, 20, "node_exporter to answer", retry_on=(OSError, urllib.error.URLError))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join(10)
-
-
-def start_agent(context, directory, name, url):
-    """obs-agent at 10 s, writing to url; the process."""
+def agent(context, directory, name, url, interval=INTERVAL_S, more=""):
+    """obs-agent, writing to url; the process. `more` are further lines of its configuration."""
     home = directory / name
     home.mkdir()
     config = home / "config.yml"
-    config.write_text(f"monitoring:\n  enabled: true\n  postgres_url: \"{url}\"\n  collection_interval: {INTERVAL_S}\n",
+    config.write_text(f"monitoring:\n  enabled: true\n  postgres_url: \"{url}\"\n  collection_interval: {interval}\n{more}",
                       encoding="utf-8")
     return harness.Agent([context.installation.agent, "--config", config, "--app-name", "bench", "--vps-name", name,
                           "--state-dir", home])
 
 
-def start_collectd(directory, server, db):
-    """collectd with its PostgreSQL writer."""
-    home = directory / "collectd"
-    home.mkdir()
-    config = home / "collectd.conf"
-    config.write_text(COLLECTD_CONF.format(dir=home, interval=INTERVAL_S, db=db, host=server.dir, port=server.port,
-                                           plugins="\n".join(f"LoadPlugin {p}" for p in COLLECTD_PLUGINS)), encoding="utf-8")
-    return harness.Agent([shutil.which("collectd", path="/usr/sbin:/usr/bin"), "-f", "-C", config])
+def work(urls, logs):
+    """Configuration lines for checks and logs."""
+    return ("  health_checks:\n" + "".join(f"    - url: {url}\n" for url in urls) +
+            "  log_files:\n" + "".join(f"    - {path}\n" for path in logs))
 
 
-def start_node_exporter(port):
-    """node_exporter with five collectors."""
-    return harness.Agent([shutil.which("prometheus-node-exporter"), f"--web.listen-address=127.0.0.1:{port}",
-                          "--collector.disable-defaults", *(f"--collector.{c}" for c in NODE_COLLECTORS)])
-
-
-def rows_of(server, db, query):
+def rows_of(server, db, query="SELECT count(*) FROM observ.vps_metrics"):
     """A function that counts delivered samples."""
     return lambda: server.value(db, query)
 
 
 def agents(context, stack, directory, server):
-    """Starts every agent that is installed; [Subject], and what is missing."""
-    count = "SELECT count(*) FROM observ.vps_metrics"
-    for db in ("by_socket", "by_tcp"):
+    """Starts obs-agent in its four roles; [Subject]."""
+    for db in ("by_socket", "by_tcp", "complete", "idle"):
         server.create_database(db, extension=True)
-    found = [
-        Subject("obs-agent, unix socket", [start_agent(context, directory, "by-socket",
-                                                       f"postgresql:///by_socket?host={server.dir}&port={server.port}"
-                                                       "&user=postgres").pid],
-                rows_of(server, "by_socket", count)),
-        Subject("obs-agent, TCP", [start_agent(context, directory, "by-tcp", server.url("by_tcp")).pid],
-                rows_of(server, "by_tcp", count)),
+    logs = [directory / f"app-{i}.log" for i in (1, 2)]
+    stack.enter_context(chores.Writers(logs, LINES_PER_SECOND))
+    urls = stack.enter_context(chores.Endpoints()).urls(3)
+    wire = {db: stack.enter_context(proxy.TcpProxy(("127.0.0.1", server.port))) for db in ("by_tcp", "complete", "idle")}
+    socket_url = f"postgresql:///by_socket?host={server.dir}&port={server.port}&user=postgres"
+    return [
+        Subject("obs-agent, unix socket", [agent(context, directory, "by-socket", socket_url).pid], rows_of(server, "by_socket")),
+        Subject("obs-agent, TCP", [agent(context, directory, "by-tcp", server.url("by_tcp", port=wire["by_tcp"].port)).pid],
+                rows_of(server, "by_tcp"), wire["by_tcp"]),
+        Subject(COMPLETE, [agent(context, directory, "complete", server.url("complete", port=wire["complete"].port), more=work(urls, logs)).pid],
+                rows_of(server, "complete"), wire["complete"]),
+        Subject(IDLE, [agent(context, directory, "idle", server.url("idle", port=wire["idle"].port), IDLE_INTERVAL_S).pid],
+                rows_of(server, "idle"), wire["idle"], IDLE_INTERVAL_S),
     ]
-    missing = []
-    if shutil.which("collectd", path="/usr/sbin:/usr/bin"):
-        server.create_database("collectd")
-        server.sql("collectd", COLLECTD_TABLE)
-        found.append(Subject("collectd, 5 plugins, postgresql writer", [start_collectd(directory, server, "collectd").pid],
+
+
+def others(stack, directory, server):
+    """Starts every other agent that is installed; [Subject], and what is missing."""
+    found, missing = [], []
+    server.create_database("collectd")
+    server.sql("collectd", peers.COLLECTD_TABLE)
+    collectd, exporter, zabbix = peers.collectd(directory, server, "collectd"), peers.node_exporter(stack), peers.zabbix(directory, stack)
+    if collectd:
+        found.append(Subject("collectd, 5 plugins, postgresql writer", [collectd.pid],
                              rows_of(server, "collectd", "SELECT count(*) FROM collectd_values WHERE type = 'load'")))
-    else:
-        missing.append("collectd-core")
-    if shutil.which("prometheus-node-exporter"):
-        port = harness.free_port()
-        agent = start_node_exporter(port)
-        scraper = stack.enter_context(Scraper(f"http://127.0.0.1:{port}/metrics"))
-        found.append(Subject("node_exporter, 5 collectors, scraped", [agent.pid], lambda: scraper.scrapes))
-    else:
-        missing.append("prometheus-node-exporter")
-    return found, missing
+    for name, package, started in (("node_exporter, 5 collectors, scraped", "prometheus-node-exporter", exporter),
+                                   ("zabbix_agentd, 12 items, polled", "zabbix-agent", zabbix)):
+        if started:
+            found.append(Subject(name, [started[0].pid], lambda poller=started[1]: poller.answers))
+        else:
+            missing.append(package)
+    return found, missing + ([] if collectd else ["collectd-core"])
 
 
 def workers(server, dbs, label):
@@ -284,28 +233,34 @@ def watch(subjects, warm_up, window):
     start = clock()
     harness.wait_until(lambda: clock() - start >= window, window + 60, "the window to pass", interval=0.5)
     minutes = (clock() - start) / 60
-    return {subject.name: subject.end(minutes) for subject in subjects}
+    return {subject: subject.end(minutes) for subject in subjects}
+
+
+def show_aims(found, name, cost):
+    """Holds the figures of one program against its aims."""
+    memory, cpu, network = AIMS.get(name, (None, None, None))
+    if memory:
+        found.aim(f"footprint, {name}: private or anonymous memory, the larger", max(cost["private"], cost["anonymous"] or 0) / 1024, memory, "MiB")
+        found.aim(f"footprint, {name}: CPU", cost["cpu"], cpu, "s/min")
+    if network:
+        found.aim(f"footprint, {name}: network", cost["network"], network, "B/min")
+    if name.startswith("launcher"):
+        found.aim(f"footprint, {name}: CPU", cost["cpu"], AIM_WORKERS_CPU, "s/min")
 
 
 def show(found, warm_up, window, costs, missing):
     """The table, the aims, and whether everything that should have arrived has."""
-    notes = ["Sums over the process tree. CPU: schedstat of all threads."]
+    notes = ["Sums over the process tree. CPU: schedstat of all threads. Network: both directions, without TCP's headers."]
     notes += [f"Not installed, so not measured: {package}." for package in missing]
-    table = found.table(f"At rest, one sample every {INTERVAL_S} s, {warm_up} s warm-up, window {window:.0f} s", [
-        "program", "processes", "RSS kB", "PSS kB", "private kB", "anonymous kB", "alone kB", "CPU s/min", "samples in the window"], notes)
-    for name, cost in costs.items():
-        table.rows.append([name, str(cost["processes"]), cost["rss"], cost["pss"], cost["private"], cost["anonymous"], cost["alone"],
-                           cost["cpu"],
+    table = found.table(f"At rest, one sample every {INTERVAL_S} s, {warm_up} s warm-up, window {window:.0f} s", COLUMNS, notes)
+    for subject, cost in costs.items():
+        table.rows.append([subject.name, str(cost["processes"]),
+                           *(cost[key] for key in ("rss", "pss", "private", "anonymous", "alone", "cpu", "network")),
                            "–" if cost["samples"] is None else str(cost["samples"])])
-        if name.startswith("obs-agent"):
-            found.aim(f"footprint, {name}: private or anonymous memory, the larger",
-                      max(cost["private"], cost["anonymous"] or 0) / 1024, AIM_PRIVATE_KB / 1024, "MiB")
-            found.aim(f"footprint, {name}: CPU", cost["cpu"], AIM_CPU, "s/min")
-        elif name.startswith("launcher"):
-            found.aim(f"footprint, {name}: CPU", cost["cpu"], AIM_WORKERS_CPU, "s/min")
+        show_aims(found, subject.name, cost)
         if cost["samples"] is not None:
-            found.check(cost["samples"] >= int(window / INTERVAL_S) - 1,
-                        f"{name} delivered {cost['samples']} samples in {window:.0f} s")
+            found.check(cost["samples"] >= int(window / subject.every) - 1,
+                        f"{subject.name} delivered {cost['samples']} samples in {window:.0f} s")
 
 
 def run(context, found):
@@ -315,11 +270,12 @@ def run(context, found):
         busy = stack.enter_context(surroundings.server(context, tcp=True))
         idle = stack.enter_context(surroundings.server(context))
         idle.create_database("nothing", extension=True)
-        subjects, missing = agents(context, stack, directory, busy)
+        subjects = agents(context, stack, directory, busy)
+        more, missing = others(stack, directory, busy)
         at_work = [workers(idle, ["nothing"], "nothing arriving"),
-                   workers(busy, ["by_socket", "by_tcp"], "one agent each")]
+                   workers(busy, ["by_socket", "by_tcp", "complete", "idle"], "one agent each")]
         found.check(all(at_work), "a launcher or a scheduler did not come up within 20 s")
-        subjects += [subject for subject in at_work if subject]
+        subjects += more + [subject for subject in at_work if subject]
         warm_up = 5 if context.quick else 20
         context.say(f"footprint: window of {context.window:.0f} s after {warm_up} s")
         show(found, warm_up, context.window, watch(subjects, warm_up, context.window), missing)

@@ -31,6 +31,7 @@ import retention  # noqa: E402
 import rollup  # noqa: E402
 import summary  # noqa: E402
 import surroundings  # noqa: E402
+import tailing  # noqa: E402
 
 harness = surroundings.harness
 BENCHMARKS = {
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "rollup": rollup.run,
     "metrics": metrics.run,
     "logs": logs.run,
+    "tailing": tailing.run,
 }
 
 

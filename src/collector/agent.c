@@ -1,73 +1,110 @@
-/* agent.c: The loop: three descriptors (signals, helper, database), the next deadline, and what is due. */
+/* agent.c: The loop: signals, sources, the spool, the database, the next deadline. */
 #include "collector/agent.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <malloc.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "collector/clock.h"
 #include "collector/identity.h"
 #include "collector/log.h"
-#include "collector/sampler.h"
+#include "collector/source.h"
+#include "collector/state_dir.h"
 #include "collector/waiting.h"
 #include "collector/writer.h"
-#include "core/schedule.h"
 
-#define FIRST_ROW_AFTER_MS 1000
-#define STOP_DEADLINE_MS   4500 /* systemd and people are promised 5 s */
-#define GAP_INTERVALS      3
+#define STOP_DEADLINE_MS 4500 /* systemd and people are promised 5 s */
+#define SOURCES_MAX      16
 
 struct agent {
 	const struct options *options;
 	struct config config;
-	struct sampler sampler;
+	struct helper_desk desk;
+	struct source_hints hints;
+	struct source_env env;
+	void *source[SOURCES_MAX]; /* by the index of sources[]; NULL: has nothing to do */
+	struct spool *spool;
+	int64_t handed_over; /* number of the last record that the writer has */
 	struct writer writer;
 	char agent_id[AGENT_ID_SIZE];
-	bool first_planned;
-	int64_t tick_ms;      /* monotonic */
-	int64_t last_wall_ms; /* of the last sample */
 	bool stopping;
 	int64_t stop_ms;
 	int exit_code;
 };
 
-static int64_t
-interval_ms(const struct agent *a)
+static bool
+take_record(void *into, int64_t number, bool group_goes_on, const struct record *r)
 {
-	return (int64_t) a->config.interval_s * 1000;
+	struct agent *a = into;
+	struct row row;
+
+	a->handed_over = number;
+	if (r->kind != RECORD_METRICS)
+		return true;
+	row_clear(&row);
+	row.timestamp_us = r->timestamp_us;
+	for (int m = 0; m < METRICS; m++) {
+		char text[64];
+		if (r->field[m].p && slice_copy(r->field[m], text, sizeof text))
+			row.value[m] = strtod(text, NULL);
+	}
+	writer_add(&a->writer, &row);
+	return true;
 }
 
-/* Ticks keep to the wall clock, so that a fleet stays spread; a clock that steps moves them, at most by an interval. */
+/* The writer keeps rows in a queue of its own until it reads the spool. */
 static void
-plan_tick(struct agent *a, int64_t now_ms)
+hand_over(struct agent *a)
 {
-	int64_t wall = clock_us(CLOCK_REALTIME) / 1000;
+	if (writer_pending(&a->writer) == 0) {
+		spool_ack(a->spool, a->handed_over);
+		spool_not_urgent(a->spool);
+	}
+	if (spool_last(a->spool) > a->handed_over)
+		spool_read(a->spool, a->handed_over, take_record, a);
+}
 
-	a->tick_ms =
-		now_ms +
-		next_tick_ms(wall, a->last_wall_ms, interval_ms(a), splay_ms(a->options->vps_name, interval_ms(a))) -
-		wall;
+static void
+stop_sources(struct agent *a, int64_t now_ms)
+{
+	for (int i = 0; sources[i]; i++)
+		if (a->source[i]) {
+			sources[i]->stop(a->source[i], now_ms);
+			a->source[i] = NULL;
+		}
 }
 
 static void
 stop(struct agent *a, int64_t now_ms, int exit_code)
 {
-	struct row row;
-
 	if (a->stopping)
 		return;
 	a->stopping = true;
 	a->stop_ms = now_ms + STOP_DEADLINE_MS;
 	a->exit_code = exit_code;
-	if (sampler_finish(&a->sampler, &row))
-		writer_add(&a->writer, &row);
+	stop_sources(a, now_ms);
+	hand_over(a);
 	writer_last_chance(&a->writer, now_ms);
+}
+
+/* The configuration was replaced; the one before is still there for those that end. */
+static void
+reload_sources(struct agent *a, int64_t now_ms)
+{
+	for (int i = 0; sources[i]; i++) {
+		if (a->source[i] && sources[i]->reload) {
+			sources[i]->reload(a->source[i], now_ms);
+			continue;
+		}
+		if (a->source[i])
+			sources[i]->stop(a->source[i], now_ms);
+		a->source[i] = sources[i]->start(&a->env, now_ms);
+	}
 }
 
 static void
@@ -91,12 +128,10 @@ reload(struct agent *a, int64_t now_ms)
 		}
 		a->config = fresh;
 		a->writer.interval_s = fresh.interval_s;
-		a->sampler.max_gap_us = interval_ms(a) * 1000 * GAP_INTERVALS;
 		writer_retry_now(&a->writer, other_url ? fresh.postgres_url : NULL, now_ms);
 		a->writer.url = fresh.postgres_url;
+		reload_sources(a, now_ms);
 		config_free(&old);
-		if (a->first_planned)
-			plan_tick(a, now_ms);
 		log_line(LOG_LEVEL_INFO, "configuration read again: a sample each %d s", fresh.interval_s);
 		if (!fresh.enabled) {
 			log_line(LOG_LEVEL_INFO, "monitoring.enabled is now false: the agent ends");
@@ -120,62 +155,52 @@ take_signals(struct agent *a, int fd, int64_t now_ms)
 	}
 }
 
+/* What everybody waits for. */
 static void
-sample(struct agent *a, bool helper_ready, int64_t now_ms)
+wait_for_all(struct agent *a, int signal_fd, struct waiting *w)
 {
-	struct row row;
+	short events;
+	int fd = writer_fd(&a->writer, &events);
 
-	if (sampler_run(&a->sampler, helper_ready, now_ms, &row))
-		writer_add(&a->writer, &row);
-	if (!a->sampler.started || a->stopping)
+	waiting_clear(w);
+	waiting_fd(w, signal_fd, POLLIN);
+	waiting_fd(w, fd, events);
+	waiting_until(w, writer_wake_ms(&a->writer));
+	waiting_until(w, spool_wake_ms(a->spool));
+	if (a->stopping) {
+		waiting_until(w, a->stop_ms);
 		return;
-	if (!a->first_planned) {
-		a->first_planned = true;
-		a->tick_ms = now_ms + FIRST_ROW_AFTER_MS;
 	}
-	if (now_ms < a->tick_ms)
-		return;
-	sampler_tick(&a->sampler, now_ms);
-	a->last_wall_ms = clock_us(CLOCK_REALTIME) / 1000;
-	plan_tick(a, now_ms);
-	if (sampler_run(&a->sampler, false, now_ms, &row))
-		writer_add(&a->writer, &row);
-}
-
-static int
-wait_ms(const struct agent *a, int64_t now_ms)
-{
-	int64_t wake = a->stopping ? a->stop_ms : a->first_planned ? a->tick_ms : NEVER;
-	int64_t sampler = sampler_wake_ms(&a->sampler), writer = writer_wake_ms(&a->writer);
-
-	if (sampler < wake)
-		wake = sampler;
-	if (writer < wake)
-		wake = writer;
-	if (wake <= now_ms)
-		return 0;
-	return wake - now_ms > INT_MAX ? INT_MAX : (int) (wake - now_ms);
+	desk_wait(&a->desk, w);
+	for (int i = 0; sources[i]; i++)
+		if (a->source[i])
+			sources[i]->wait(a->source[i], w);
 }
 
 static void
 loop(struct agent *a, int signal_fd)
 {
-	bool ready[3] = {false};
+	struct waiting w;
+	short events;
 
+	waiting_clear(&w);
 	for (;;) {
 		int64_t now_ms = monotonic_ms();
-		if (ready[0])
+		if (waiting_ready(&w, signal_fd))
 			take_signals(a, signal_fd, now_ms);
-		sample(a, ready[1], now_ms);
-		writer_run(&a->writer, ready[2], now_ms);
+		if (!a->stopping)
+			desk_run(&a->desk, &w, now_ms);
+		for (int i = 0; sources[i] && !a->stopping; i++)
+			if (a->source[i])
+				sources[i]->run(a->source[i], &w, now_ms);
+		hand_over(a);
+		writer_run(&a->writer, waiting_ready(&w, writer_fd(&a->writer, &events)), now_ms);
+		spool_run(a->spool, now_ms);
 		if (a->stopping && (writer_finished(&a->writer) || now_ms >= a->stop_ms))
 			return;
-		struct pollfd fds[3] = {{signal_fd, POLLIN, 0}, {sampler_fd(&a->sampler), POLLIN, 0}};
-		fds[2].fd = writer_fd(&a->writer, &fds[2].events);
-		if (poll(fds, 3, wait_ms(a, now_ms)) < 0 && errno != EINTR)
+		wait_for_all(a, signal_fd, &w);
+		if (!waiting_poll(&w, monotonic_ms()))
 			return;
-		for (int i = 0; i < 3; i++)
-			ready[i] = fds[i].revents != 0;
 	}
 }
 
@@ -206,6 +231,19 @@ open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static bool
+open_spool(struct agent *a)
+{
+	char dir[STATE_PATH_MAX];
+
+	state_dir_file(a->options, "spool", dir, sizeof dir);
+	mkdir(dir, 0700); /* where that fails the spool says so, and is memory */
+	a->spool = spool_open(dir, (int64_t) a->config.spool_max_mb * 1024 * 1024, monotonic_ms());
+	if (a->spool)
+		a->handed_over = spool_acked(a->spool);
+	return a->spool != NULL;
+}
+
 int
 agent_run(const struct options *options, struct config *config)
 {
@@ -216,31 +254,32 @@ agent_run(const struct options *options, struct config *config)
 
 	a->options = options;
 	a->config = *config;
-	a->last_wall_ms = INT64_MIN;
 	if (signal_fd < 0) {
 		log_line(LOG_LEVEL_ERROR, "signals cannot be received: %s", strerror(errno));
 		return EXIT_CODE_FAILURE;
 	}
 	/* The helper comes first: it has no need of the lock on the identity, nor of libpq's memory. */
-	if (!sampler_init(&a->sampler, options->proc_root, interval_ms(a) * 1000 * GAP_INTERVALS,
-					  monotonic_ms())) {
-		log_line(LOG_LEVEL_ERROR, "%s has no file stat: not a /proc", a->sampler.reader.proc);
-		return EXIT_CODE_FAILURE;
-	}
-	if (!identity_load(options->state_dir, options->vps_name, options->app_name, a->agent_id))
+	desk_start(&a->desk, options->proc_root);
+	if (!identity_load(options, a->agent_id))
 		return EXIT_CODE_FAILURE;
 	srandom((unsigned) (clock_us(CLOCK_REALTIME) ^ getpid()));
-	if (!writer_init(&a->writer, a->config.postgres_url, options->vps_name, options->app_name, a->agent_id,
-					 a->config.interval_s)) {
+	if (!open_spool(a) || !writer_init(&a->writer, a->config.postgres_url, options->vps_name,
+									   options->app_name, a->agent_id, a->config.interval_s)) {
 		log_line(LOG_LEVEL_ERROR, "out of memory");
 		return EXIT_CODE_FAILURE;
 	}
+	a->env = (struct source_env){options, &a->config, a->spool, &a->desk, &a->hints, false};
+	for (int i = 0; sources[i]; i++)
+		a->source[i] = sources[i]->start(&a->env, monotonic_ms());
+	if (!a->source[0])
+		return EXIT_CODE_FAILURE;
 	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s",
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
 	if (writer_pending(&a->writer) > 0)
 		log_line(LOG_LEVEL_WARNING, "not delivered, and lost: %d rows", writer_pending(&a->writer));
 	writer_close(&a->writer);
+	spool_close(a->spool);
 	log_line(LOG_LEVEL_INFO, "ended");
 	return a->exit_code;
 }

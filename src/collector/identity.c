@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "collector/log.h"
+#include "collector/state_dir.h"
 #include "core/hash.h"
 
 /* RFC 9562: version 4 is random, version 8 is anything of one's own. */
@@ -76,25 +76,12 @@ read_or_make(int fd, char id[AGENT_ID_SIZE])
 }
 
 bool
-identity_load(const char *dir, const char *vps_name, const char *app_name, char id[AGENT_ID_SIZE])
+identity_load(const struct options *o, char id[AGENT_ID_SIZE])
 {
-	const char *systemd = getenv("STATE_DIRECTORY");
-	char directory[600], path[840], name[220];
+	char path[STATE_PATH_MAX];
 
-	if (dir || (systemd && *systemd))
-		/* systemd separates several directories by colons; the first is ours */
-		snprintf(directory, sizeof directory, "%.*s", dir ? 590 : (int) strcspn(systemd, ":"),
-				 dir ? dir : systemd);
-	else
-		snprintf(directory, sizeof directory, "/var/lib/obs-agent/%s", app_name);
-	if (!dir && !systemd)
-		mkdir("/var/lib/obs-agent", 0755);
-	mkdir(directory, 0700);
-	/* By VPS, so that several in one directory (a renamed machine, a test of a fleet) are several agents. */
-	snprintf(name, sizeof name, "%s", vps_name);
-	for (char *slash = name; (slash = strchr(slash, '/')) != NULL;)
-		*slash = '_';
-	snprintf(path, sizeof path, "%s/agent_id-%s", directory, name);
+	state_dir_make(o);
+	state_dir_file(o, "agent_id", path, sizeof path);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
 		log_line(LOG_LEVEL_ERROR, "another obs-agent is running with this identity: %s is locked", path);
@@ -103,7 +90,7 @@ identity_load(const char *dir, const char *vps_name, const char *app_name, char 
 	}
 	if (fd >= 0 && read_or_make(fd, id))
 		return true; /* stays open: it is the lock */
-	derive(vps_name, app_name, id);
+	derive(o->vps_name, o->app_name, id);
 	log_line(LOG_LEVEL_INFO,
 			 "%s cannot be written (%s): the identity follows from machine-id and names instead", path,
 			 strerror(errno));

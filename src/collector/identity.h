@@ -5,15 +5,15 @@
 #define OBSERV_COLLECTOR_IDENTITY_H
 
 #include <stdbool.h>
-#include <stddef.h>
+
+#include "collector/options.h"
 
 #define AGENT_ID_SIZE 37
 
 /*
  * Reads the identity from DIR/agent_id-VPS, or makes one and keeps it there. Where that can't be written, the identity follows
- * from the machine-id and the two names. `dir` NULL: $STATE_DIRECTORY or /var/lib/obs-agent/APP. False when another
- * agent that runs has this identity (said on standard error). The file stays locked while the agent lives.
+ * from the machine-id and the two names. False when another agent that runs has this identity (said on standard error). The file stays locked while the agent lives.
  */
-bool identity_load(const char *dir, const char *vps_name, const char *app_name, char id[AGENT_ID_SIZE]);
+bool identity_load(const struct options *o, char id[AGENT_ID_SIZE]);
 
 #endif

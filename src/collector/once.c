@@ -15,53 +15,67 @@
 #define ANSWER_DEADLINE_MS 2000
 #define MAX_SILENT         3
 
+/* Waits for the helper, until `until_ms` at the latest. */
+static void
+wait_for_helper(struct helper_desk *desk, int64_t until_ms)
+{
+	struct waiting w;
+
+	waiting_clear(&w);
+	waiting_until(&w, until_ms);
+	desk_wait(desk, &w);
+	waiting_poll(&w, monotonic_ms());
+	desk_run(desk, &w, monotonic_ms());
+}
+
 /* Runs the sampler until a row is complete (or, with `row` NULL, until the baseline is read). */
-static bool
+static void
 run_sampler(struct sampler *s, struct row *row)
 {
 	struct row scratch;
-	bool ready = false;
 
 	for (;;) {
-		int64_t now_ms = monotonic_ms();
-		bool complete = sampler_run(s, ready, now_ms, row ? row : &scratch);
+		bool complete = sampler_run(s, monotonic_ms(), row ? row : &scratch);
 		if (row ? complete : s->started)
-			return true;
-		struct pollfd fd = {sampler_fd(s), POLLIN, 0};
-		int64_t wait = sampler_wake_ms(s) - now_ms;
-		ready = poll(&fd, 1, wait < 0 ? 0 : wait > 5000 ? 5000 : (int) wait) > 0;
+			return;
+		wait_for_helper(s->desk, sampler_wake_ms(s));
 	}
+}
+
+struct asked_filesystem {
+	struct desk_ask ask;
+	struct fs_numbers numbers;
+	int error;
+};
+
+static void
+filesystem_answered(void *into, const char *answer, size_t len, int error, int64_t now_ms)
+{
+	struct asked_filesystem *asked = into;
+
+	asked->error = error;
+	if (error == 0 && len == sizeof asked->numbers)
+		memcpy(&asked->numbers, answer, len);
 }
 
 /* Asks the helper about one filesystem and waits for the answer: 0, an errno, or -1 when there is none in time. */
 static int
-ask_filesystem(struct helper *h, const char *path, struct fs_numbers *out)
+ask_filesystem(struct helper_desk *desk, const char *path, struct fs_numbers *out)
 {
-	int64_t now_ms = monotonic_ms(), end_ms = now_ms + ANSWER_DEADLINE_MS;
-	char answer[sizeof *out];
-	size_t len;
-	int error;
+	struct asked_filesystem asked = {{ASK_FILESYSTEM, path, filesystem_answered, &asked}, fs_unknown, 0};
+	int64_t end_ms = monotonic_ms() + ANSWER_DEADLINE_MS;
 
-	if (h->busy) /* with something that hangs: another helper goes on */
-		helper_stop(h);
-	if (!helper_ask(h, ASK_FILESYSTEM, path, now_ms))
+	if (desk_stuck(desk, monotonic_ms()) > 0)
+		end_ms += ANSWER_DEADLINE_MS; /* the helper that hangs is set aside first */
+	desk_put(desk, &asked.ask, monotonic_ms());
+	while (asked.ask.waiting && monotonic_ms() < end_ms)
+		wait_for_helper(desk, end_ms);
+	if (asked.ask.waiting) {
+		desk_forget(desk, &asked.ask);
 		return -1;
-	while (now_ms < end_ms) {
-		struct pollfd fd = {h->fd, POLLIN, 0};
-		if (poll(&fd, 1, (int) (end_ms - now_ms)) > 0)
-			switch (helper_receive(h, answer, sizeof answer, &len, &error)) {
-			case HELPER_ANSWER:
-				if (error == 0 && len == sizeof *out)
-					memcpy(out, answer, len);
-				return error;
-			case HELPER_DIED:
-				return -1;
-			case HELPER_NOTHING:
-				break;
-			}
-		now_ms = monotonic_ms();
 	}
-	return -1;
+	*out = asked.numbers;
+	return asked.error;
 }
 
 struct filesystem {
@@ -75,7 +89,7 @@ ask_filesystems(struct sampler *s, const struct chosen_mount *mounts, int count,
 	int silent = 0;
 
 	for (int i = 0; i < count; i++) {
-		int error = silent < MAX_SILENT ? ask_filesystem(&s->helper, mounts[i].path, &out[i].numbers) : -1;
+		int error = silent < MAX_SILENT ? ask_filesystem(s->desk, mounts[i].path, &out[i].numbers) : -1;
 		if (error == 0)
 			continue;
 		out[i].numbers = fs_unknown;
@@ -178,13 +192,15 @@ print(struct strbuf *b)
 int
 once_run(const struct options *options)
 {
+	static struct helper_desk desk;
 	static struct sampler sampler;
 	static struct chosen_mount mounts[MAX_MOUNTS];
 	static struct filesystem filesystems[MAX_MOUNTS];
 	struct strbuf out = STRBUF_INIT;
 	struct row row;
 
-	if (!sampler_init(&sampler, options->proc_root, 60 * (int64_t) 1000000, monotonic_ms())) {
+	desk_start(&desk, options->proc_root);
+	if (!sampler_init(&sampler, &desk, options->proc_root, 60 * (int64_t) 1000000, monotonic_ms())) {
 		log_line(LOG_LEVEL_ERROR, "%s has no file stat: not a /proc", sampler.reader.proc);
 		return EXIT_CODE_FAILURE;
 	}

@@ -13,39 +13,10 @@
 static void
 ask_topology(struct sampler *s, int64_t now_ms)
 {
-	if (!helper_ask(&s->helper, ASK_TOPOLOGY, s->reader.sys, now_ms))
-		return;
 	s->topology_due = false;
 	s->topology_ms = now_ms;
 	s->topology_names = s->reader.net_names;
-}
-
-static void
-ask_root(struct sampler *s, int64_t now_ms)
-{
-	s->root_asked = helper_ask(&s->helper, ASK_FILESYSTEM, "/", now_ms);
-}
-
-bool
-sampler_init(struct sampler *s, const char *root, int64_t max_gap_us, int64_t now_ms)
-{
-	memset(s, 0, sizeof *s);
-	s->max_gap_us = max_gap_us;
-	s->give_up_ms = now_ms + ANSWER_DEADLINE_MS;
-	/* Two runs of the agent in the same second, with the clock set back between, still differ. */
-	s->timestamps.era = clock_us(CLOCK_REALTIME) % 1000;
-	if (!proc_reader_init(&s->reader, root))
-		return false;
-	choose_topology(slice_of(""), slice_of(""), &s->topology);
-	helper_start(&s->helper, root);
-	ask_topology(s, now_ms);
-	return true;
-}
-
-int
-sampler_fd(const struct sampler *s)
-{
-	return s->helper.fd;
+	desk_put(s->desk, &s->ask_topology, now_ms);
 }
 
 int64_t
@@ -99,7 +70,7 @@ finish_row(struct sampler *s, const struct fs_numbers *root, struct row *row)
 static void
 note_silence(struct sampler *s, int64_t now_ms)
 {
-	bool root = s->helper.busy && s->helper.question == ASK_FILESYSTEM;
+	bool root = s->ask_root.asked;
 
 	problem_occurred(
 		&s->hung, LOG_LEVEL_WARNING, now_ms, root ? "root" : "scan",
@@ -109,10 +80,46 @@ note_silence(struct sampler *s, int64_t now_ms)
 			   "until it does");
 }
 
-static bool
-is_silent(const struct sampler *s, int64_t now_ms)
+static void
+topology_answered(void *into, const char *answer, size_t len, int error, int64_t now_ms)
 {
-	return s->helper.busy && now_ms - s->helper.asked_ms >= ANSWER_DEADLINE_MS;
+	struct sampler *s = into;
+
+	if (error == 0)
+		take_topology(s, (struct slice){answer, answer + len});
+	if (!s->started)
+		start(s);
+}
+
+static void
+root_answered(void *into, const char *answer, size_t len, int error, int64_t now_ms)
+{
+	struct sampler *s = into;
+
+	problem_over(&s->hung, now_ms, "the filesystem of / answers again");
+	s->root = fs_unknown;
+	if (error == 0 && len == sizeof s->root)
+		memcpy(&s->root, answer, sizeof s->root);
+	s->root_answered = true;
+}
+
+bool
+sampler_init(struct sampler *s, struct helper_desk *desk, const char *root, int64_t max_gap_us,
+			 int64_t now_ms)
+{
+	memset(s, 0, sizeof *s);
+	s->desk = desk;
+	s->max_gap_us = max_gap_us;
+	s->give_up_ms = now_ms + ANSWER_DEADLINE_MS;
+	/* Two runs of the agent in the same second, with the clock set back between, still differ. */
+	s->timestamps.era = clock_us(CLOCK_REALTIME) % 1000;
+	if (!proc_reader_init(&s->reader, root))
+		return false;
+	s->ask_root = (struct desk_ask){ASK_FILESYSTEM, "/", root_answered, s};
+	s->ask_topology = (struct desk_ask){ASK_TOPOLOGY, s->reader.sys, topology_answered, s};
+	choose_topology(slice_of(""), slice_of(""), &s->topology);
+	ask_topology(s, now_ms);
+	return true;
 }
 
 void
@@ -124,66 +131,31 @@ sampler_tick(struct sampler *s, int64_t now_ms)
 		return;
 	read_snapshot(s);
 	s->row_open = true;
-	s->give_up_ms = is_silent(s, now_ms) ? now_ms : now_ms + ANSWER_DEADLINE_MS;
+	s->root_answered = false;
+	desk_put(s->desk, &s->ask_root, now_ms);
+	s->give_up_ms = now_ms + ANSWER_DEADLINE_MS;
+	if (s->ask_root.since_ms < now_ms && now_ms - s->ask_root.since_ms >= ANSWER_DEADLINE_MS)
+		s->give_up_ms = now_ms; /* it has been asked with an earlier row, and is known not to answer */
 	if (s->reader.net_names != s->topology_names || now_ms - s->topology_ms >= TOPOLOGY_PERIOD_MS)
 		s->topology_due = true;
-	ask_root(s, now_ms);
-}
-
-/* An answer of the helper. True when it completes the row. */
-static bool
-take_answer(struct sampler *s, const char *answer, size_t len, int error, int64_t now_ms, struct row *row)
-{
-	struct fs_numbers root = fs_unknown;
-
-	problem_over(&s->hung, now_ms,
-				 s->helper.question == ASK_FILESYSTEM ? "the filesystem of / answers again"
-													  : "the helper process answers again");
-	if (s->helper.question == ASK_TOPOLOGY) {
-		take_topology(s, (struct slice){answer, answer + len});
-		if (!s->started)
-			start(s);
-		return false;
-	}
-	if (!s->row_open || !s->root_asked)
-		return false; /* it comes after its row has gone */
-	if (error == 0 && len == sizeof root)
-		memcpy(&root, answer, sizeof root);
-	finish_row(s, &root, row);
-	return true;
 }
 
 bool
-sampler_run(struct sampler *s, bool ready, int64_t now_ms, struct row *row)
+sampler_run(struct sampler *s, int64_t now_ms, struct row *row)
 {
-	static char answer[HELPER_ANSWER_MAX] __attribute__((aligned(8)));
-	bool complete = false;
-	size_t len;
-	int error;
-
-	if (ready)
-		switch (helper_receive(&s->helper, answer, sizeof answer, &len, &error)) {
-		case HELPER_ANSWER:
-			complete = take_answer(s, answer, len, error, now_ms, row);
-			break;
-		case HELPER_DIED:
-			log_line(LOG_LEVEL_WARNING, "the helper process has ended; it is started again");
-			s->root_asked = false;
-			break;
-		case HELPER_NOTHING:
-			break;
-		}
-	if (s->row_open && !s->root_asked && !s->helper.busy)
-		ask_root(s, now_ms);
-	if (s->topology_due && !s->row_open && !s->helper.busy)
-		ask_topology(s, now_ms);
 	if (!s->started && now_ms >= s->give_up_ms)
 		start(s);
-	if (s->row_open && now_ms >= s->give_up_ms) {
+	if (s->row_open && s->root_answered) {
+		finish_row(s, &s->root, row);
+	} else if (s->row_open && now_ms >= s->give_up_ms) {
 		note_silence(s, now_ms);
-		complete = sampler_finish(s, row);
+		sampler_finish(s, row);
+	} else {
+		return false;
 	}
-	return complete;
+	if (s->topology_due)
+		ask_topology(s, now_ms);
+	return true;
 }
 
 bool
@@ -192,6 +164,5 @@ sampler_finish(struct sampler *s, struct row *row)
 	if (!s->row_open)
 		return false;
 	finish_row(s, &fs_unknown, row);
-	s->root_asked = false;
 	return true;
 }

@@ -8,15 +8,25 @@
 #define OBSERV_COLLECTOR_SOURCE_H
 
 #include "collector/config.h"
+#include "collector/helper_desk.h"
 #include "collector/options.h"
 #include "collector/spool.h"
 #include "collector/waiting.h"
+
+/* What parts of the agent tell each other beside records. Moments are monotonic ms; 0: never. */
+struct source_hints {
+	int64_t boost_until_ms;  /* the database asks for frequent samples until then; set by the loop */
+	int64_t check_failed_ms; /* when a health check failed last; set by whoever runs them */
+	bool spool_filling;      /* more than a quarter of the spool is in use; set by the loop */
+};
 
 /* What a source may use. Lives as long as the agent; `config` is replaced by a reload. */
 struct source_env {
 	const struct options *options;
 	const struct config *config;
 	struct spool *spool;
+	struct helper_desk *desk; /* where questions are put that may hang */
+	struct source_hints *hints;
 	bool database_known; /* the database has answered once: positions of log files are final */
 };
 
@@ -42,7 +52,7 @@ struct source_ops {
 	void (*describe)(const void *source, struct strbuf *out, int64_t now_ms);
 };
 
-/* Sources in the order in which they run; ends with NULL. */
+/* Sources in the order in which they run; ends with NULL. The first is the machine: without it the agent ends. */
 extern const struct source_ops *const sources[];
 
 #endif

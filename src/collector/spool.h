@@ -5,8 +5,9 @@
  * read. Does not belong here: talking to the database (writer.h), the bytes of a record (core/record.h).
  *
  * A group is written whole or not at all: rows of a log file and the RECORD_POSITION that says how far it has been read. Each
- * record has a number, one higher than the one before, also over restarts; a new spool begins with the microseconds since
- * 1970, so that its numbers are higher than those of one that was lost. The number of the last record of a batch is the batch's
+ * record has a number, one higher than the one before; a spool that is opened goes on with the microseconds since 1970 (or
+ * behind its last number, what is more), so that its numbers are higher than those of one that was lost, in whole or in its
+ * unsynced end. Numbers of what was given up for want of room are missing. The number of the last record of a batch is the batch's
  * sequence in the database: observ.collectors.last_seq says which records are there, whoever crashed in between.
  *
  * The spool never fails its callers: where the disk can't be written it goes on in memory (1 MB), says so once, and returns to
@@ -26,8 +27,12 @@ enum spool_urgency {
 
 struct spool;
 
+/* DIR of the spool of an application, below the agent's state directory. */
+void spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name,
+					 const char *app_name);
+
 /*
- * Opens or makes the spool in DIR (which exists), finds what waits there: damaged frames are passed over and counted, a group
+ * Opens or makes the spool in DIR (whose parent exists), finds what waits there: damaged frames are passed over and counted, a group
  * that was not written whole is cut off. `max_bytes` is the cap of all segments. NULL only when memory runs out.
  */
 struct spool *spool_open(const char *dir, int64_t max_bytes, int64_t now_ms);
@@ -47,7 +52,7 @@ bool spool_add(struct spool *s, const struct record *r, enum spool_urgency urgen
 /* Bytes that sources with a buffer of their own (log files) may still put: 0 at three quarters of the cap. */
 int64_t spool_room(const struct spool *s);
 
-/* --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false. */
+/* --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false; `r` is gone then. */
 typedef bool (*spool_take)(void *into, int64_t number, bool group_goes_on, const struct record *r);
 void spool_read(struct spool *s, int64_t after, spool_take take, void *into);
 
@@ -59,6 +64,11 @@ int64_t spool_acked(const struct spool *s);
 int64_t spool_last(const struct spool *s);
 /* Whether there was nothing in DIR when it was opened (first start, or lost). */
 bool spool_is_new(const struct spool *s);
+/*
+ * Whether the database, whose last_seq is this, has had records that the spool does not know: the spool was lost, or its end was
+ * (power failure, memory only). Then the database's positions of log files are the newer ones. To be asked at the first greeting.
+ */
+bool spool_is_behind(const struct spool *s, int64_t last_seq);
 /* Gives everything that waits new numbers, above `number`. For a spool that is new, before anything of it was sent. */
 void spool_renumber(struct spool *s, int64_t number);
 
@@ -73,7 +83,7 @@ struct spool_state {
 	bool on_disk; /* false: only in memory, see `problem` */
 	char problem[160];
 };
-void spool_state(const struct spool *s, struct spool_state *out);
+void spool_state(struct spool *s, struct spool_state *out);
 int64_t spool_urgent_ms(const struct spool *s);
 /* A flush has taken everything there is: nothing is urgent any more. */
 void spool_not_urgent(struct spool *s);
@@ -86,7 +96,7 @@ void spool_run(struct spool *s, int64_t now_ms);
 const char *spool_position(const struct spool *s, const char *file);
 void spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state),
 					 void *into);
-/* From the database, for a spool that was lost or is behind it: replaces what is known. */
+/* From the database, for a spool that was lost or is behind it: replaces what is known, but for what waits undelivered. */
 void spool_set_position(struct spool *s, const char *file, const char *state);
 
 #endif

@@ -6,13 +6,13 @@
 
 #include "ext/caller.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "ext/gucs.h"
 #include "ext/spi_util.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 static const char enrolled_sql[] =
 	"SELECT 1 FROM observ.vps WHERE vps_name = $1 AND agent_role = $2 AND status <> 'retired'";
@@ -50,9 +50,13 @@ observ_require_vps(Oid role, const char *vps_name)
 }
 
 TimestampTz
-observ_reported_time(TimestampTz at, Oid role)
+observ_reported_time(FunctionCallInfo fcinfo, int arg, Oid role, const char *what)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz at = PG_ARGISNULL(arg) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(arg);
 
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of %s must be finite", what)));
 	return at > now + observ_max_future_skew * USECS_PER_SEC && !observ_writes_any_vps(role) ? now : at;
 }

@@ -89,13 +89,8 @@ check_values(FunctionCallInfo fcinfo)
 static TimestampTz
 event_time(FunctionCallInfo fcinfo, Oid caller)
 {
-	TimestampTz at =
-		PG_ARGISNULL(ARG_AT) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(ARG_AT);
+	TimestampTz at = observ_reported_time(fcinfo, ARG_AT, caller, "an event");
 
-	if (TIMESTAMP_NOT_FINITE(at))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of an event must be finite")));
-	at = observ_reported_time(at, caller);
 	if (observ_covered_to("events", at) <= at)
 		ereport(
 			ERROR,

@@ -19,10 +19,10 @@
 #include "executor/nodeModifyTable.h"
 #include "executor/spi.h"
 #include "ext/gucs.h"
+#include "ext/result_rel.h"
 #include "ext/spi_util.h"
 #include "ext/vps_key.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
@@ -107,19 +107,9 @@ finish_row(Target *target)
 static void
 open_target(Target *target)
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	Oid relid = observ_relid("fleet_summary");
-
-	target->rel = table_open(relid, RowExclusiveLock);
+	target->rel = table_open(observ_relid("fleet_summary"), RowExclusiveLock);
 	target->estate = CreateExecutorState();
-	rte->rtekind = RTE_RELATION;
-	rte->relid = relid;
-	rte->relkind = target->rel->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	ExecInitRangeTable(target->estate, list_make1(rte));
-	target->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(target->info, target->rel, 1, NULL, 0);
-	ExecOpenIndices(target->info, false);
+	target->info = observ_result_rel(target->estate, target->rel);
 	target->slot = MakeSingleTupleTableSlot(RelationGetDescr(target->rel), &TTSOpsVirtual);
 	target->cid = GetCurrentCommandId(true);
 	target->sources = hash_create(

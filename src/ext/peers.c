@@ -261,18 +261,6 @@ store_addresses(Datum vps_name, Datum addresses, Datum at)
 	observ_spi_kept(&plan, SPI_OK_INSERT, addresses_sql, lengthof(types), types, values, NULL);
 }
 
-static TimestampTz
-report_time(FunctionCallInfo fcinfo, Oid caller)
-{
-	TimestampTz at =
-		PG_ARGISNULL(ARG_AT) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(ARG_AT);
-
-	if (TIMESTAMP_NOT_FINITE(at))
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("time of a report of peers must be finite")));
-	return observ_reported_time(at, caller);
-}
-
 /* The one row that says what was done. */
 static Datum
 reply(FunctionCallInfo fcinfo, const Good *good, int64 dropped)
@@ -309,7 +297,7 @@ observ_record_peers(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("vps_name of a report must not be empty")));
 	app_name = PG_ARGISNULL(ARG_APP_NAME) ? CStringGetTextDatum("") : PG_GETARG_DATUM(ARG_APP_NAME);
-	at = TimestampTzGetDatum(report_time(fcinfo, caller));
+	at = TimestampTzGetDatum(observ_reported_time(fcinfo, ARG_AT, caller, "a report of peers"));
 	read_peers(PG_GETARG_JSONB_P(ARG_PEERS), &good);
 	if (!PG_ARGISNULL(ARG_ADDRESSES))
 		addresses = read_addresses(PG_GETARG_ARRAYTYPE_P(ARG_ADDRESSES), &good);

@@ -15,8 +15,8 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "ext/partitions.h"
+#include "ext/result_rel.h"
 #include "ext/spi_util.h"
-#include "nodes/makefuncs.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -95,8 +95,6 @@ find_columns(ObservAppender *appender)
 static bool
 open_partition(ObservAppender *appender, Oid oid)
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-
 	appender->rel = table_open(oid, RowExclusiveLock);
 	if (!is_plain(appender->rel) || !find_columns(appender)) {
 		table_close(appender->rel, NoLock);
@@ -104,14 +102,7 @@ open_partition(ObservAppender *appender, Oid oid)
 		return false;
 	}
 	appender->estate = CreateExecutorState();
-	rte->rtekind = RTE_RELATION;
-	rte->relid = oid;
-	rte->relkind = appender->rel->rd_rel->relkind;
-	rte->rellockmode = RowExclusiveLock;
-	ExecInitRangeTable(appender->estate, list_make1(rte));
-	appender->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(appender->info, appender->rel, 1, NULL, 0);
-	ExecOpenIndices(appender->info, false);
+	appender->info = observ_result_rel(appender->estate, appender->rel);
 	appender->bulk = GetBulkInsertState();
 	return true;
 }

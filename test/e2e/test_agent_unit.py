@@ -30,4 +30,4 @@ def test_nothing_in_it_falsifies_what_is_measured():
 def test_example_configuration_is_valid(run_agent):
     agent = run_agent("--check-config", "--config", ROOT / "deploy/config.yml.example", "--app-name", "shop", env={"OBSERV_PASSWORD": "x"})
     assert agent.wait(20) == 0, agent.stderr()
-    assert "health_checks: 2 configured" in agent.stdout() and "/var/log/shop/app.log" in agent.stdout()
+    assert "health_checks: 3\n" in agent.stdout() and "/var/log/shop/*.log" in agent.stdout()

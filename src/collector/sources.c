@@ -1,0 +1,9 @@
+/* sources.c: the list of sources, in the order in which they run. See source.h for what a source is. */
+#include "collector/source.h"
+
+#include "collector/machine.h"
+
+const struct source_ops *const sources[] = {
+	&machine_source,
+	NULL,
+};

@@ -1,0 +1,389 @@
+/* spool.c: Groups go in, records come out, what was delivered is forgotten. See spool.h for what belongs here. */
+#include "collector/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "collector/clock.h"
+#include "collector/spool_parts.h"
+#include "collector/waiting.h"
+#include "core/hash.h"
+
+#define SOON_MS 1000
+
+void
+spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name, const char *app_name)
+{
+	uint64_t hash = hash_string(hash_span(hash_string(HASH_SEED, vps_name), "", 1), app_name);
+
+	snprintf(out, size, "%s/spool-%016llx", state_dir, (unsigned long long) hash);
+}
+
+/* --- opening and closing */
+
+struct spool *
+spool_open(const char *dir, int64_t max_bytes, int64_t now_ms)
+{
+	struct spool *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return NULL;
+	snprintf(s->dir, sizeof s->dir, "%s", dir);
+	s->max_bytes = max_bytes;
+	s->fd = -1;
+	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = NEVER;
+	spool_recover(s);
+	/*
+	 * Numbers go on behind what is there, and never below the clock: those of records that were written but not yet synced when
+	 * the power failed may be in the database already.
+	 */
+	int64_t clock = clock_us(CLOCK_REALTIME);
+	if (s->next < clock)
+		s->next = clock;
+	s->first_new = s->next;
+	s->acked = s->count > 0 ? s->segment[0].base - 1 : s->next - 1;
+	return s;
+}
+
+void
+spool_close(struct spool *s)
+{
+	if (s->in_memory)
+		spool_back_to_disk(s, monotonic_ms());
+	spool_sync(s);
+	spool_forget_segments(s, 0, s->count);
+	positions_free(&s->positions);
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->dir_fd >= 0)
+		close(s->dir_fd);
+	free(s->segment);
+	free(s->group.p);
+	free(s->reading.p);
+	free(s->newest.p);
+	free(s);
+}
+
+/* --- segments */
+
+struct segment *
+spool_new_segment(struct spool *s, int64_t base)
+{
+	if (s->count == s->allocated) {
+		int more = s->allocated > 0 ? 2 * s->allocated : 4;
+		struct segment *segment = realloc(s->segment, (size_t) more * sizeof *segment);
+		if (segment == NULL)
+			return NULL;
+		s->segment = segment;
+		s->allocated = more;
+	}
+	struct segment *seg = &s->segment[s->count++];
+	*seg = (struct segment){.base = base, .last = base - 1};
+	return seg;
+}
+
+void
+spool_forget_segments(struct spool *s, int first, int n)
+{
+	for (int i = first; i < first + n; i++) {
+		struct segment *seg = &s->segment[i];
+		*(seg->memory ? &s->memory_bytes : &s->disk_bytes) -= seg->size;
+		free(seg->memory);
+	}
+	s->count -= n;
+	memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
+}
+
+void
+spool_note(struct spool *s, struct segment *seg, const struct frame *frame)
+{
+	struct record r;
+
+	segment_count(seg, frame);
+	if (frame->payload.p[0] == RECORD_METRICS) {
+		size_t size = (size_t) (frame->payload.end - frame->payload.p);
+		if (buffer_reserve(&s->newest, size)) {
+			memcpy(s->newest.p, frame->payload.p, size);
+			s->newest_bytes = size;
+			s->newest_number = (int64_t) frame->number;
+		}
+	} else if (frame->payload.p[0] == RECORD_POSITION && record_read(frame->payload, &r))
+		positions_set(&s->positions, r.field[POSITION_FILE], r.field[POSITION_STATE], (int64_t) frame->number,
+					  seg->memory != NULL);
+}
+
+/* --- putting */
+
+void
+spool_begin(struct spool *s)
+{
+	s->group_bytes = 0;
+	s->group_failed = false;
+}
+
+void
+spool_put(struct spool *s, const struct record *r)
+{
+	size_t payload = record_size(r), size = s->group_bytes + FRAME_HEAD + payload;
+
+	if (payload > FRAME_PAYLOAD_MAX || size > GROUP_BYTES_MAX || !buffer_reserve(&s->group, size)) {
+		s->group_failed = true;
+		return;
+	}
+	char *at = s->group.p + s->group_bytes;
+	record_write(r, at + FRAME_HEAD);
+	frame_write_head(at, FRAME_GOES_ON, 0, payload);
+	s->group_bytes = size;
+}
+
+static void
+become_urgent(struct spool *s, enum spool_urgency urgency)
+{
+	if (urgency == SPOOL_LATER)
+		return;
+	int64_t when = monotonic_ms() + (urgency == SPOOL_SOON ? SOON_MS : 0);
+	if (when < s->urgent_ms)
+		s->urgent_ms = when;
+}
+
+bool
+spool_end(struct spool *s, enum spool_urgency urgency)
+{
+	bool kept = false;
+
+	if (s->group_bytes == 0 && !s->group_failed)
+		return true;
+	if (!s->group_failed && s->disk_bytes + (int64_t) s->group_bytes <= s->max_bytes)
+		kept = spool_store(s);
+	if (kept)
+		become_urgent(s, urgency);
+	s->group_bytes = 0;
+	buffer_trim(&s->group);
+	return kept;
+}
+
+bool
+spool_add(struct spool *s, const struct record *r, enum spool_urgency urgency)
+{
+	spool_begin(s);
+	spool_put(s, r);
+	return spool_end(s, urgency);
+}
+
+int64_t
+spool_room(const struct spool *s)
+{
+	int64_t room =
+		s->in_memory ? MEMORY_BYTES / 4 * 3 - s->memory_bytes : s->max_bytes / 4 * 3 - s->disk_bytes;
+
+	return room > 0 ? room : 0;
+}
+
+/* --- taking */
+
+/* Begins to read behind `after` in a segment, as near to it as is known. */
+static bool
+read_behind(struct spool *s, int i, int64_t after, struct segment_reader *r)
+{
+	struct segment *seg = &s->segment[i];
+	int64_t offset = 0;
+
+	for (int c = 0; c < 2; c++)
+		if (s->cursor[c].base == seg->base && s->cursor[c].number <= after && s->cursor[c].offset > offset)
+			offset = s->cursor[c].offset;
+	return reader_open(r, s->dir_fd, seg, &s->reading, offset, after);
+}
+
+/* What can't be read is not there: it is counted, and the rest goes on. */
+static void
+read_failed(struct spool *s, struct segment *seg, int error)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	if (error == ENOMEM || error == EMFILE || error == ENFILE)
+		return;
+	segment_name(seg->base, name);
+	log_line(LOG_LEVEL_ERROR, "spool: cannot read %s/%s: %s", s->dir, name, strerror(error));
+}
+
+void
+spool_read(struct spool *s, int64_t after, spool_take take, void *into)
+{
+	struct segment_reader r;
+	struct frame frame;
+	struct record record;
+	bool more = true;
+
+	for (int i = 0; i < s->count && more; i++) {
+		struct segment *seg = &s->segment[i];
+		if (seg->last <= after)
+			continue;
+		if (read_behind(s, i, after, &r)) {
+			while (more && reader_next(&r, &frame)) {
+				s->cursor[0] = (struct cursor){seg->base, after, r.frame_offset};
+				after = (int64_t) frame.number;
+				if (record_read(frame.payload, &record))
+					more = take(into, after, frame.flags & FRAME_GOES_ON, &record);
+			}
+			reader_close(&r);
+		}
+		if (r.error != 0)
+			read_failed(s, seg, r.error);
+		s->damaged += r.damaged;
+		s->loss.damaged += r.damaged;
+	}
+	buffer_trim(&s->reading);
+}
+
+void
+spool_ack(struct spool *s, int64_t number)
+{
+	if (number <= s->acked)
+		return;
+	s->acked = number;
+	if (s->next <= number)
+		s->next = number + 1;
+	if (s->cursor[0].number <= number)
+		s->cursor[1] = s->cursor[0];
+	spool_remove_delivered(s);
+}
+
+int64_t
+spool_acked(const struct spool *s)
+{
+	return s->acked;
+}
+
+int64_t
+spool_last(const struct spool *s)
+{
+	return s->count > 0 && s->segment[s->count - 1].last > s->acked ? s->segment[s->count - 1].last
+																	: s->acked;
+}
+
+bool
+spool_is_new(const struct spool *s)
+{
+	return s->is_new;
+}
+
+bool
+spool_is_behind(const struct spool *s, int64_t last_seq)
+{
+	return last_seq > s->found_last && last_seq < s->first_new;
+}
+
+bool
+spool_newest_metrics(struct spool *s, int64_t *number, struct record *r)
+{
+	if (s->newest_number <= s->acked ||
+		!record_read((struct slice){s->newest.p, s->newest.p + s->newest_bytes}, r))
+		return false;
+	*number = s->newest_number;
+	return true;
+}
+
+/* --- state */
+
+static bool
+take_time(void *into, int64_t number, bool group_goes_on, const struct record *r)
+{
+	*(int64_t *) into = r->timestamp_us;
+	return false;
+}
+
+void
+spool_state(struct spool *s, struct spool_state *out)
+{
+	memset(out, 0, sizeof *out);
+	for (int i = 0; i < s->count; i++) {
+		const struct segment *seg = &s->segment[i];
+		int64_t records = 0, waiting = seg->last - s->acked;
+		for (int rank = 0; rank < RANKS; rank++)
+			records += seg->records[rank];
+		if (waiting <= 0 || records == 0)
+			continue;
+		/* Numbers follow each other but where something was given up: then this is a little too much. */
+		if (waiting > records)
+			waiting = records;
+		out->records += waiting;
+		out->bytes += seg->size * waiting / records;
+	}
+	if (out->records > 0) {
+		struct cursor kept = s->cursor[0];
+		spool_read(s, s->acked, take_time, &out->oldest_us);
+		s->cursor[0] = kept;
+	}
+	memcpy(out->dropped, s->dropped, sizeof out->dropped);
+	out->thinned = s->thinned;
+	out->damaged = s->damaged;
+	out->on_disk = !s->in_memory;
+	snprintf(out->problem, sizeof out->problem, "%s", s->problem_text);
+}
+
+int64_t
+spool_urgent_ms(const struct spool *s)
+{
+	return s->urgent_ms;
+}
+
+void
+spool_not_urgent(struct spool *s)
+{
+	s->urgent_ms = NEVER;
+}
+
+/* --- housekeeping */
+
+int64_t
+spool_wake_ms(const struct spool *s)
+{
+	int64_t wake = s->sync_ms < s->retry_ms ? s->sync_ms : s->retry_ms;
+
+	return s->loss_ms < wake ? s->loss_ms : wake;
+}
+
+void
+spool_run(struct spool *s, int64_t now_ms)
+{
+	if (now_ms >= s->retry_ms)
+		spool_back_to_disk(s, now_ms);
+	if (now_ms >= s->sync_ms)
+		spool_sync(s);
+}
+
+/* --- positions */
+
+const char *
+spool_position(const struct spool *s, const char *file)
+{
+	const struct position *p = positions_find(&s->positions, slice_of(file));
+
+	return p ? p->state : NULL;
+}
+
+void
+spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state),
+				void *into)
+{
+	for (int i = 0; i < s->positions.count; i++)
+		if (s->positions.entry[i].state)
+			each(into, s->positions.entry[i].file, s->positions.entry[i].state);
+}
+
+void
+spool_set_position(struct spool *s, const char *file, const char *state)
+{
+	struct slice text = state ? slice_of(state) : (struct slice){NULL, NULL};
+
+	positions_set(&s->positions, slice_of(file), text, s->acked, false);
+	s->positions_dirty = true;
+	int64_t due = monotonic_ms() + 5000;
+	if (due < s->sync_ms)
+		s->sync_ms = due;
+}

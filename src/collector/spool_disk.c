@@ -1,0 +1,299 @@
+/* spool_disk.c: The spool's writing: to the last segment, to memory when that fails, and away with what was delivered. See spool_parts.h for what belongs here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/clock.h"
+#include "collector/spool_parts.h"
+#include "collector/waiting.h"
+
+#define SYNC_MS     5000
+#define RETRY_MS    30000
+#define CHUNK_BYTES (64 << 10) /* of a segment in memory */
+
+void
+spool_disk_failed(struct spool *s, const char *doing, int error)
+{
+	int64_t now_ms = monotonic_ms();
+
+	if (!problem_active(&s->problem))
+		snprintf(s->problem_text, sizeof s->problem_text, "cannot %s in %.60s: %s", doing, s->dir,
+				 strerror(error));
+	problem_occurred(&s->problem, LOG_LEVEL_ERROR, now_ms, strerror(error),
+					 "spool: cannot %s in %s: %s; going on in memory (%d kB), next try in %d s", doing,
+					 s->dir, strerror(error), MEMORY_BYTES >> 10, RETRY_MS / 1000);
+	s->in_memory = true;
+	s->retry_ms = now_ms + RETRY_MS;
+}
+
+/* --- syncing */
+
+static void
+sync_later(struct spool *s)
+{
+	if (s->sync_ms == NEVER)
+		s->sync_ms = monotonic_ms() + SYNC_MS;
+}
+
+/* The last segment's bytes are on the disk for good, and its name. A failure of that is said, and no reason to stop writing. */
+static bool
+sync_files(struct spool *s)
+{
+	bool good = (s->fd < 0 || fdatasync(s->fd) == 0) && (!s->directory_dirty || fsync(s->dir_fd) == 0);
+
+	if (good)
+		s->directory_dirty = false;
+	else
+		log_line(LOG_LEVEL_WARNING, "spool: cannot sync %s: %s", s->dir, strerror(errno));
+	return good;
+}
+
+/* Positions that are synced before the rows they speak of would lose the rows in a power failure: files first. */
+static bool
+save_positions(struct spool *s)
+{
+	if (s->dir_fd < 0 || !sync_files(s))
+		return false;
+	if (!positions_save(&s->positions, s->dir_fd)) {
+		log_line(LOG_LEVEL_WARNING, "spool: cannot write %s/" POSITIONS_FILE ": %s", s->dir, strerror(errno));
+		return false;
+	}
+	s->positions_dirty = false;
+	return true;
+}
+
+bool
+spool_sync(struct spool *s)
+{
+	bool good = s->positions_dirty ? save_positions(s) : s->dir_fd < 0 || sync_files(s);
+
+	s->sync_ms = NEVER;
+	return good;
+}
+
+void
+spool_end_segment(struct spool *s)
+{
+	if (s->fd < 0)
+		return;
+	sync_files(s);
+	close(s->fd);
+	s->fd = -1;
+}
+
+/* --- writing */
+
+static struct segment *
+last_segment(struct spool *s)
+{
+	return s->count > 0 ? &s->segment[s->count - 1] : NULL;
+}
+
+/* The segment on disk that takes `bytes` more; NULL and errno. */
+static struct segment *
+segment_for(struct spool *s, size_t bytes)
+{
+	struct segment *seg = last_segment(s);
+
+	if (seg && !seg->memory && (seg->size == 0 || seg->size + (int64_t) bytes <= SEGMENT_BYTES)) {
+		if (s->fd < 0)
+			s->fd = segment_open(s->dir_fd, seg->base, false);
+		return s->fd < 0 ? NULL : seg;
+	}
+	spool_end_segment(s);
+	int fd = segment_open(s->dir_fd, s->next, true);
+	if (fd < 0)
+		return NULL;
+	seg = spool_new_segment(s, s->next);
+	if (seg == NULL) {
+		close(fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	s->fd = fd;
+	s->directory_dirty = true;
+	return seg;
+}
+
+/* Gives the frames of the group their numbers in that segment. */
+static void
+number_group(struct spool *s, const struct segment *seg)
+{
+	uint64_t number = (uint64_t) (s->next - seg->base);
+	size_t size;
+
+	for (size_t at = 0; at < s->group_bytes; at += size, number++) {
+		size = frame_size(s->group.p + at);
+		frame_rewrite_head(s->group.p + at, at + size < s->group_bytes ? FRAME_GOES_ON : 0, number);
+	}
+}
+
+/* The group is in that segment. */
+static void
+note_group(struct spool *s, struct segment *seg)
+{
+	for (size_t at = 0; at < s->group_bytes;) {
+		char *p = s->group.p + at;
+		size_t size = frame_size(p);
+		struct frame frame = {
+			.number = (uint64_t) s->next++, .size = size, .payload = {p + FRAME_HEAD, p + size}};
+		spool_note(s, seg, &frame);
+		at += size;
+	}
+	seg->size += (int64_t) s->group_bytes;
+	*(seg->memory ? &s->memory_bytes : &s->disk_bytes) += (int64_t) s->group_bytes;
+}
+
+static bool
+store_on_disk(struct spool *s)
+{
+	struct segment *seg = s->dir_fd < 0 ? NULL : segment_for(s, s->group_bytes);
+
+	if (seg == NULL) {
+		spool_disk_failed(s, "open a segment", s->dir_fd < 0 ? ENOENT : errno);
+		return false;
+	}
+	number_group(s, seg);
+	if (!write_at(s->fd, s->group.p, s->group_bytes, seg->size)) {
+		int error = errno;
+		/* What has been written of it is overwritten by the next group, or cut off by the next start. */
+		if (ftruncate(s->fd, seg->size) < 0)
+			error = errno;
+		spool_disk_failed(s, "write", error);
+		return false;
+	}
+	note_group(s, seg);
+	sync_later(s);
+	return true;
+}
+
+static bool
+store_in_memory(struct spool *s)
+{
+	struct segment *seg = last_segment(s);
+
+	if (s->memory_bytes + (int64_t) s->group_bytes > MEMORY_BYTES)
+		return false;
+	if (seg == NULL || !seg->memory || seg->size + (int64_t) s->group_bytes > CHUNK_BYTES) {
+		spool_end_segment(s);
+		seg = spool_new_segment(s, s->next);
+		if (seg == NULL)
+			return false;
+	}
+	struct buffer b = {seg->memory, seg->allocated};
+	if (!buffer_reserve(&b, (size_t) seg->size + s->group_bytes)) {
+		if (seg->memory == NULL)
+			spool_forget_segments(s, s->count - 1, 1);
+		return false;
+	}
+	seg->memory = b.p;
+	seg->allocated = b.size;
+	number_group(s, seg);
+	memcpy(seg->memory + seg->size, s->group.p, s->group_bytes);
+	note_group(s, seg);
+	return true;
+}
+
+bool
+spool_store(struct spool *s)
+{
+	return (!s->in_memory && store_on_disk(s)) || store_in_memory(s);
+}
+
+/* --- from memory to disk */
+
+/* False and errno. */
+static bool
+write_out(struct spool *s, struct segment *seg)
+{
+	char name[SEGMENT_NAME_SIZE];
+	int fd = segment_open(s->dir_fd, seg->base, true);
+
+	if (fd < 0)
+		return false;
+	bool good = write_at(fd, seg->memory, (size_t) seg->size, 0) && fdatasync(fd) == 0;
+	int error = errno;
+	close(fd);
+	if (!good) {
+		segment_name(seg->base, name);
+		unlinkat(s->dir_fd, name, 0);
+		errno = error;
+		return false;
+	}
+	free(seg->memory);
+	seg->memory = NULL;
+	s->memory_bytes -= seg->size;
+	s->disk_bytes += seg->size;
+	s->directory_dirty = true;
+	return true;
+}
+
+void
+spool_back_to_disk(struct spool *s, int64_t now_ms)
+{
+	s->retry_ms = NEVER;
+	for (int i = 0; i < s->count; i++)
+		if (s->segment[i].memory && !write_out(s, &s->segment[i])) {
+			spool_disk_failed(s, "write", errno);
+			return;
+		}
+	positions_safe(&s->positions);
+	s->in_memory = false;
+	s->problem_text[0] = '\0';
+	problem_over(&s->problem, now_ms, "spool: writing to disk again");
+	sync_later(s);
+}
+
+/* --- what was delivered */
+
+/* The first segments that are delivered whole; of the last one only when it is worth a new file, which is made first. */
+static int
+delivered_segments(struct spool *s)
+{
+	int n = 0;
+
+	while (n < s->count && s->segment[n].last <= s->acked)
+		n++;
+	if (n == 0 || n < s->count)
+		return n;
+	const struct segment *seg = last_segment(s);
+	if (seg->memory)
+		return n;
+	if (seg->size < BIG_BYTES || s->in_memory)
+		return n - 1;
+	spool_end_segment(s);
+	int fd = segment_open(s->dir_fd, s->next, true);
+	if (fd < 0 || spool_new_segment(s, s->next) == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return n - 1;
+	}
+	s->fd = fd;
+	s->directory_dirty = true;
+	return n;
+}
+
+void
+spool_remove_delivered(struct spool *s)
+{
+	int n = delivered_segments(s), removed = 0;
+	bool saved = false;
+
+	for (; removed < n; removed++) {
+		const struct segment *seg = &s->segment[removed];
+		char name[SEGMENT_NAME_SIZE];
+		if (seg->memory)
+			continue;
+		if (seg->positions && !saved && !(saved = save_positions(s)))
+			break;
+		segment_name(seg->base, name);
+		if (unlinkat(s->dir_fd, name, 0) < 0 && errno != ENOENT)
+			break;
+	}
+	spool_forget_segments(s, 0, removed);
+	if (s->memory_bytes == 0)
+		positions_safe(&s->positions);
+}
