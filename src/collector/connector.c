@@ -149,8 +149,8 @@ add_target(struct targets *t, struct slice host, struct slice address, struct sl
 
 /* One target for each address of each host. `problem` gets the last name that could not be found. */
 static void
-list_targets(struct slice hosts, struct slice ports, struct slice answer, int family, struct targets *out, char *problem,
-			 size_t size)
+list_targets(struct slice hosts, struct slice ports, struct slice answer, int family, struct targets *out,
+			 char *problem, size_t size)
 {
 	bool one_port = !memchr(ports.p, ',', (size_t) (ports.end - ports.p));
 	struct slice all_ports = ports, line, word;

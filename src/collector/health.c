@@ -33,10 +33,10 @@ struct health {
 	int count;
 	struct probe_tools tools;
 	struct probe probes[MAX_AT_ONCE];
-	int epoll_fd; /* libcurl's descriptor and those of the probes: one for the loop */
+	int epoll_fd;    /* libcurl's descriptor and those of the probes: one for the loop */
 	int64_t last_us; /* of a row: no two have the same time */
 
-	bool doubting, round_decided;
+	bool doubting;
 	int64_t doubt_since_us;
 	int64_t round_end_ms; /* NEVER: nothing is held */
 
@@ -96,15 +96,18 @@ settle(struct health *h, struct health_target *t, bool inconclusive, int64_t now
 	t->held = false;
 	t->doubted = inconclusive;
 	/* What this machine is to blame for, and what it can't do, says nothing about the target. */
+	inconclusive = inconclusive || t->result.failure == HEALTH_NOT_TRIED;
 	if (t->good)
 		breaker_succeeded(&t->breaker, &t->rules);
-	else if (!inconclusive && t->result.failure != HEALTH_NOT_TRIED)
+	else if (!inconclusive)
 		breaker_failed(&t->breaker, &t->rules, now_ms, (uint32_t) random());
 	target_plan_retry(t, now_ms);
 	note_breaker(h, t);
 	if (t->breaker.state != before && t->breaker.state != BREAKER_HALF_OPEN)
-		log_line(t->good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health check %s: the breaker is %s", t->check->name,
-				 breaker_state_name(t->breaker.state));
+		log_line(t->good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health check %s: the breaker is %s",
+				 t->check->name, breaker_state_name(t->breaker.state));
+	if (!t->good && !inconclusive)
+		h->env->hints->check_failed_ms = now_ms;
 	health_row(h->env->spool, t, &t->result, t->begun_us, inconclusive);
 }
 
@@ -143,11 +146,13 @@ change_doubt(struct health *h, const struct doubt_round *round, bool before)
 
 	if (h->doubting == before)
 		return;
-	health_event(h->env->spool, round->lost, round->lost + round->answered, now_us, before ? h->doubt_since_us : 0);
+	health_event(h->env->spool, round->lost, round->lost + round->answered, now_us,
+				 before ? h->doubt_since_us : 0);
 	h->doubt_since_us = now_us;
 	log_line(h->doubting ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-			 h->doubting ? "%d of %d health checks got no answer at once: their failures are marked inconclusive"
-						 : "health checks get answers again (%d of %d did not)",
+			 h->doubting
+				 ? "%d of %d health checks got no answer at once: their failures are marked inconclusive"
+				 : "health checks get answers again (%d of %d did not)",
 			 round->lost, round->lost + round->answered);
 }
 
@@ -165,7 +170,6 @@ judge_round(struct health *h, bool force, int64_t now_ms)
 	if (verdict == DOUBT_UNDECIDED)
 		return;
 	change_doubt(h, &round, before);
-	h->round_decided = true;
 	h->round_end_ms = NEVER;
 	for (int i = 0; i < h->count; i++) {
 		struct health_target *t = &h->targets[i];
@@ -176,8 +180,6 @@ judge_round(struct health *h, bool force, int64_t now_ms)
 		if (round.pending == 0 || force)
 			t->part = ROUND_NONE;
 	}
-	if (round.pending == 0 || force)
-		h->round_decided = false;
 }
 
 /* --- attempts */
@@ -211,8 +213,10 @@ begin(struct health *h, struct health_target *t, struct probe *probe, int64_t no
 {
 	if (t->part != ROUND_NONE) /* its turn again: nobody is waited for any longer */
 		judge_round(h, true, now_ms);
-	if (!breaker_allows(&t->breaker, now_ms))
+	if (!breaker_allows(&t->breaker, now_ms)) {
+		health_row_skipped(h->env->spool, t, row_time_us(h), now_ms);
 		return;
+	}
 	t->try_ms = NEVER;
 	t->retried = false;
 	t->begun_us = row_time_us(h);
@@ -367,13 +371,15 @@ open_tools(struct health *h)
 	bool wanted = false;
 
 	for (int i = 0; i < h->count; i++)
-		wanted = wanted || (h->targets[i].check->kind != CHECK_UNIT && h->targets[i].check->kind != CHECK_POSTGRES);
+		wanted = wanted ||
+				 (h->targets[i].check->kind != CHECK_UNIT && h->targets[i].check->kind != CHECK_POSTGRES);
 	if (!wanted || h->tools.transfers)
 		return;
 	mallopt(M_ARENA_MAX, 1); /* the threads that look names up need no heap of their own */
 	h->tools.transfers = transfers_open(h->tools.no_transfers, sizeof h->tools.no_transfers);
 	if (!h->tools.transfers) {
-		log_line(LOG_LEVEL_ERROR, "health checks over HTTP and TCP are not possible: %s", h->tools.no_transfers);
+		log_line(LOG_LEVEL_ERROR, "health checks over HTTP and TCP are not possible: %s",
+				 h->tools.no_transfers);
 		return;
 	}
 	event.data.fd = transfers_fd(h->tools.transfers);
@@ -415,7 +421,8 @@ health_start(const struct source_env *env, int64_t now_ms)
 	h->round_end_ms = NEVER;
 	h->saved_ms = now_ms;
 	state_dir_file(env->options, "health", h->state_path, sizeof h->state_path);
-	snprintf(h->systemd_dir, sizeof h->systemd_dir, "%s" SYSTEMD_DIR, env->options->proc_root ? env->options->proc_root : "");
+	snprintf(h->systemd_dir, sizeof h->systemd_dir, "%s" SYSTEMD_DIR,
+			 env->options->proc_root ? env->options->proc_root : "");
 	h->tools.systemd_dir = h->systemd_dir;
 	health_state_load(h->state_path, targets, h->count, now_ms);
 	for (int i = 0; i < h->count; i++) {
@@ -433,13 +440,6 @@ cancel_probes(struct health *h)
 		probe_end(&h->probes[i]);
 }
 
-/* What was held is said as things stand: nobody will come to change it. */
-static void
-settle_all(struct health *h, int64_t now_ms)
-{
-	judge_round(h, true, now_ms);
-}
-
 static void
 health_reload(void *source, int64_t now_ms)
 {
@@ -447,6 +447,7 @@ health_reload(void *source, int64_t now_ms)
 	struct health_target *old = h->targets, *targets = make_targets(h->env->config);
 	int old_count = h->count;
 
+	judge_round(h, true, now_ms); /* the names of the old checks are still there */
 	if (!targets) {
 		log_line(LOG_LEVEL_ERROR, "out of memory: health checks end");
 		h->count = 0;
@@ -481,7 +482,7 @@ health_stop(void *source, int64_t now_ms)
 	cancel_probes(h);
 	for (int i = 0; i < h->count; i++)
 		h->targets[i].probe = NULL;
-	settle_all(h, now_ms);
+	judge_round(h, true, now_ms); /* what is held is said as things stand */
 	save(h, now_ms);
 	if (h->tools.transfers)
 		transfers_close(h->tools.transfers);

@@ -13,7 +13,8 @@
  */
 static const char query[] =
 	"SELECT 1, CASE WHEN pg_catalog.pg_is_in_recovery() THEN CASE WHEN pg_catalog.pg_last_wal_receive_lsn() "
-	"OPERATOR(pg_catalog.=) pg_catalog.pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_catalog.pg_stat_wal_receiver) "
+	"OPERATOR(pg_catalog.=) pg_catalog.pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM "
+	"pg_catalog.pg_stat_wal_receiver) "
 	"THEN 0 ELSE extract(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) "
 	"pg_catalog.pg_last_xact_replay_timestamp()) END END";
 
@@ -31,8 +32,11 @@ fail_to_connect(struct probe *p)
 	bool no_name = strncmp(c->message, "host \"", 6) == 0;
 
 	p->result.again = p->result.lost = !answered;
-	probe_fail(p, answered ? HEALTH_BAD_STATUS : no_name ? HEALTH_NO_NAME : HEALTH_NO_CONNECTION, "%s%s%s",
-			   c->sqlstate, answered ? " " : "", c->message);
+	probe_fail(p,
+			   answered  ? HEALTH_BAD_STATUS
+			   : no_name ? HEALTH_NO_NAME
+						 : HEALTH_NO_CONNECTION,
+			   "%s%s%s", c->sqlstate, answered ? " " : "", c->message);
 }
 
 static void

@@ -41,7 +41,6 @@ struct probe_tools {
 	struct transfers *transfers; /* NULL: libcurl is not there (or not wanted by any check) */
 	char no_transfers[200];      /* why */
 	const char *systemd_dir;     /* exists where systemd runs */
-	struct strbuf scratch;
 };
 
 #define PROBE_ANSWER_MAX 512
@@ -57,11 +56,11 @@ struct probe {
 	int fd; /* what is waited for beside libcurl's; -1: nothing */
 	short events;
 
-	struct transfer *transfer;     /* http, tcp, redis */
+	struct transfer *transfer;      /* http, tcp, redis */
 	struct health_result untrusted; /* http: what is said when the certificate has been looked at */
-	struct connector connector;    /* postgres */
+	struct connector connector;     /* postgres */
 	bool connected;
-	int pid; /* unit */
+	int pid;                       /* unit */
 	char answer[PROBE_ANSWER_MAX]; /* redis, unit */
 	size_t answer_len;
 };

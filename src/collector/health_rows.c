@@ -6,10 +6,11 @@
 #include "collector/encode.h"
 
 static const char *const classes[] = {
-	[HEALTH_NO_NAME] = "dns",          [HEALTH_NO_CONNECTION] = "connect", [HEALTH_NO_TLS] = "tls",
-	[HEALTH_TOO_LATE] = "timeout",     [HEALTH_BAD_STATUS] = "status",     [HEALTH_BAD_BODY] = "body",
-	[HEALTH_SLOW] = "latency",         [HEALTH_LAG] = "lag",               [HEALTH_BAD_UNIT] = "unit",
-	[HEALTH_NOT_TRIED] = "agent",
+	[HEALTH_NO_NAME] = "dns",       [HEALTH_NO_CONNECTION] = "connect",
+	[HEALTH_NO_TLS] = "tls",        [HEALTH_TOO_LATE] = "timeout",
+	[HEALTH_BAD_STATUS] = "status", [HEALTH_BAD_BODY] = "body",
+	[HEALTH_SLOW] = "latency",      [HEALTH_LAG] = "lag",
+	[HEALTH_BAD_UNIT] = "unit",     [HEALTH_NOT_TRIED] = "agent",
 };
 
 void
@@ -79,8 +80,8 @@ health_row_skipped(struct spool *spool, const struct health_target *t, int64_t t
 	struct record row;
 	char error[120];
 
-	snprintf(error, sizeof error, "breaker open: %d failures in a row, next attempt in %lld s", t->breaker.failures,
-			 (long long) (t->breaker.probe_ms - now_ms + 999) / 1000);
+	snprintf(error, sizeof error, "breaker open: %d failures in a row, next attempt in %lld s",
+			 t->breaker.failures, (long long) (t->breaker.probe_ms - now_ms + 999) / 1000);
 	record_init(&row, RECORD_HEALTH, RANK_KEEP, timestamp_us);
 	record_set(&row, HEALTH_URL, t->check->name);
 	record_set(&row, HEALTH_SUCCESS, "false");

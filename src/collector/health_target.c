@@ -30,8 +30,9 @@ hash_identity(const struct health_check *c)
 static uint64_t
 hash_settings(const struct health_check *c)
 {
-	const int numbers[] = {c->interval_s, c->timeout_s, c->max_latency_ms,    c->follow_redirects, c->verify_tls,
-						   c->ip_family,  c->max_lag_s, c->failure_threshold, c->cooldown_s};
+	const int numbers[] = {c->interval_s,       c->timeout_s,         c->max_latency_ms,
+						   c->follow_redirects, c->verify_tls,        c->ip_family,
+						   c->max_lag_s,        c->failure_threshold, c->cooldown_s};
 	uint64_t h = hash_span(HASH_SEED, numbers, sizeof numbers);
 
 	h = hash_text(hash_text(h, c->method), c->body);

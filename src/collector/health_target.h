@@ -30,7 +30,7 @@ struct health_target {
 	bool doubted;         /* the last attempt was inconclusive */
 	struct health_result result;
 
-	bool tried, good; /* of the last attempt */
+	bool tried, good;              /* of the last attempt */
 	char saved[BREAKER_TEXT_SIZE]; /* what the state file says */
 };
 

@@ -41,8 +41,8 @@ connect_to(struct probe *p, const char *authority, size_t len, int default_port,
 	if (has_port)
 		snprintf(url, sizeof url, "http://%.*s", (int) len, authority);
 	else
-		snprintf(url, sizeof url, "http://%.*s:%d", (int) (colon && !bracket ? colon - authority : (long) len),
-				 authority, default_port);
+		snprintf(url, sizeof url, "http://%.*s:%d",
+				 (int) (colon && !bracket ? colon - authority : (long) len), authority, default_port);
 	return probe_transfer(p, &request, done);
 }
 
@@ -94,7 +94,10 @@ parse_url(const char *url)
 static int
 hex_digit(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+		   : c >= 'a' && c <= 'f' ? c - 'a' + 10
+		   : c >= 'A' && c <= 'F' ? c - 'A' + 10
+								  : -1;
 }
 
 /* A bulk string; %XX as in every URL. */
@@ -172,7 +175,8 @@ start_redis(struct probe *p)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	if (!url.path) {
-		connect_to(p, url.authority.p, (size_t) (url.authority.end - url.authority.p), REDIS_PORT, on_connection);
+		connect_to(p, url.authority.p, (size_t) (url.authority.end - url.authority.p), REDIS_PORT,
+				   on_connection);
 		return;
 	}
 	if (strlen(url.path) >= sizeof address.sun_path) {

@@ -17,7 +17,7 @@ four_of_five_and_at_least_three(void **state)
 	static const struct {
 		int answered, lost;
 		bool doubt;
-	} cases[] = {{0, 1, false}, {0, 2, false}, {0, 3, true},  {1, 3, false}, {1, 4, true},
+	} cases[] = {{0, 1, false}, {0, 2, false}, {0, 3, true},    {1, 3, false}, {1, 4, true},
 				 {2, 7, false}, {2, 8, true},  {20, 79, false}, {3, 0, false}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
