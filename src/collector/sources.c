@@ -1,11 +1,13 @@
 /* sources.c: the list of sources, in the order in which they run. See source.h for what a source is. */
 #include "collector/source.h"
 
+#include "collector/health.h"
 #include "collector/machine.h"
 #include "collector/tail.h"
 
 const struct source_ops *const sources[] = {
 	&machine_source,
 	&tail_source,
+	&health_source,
 	NULL,
 };
