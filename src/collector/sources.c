@@ -2,8 +2,9 @@
 #include "collector/source.h"
 
 #include "collector/machine.h"
+#include "collector/sample_sources.h"
 
 const struct source_ops *const sources[] = {
-	&machine_source,
-	NULL,
+	&machine_source, &disks_source,  &interfaces_source, &containers_source,
+	&peers_source,   &scrape_source, &statsd_source,     NULL,
 };
