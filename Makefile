@@ -35,7 +35,6 @@ CORE_AGENT_OBJS = src/core/breaker.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
 	src/core/procfs_net.o \
-	src/core/queue.o \
 	src/core/rates.o \
 	src/core/record.o \
 	src/core/row.o \
@@ -92,6 +91,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/sinks.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
@@ -101,7 +101,9 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
+	src/collector/writer_batch.o \
 	src/collector/writer_statements.o \
+	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
