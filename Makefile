@@ -42,6 +42,8 @@ CORE_AGENT_OBJS = src/core/breaker.o \
 	src/core/slice.o \
 	src/core/sqlstate.o \
 	src/core/topology.o
+# health checks
+CORE_AGENT_OBJS += src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
@@ -105,6 +107,10 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/writer_statements.o \
 	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
+# health checks
+COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collector/health_http.o src/collector/health_tcp.o \
+	src/collector/health_postgres.o src/collector/health_unit.o src/collector/health_target.o src/collector/health_rows.o \
+	src/collector/health_state.o
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
