@@ -25,16 +25,17 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/sla.o \
 	src/core/slice.o
 CORE_AGENT_OBJS = src/core/adaptive.o \
+	src/core/breaker.o \
 	src/core/crc32c.o \
 	src/core/frame.o \
 	src/core/hash.o \
+	src/core/json_path.o \
 	src/core/log_level.o \
 	src/core/log_tokens.o \
 	src/core/mounts.o \
 	src/core/procfs_cpu.o \
 	src/core/procfs_memory.o \
 	src/core/procfs_net.o \
-	src/core/queue.o \
 	src/core/rates.o \
 	src/core/record.o \
 	src/core/row.o \
@@ -42,8 +43,10 @@ CORE_AGENT_OBJS = src/core/adaptive.o \
 	src/core/slice.o \
 	src/core/sqlstate.o \
 	src/core/topology.o
+# labelled metrics of the agent
+CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
@@ -89,6 +92,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/sinks.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
@@ -98,8 +102,13 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
+	src/collector/writer_batch.o \
 	src/collector/writer_statements.o \
+	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
+# labelled metrics of the agent
+COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
+	src/collector/statsd_socket.o src/collector/statsd_store.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -187,13 +196,15 @@ build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
+build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
+build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs)
-	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd)
+	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "collector/encode.h"
-#include "collector/statements.h"
 #include "samples.h"
+#include "statements.h"
 
 #define LATE_US       INT64_C(259200000000)
 #define EPOCH_2000_US INT64_C(946684800000000)

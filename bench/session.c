@@ -7,7 +7,7 @@
 
 #include "collector/clock.h"
 #include "collector/encode.h"
-#include "collector/statements.h"
+#include "statements.h"
 
 #define COPY_CHUNK 65536
 

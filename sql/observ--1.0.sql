@@ -90,6 +90,18 @@ COMMENT ON COLUMN observ.collectors.quarantined_rows IS 'rows that went to obser
 COMMENT ON COLUMN observ.collectors.dropped_rows IS 'rows that the agent had to drop while the database was away';
 COMMENT ON COLUMN observ.collectors.duplicate_rows IS 'rows whose natural key was there already, and that were not stored again';
 
+CREATE TABLE observ.log_positions (
+	agent_id text COLLATE "C" NOT NULL,
+	file text COLLATE "C" NOT NULL CONSTRAINT log_positions_file_not_empty CHECK (file OPERATOR(pg_catalog.<>) ''),
+	state text NOT NULL,
+	updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (agent_id, file)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE observ.log_positions IS 'How far each agent has read its log files: committed together with the lines, for an agent that lost its own notes';
+COMMENT ON COLUMN observ.log_positions.agent_id IS 'identity of the agent, as in observ.collectors';
+COMMENT ON COLUMN observ.log_positions.file IS 'name that the agent knows the file by';
+COMMENT ON COLUMN observ.log_positions.state IS 'the agent''s own words: which file that was, and how many bytes of it are read';
+
 -- ---- raw tables: no triggers, no foreign keys, no default partition; every unique key begins with vps_name.
 -- The natural key is a unique index and not a primary key, because pg_restore --clean can't drop the inherited constraint of a
 -- partition ("cannot drop inherited constraint"), but passes over an inherited index.
@@ -624,6 +636,70 @@ CREATE FUNCTION observ.begin_batch(
 COMMENT ON FUNCTION observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint) IS
 'First statement of an agent''s transaction: accepted is true when seq is higher than every batch of this agent before, and false when it was applied already, then nothing more is to be sent. seq 0 only asks. The reply carries the server''s time, the range of timestamps that are stored as they are, until when to sample fast (NULL: not), and the pause in ms to keep before the next batch. Errors: 55000 when observ is paused here, 42501 when the role may not write that VPS';
 
+-- What obs-agent calls each minute is short on the wire: these know the columns. docs/delivery.md has the bytes.
+CREATE FUNCTION observ._begin_batch(
+	agent_id text, seq bigint, sent_at bigint, vps_name text, app_name text, version text, interval_ms integer, counts bigint[])
+	RETURNS bigint[]
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT set_config('lock_timeout', '12s', true), set_config('statement_timeout', '14s', true);
+		SELECT ARRAY[b.accepted::integer, b.last_seq, t.us[1], t.us[2], t.us[3], t.us[4], b.backpressure_ms]
+		FROM observ.begin_batch($1, $2, 'epoch'::timestamptz + $3 * interval '1 microsecond', $4, $5, $6, $7,
+				$8[1], $8[2], $8[3], $8[4]) b,
+			LATERAL (SELECT array_agg(CASE WHEN isfinite(u.at) THEN (extract(epoch FROM u.at) * 1000000)::bigint END ORDER BY u.n) AS us
+				FROM unnest(ARRAY[b.server_time, b.accept_from, b.accept_until, b.boost_until]) WITH ORDINALITY u(at, n)) t;
+	$$;
+COMMENT ON FUNCTION observ._begin_batch(text, bigint, bigint, text, text, text, integer, bigint[]) IS
+'observ.begin_batch() as obs-agent calls it: times are microseconds since 1970, counts are clamped, quarantined, dropped and duplicate rows. Returns accepted (1 or 0), last_seq, server_time, accept_from, accept_until, boost_until, backpressure_ms; limits waiting in this transaction to what the agent waits. Not an interface';
+
+CREATE FUNCTION observ._add_vps_metrics(vps_name text, app_name text, at timestamptz[], "rows" text[]) RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		WITH added AS (
+			INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent, cpu_iowait_percent, cpu_steal_percent, cpu_cores,
+				load_avg_1m, load_avg_5m, load_avg_15m, memory_percent, memory_mb, memory_available_mb, swap_percent, swap_io_per_s,
+				disk_percent, disk_gb, inode_percent, disk_read_bps, disk_write_bps, disk_busy_percent, net_rx_bps, net_tx_bps,
+				net_errors_per_s, tcp_retransmit_percent, psi_cpu, psi_memory, psi_io, processes, zombies, open_files_percent,
+				conntrack_percent, oom_kills, uptime_seconds, clock_offset_ms, interval_ms)
+			SELECT r.at, $1, $2, v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15], v[16],
+				v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30], v[31], v[32], v[33]
+			FROM (SELECT u.at, u.one::float8[] AS v FROM unnest($3, $4) u(at, one) OFFSET 0) r
+			ON CONFLICT DO NOTHING RETURNING 1)
+		SELECT count(*) FROM added;
+	$$;
+COMMENT ON FUNCTION observ._add_vps_metrics(text, text, timestamptz[], text[]) IS
+'Inserts rows of observ.vps_metrics, each an array literal of all values in the agent''s order; returns how many were not there yet. Not an interface';
+
+CREATE FUNCTION observ._add_health_checks(vps_name text, app_name text, at timestamptz[], "rows" text[]) RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		WITH added AS (
+			INSERT INTO observ.health_checks ("timestamp", vps_name, app_name, url, status_code, response_time_ms, success, error_message,
+				dns_ms, connect_ms, tls_ms, first_byte_ms, tls_expires_at, breaker_state, inconclusive)
+			SELECT r.at, $1, $2, v[1], v[2]::integer, v[3]::real, v[4]::boolean, v[5], v[6]::real, v[7]::real, v[8]::real, v[9]::real,
+				v[10]::timestamptz, v[11], coalesce(v[12]::boolean, false)
+			FROM (SELECT u.at, u.one::text[] AS v FROM unnest($3, $4) u(at, one) OFFSET 0) r
+			ON CONFLICT DO NOTHING RETURNING 1)
+		SELECT count(*) FROM added;
+	$$;
+COMMENT ON FUNCTION observ._add_health_checks(text, text, timestamptz[], text[]) IS
+'Inserts rows of observ.health_checks, each an array literal of all values in the agent''s order; returns how many were not there yet. Not an interface';
+
+CREATE FUNCTION observ._set_log_positions(agent_id text, files text[], states text[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		DELETE FROM observ.log_positions p USING unnest($2, $3) u(file, state)
+		WHERE p.agent_id = $1 AND p.file = u.file AND u.state IS NULL;
+		INSERT INTO observ.log_positions AS p (agent_id, file, state)
+		SELECT DISTINCT ON (u.file) $1, u.file, u.state FROM unnest($2, $3) WITH ORDINALITY u(file, state, n)
+		WHERE NOT EXISTS (SELECT FROM unnest($2, $3) WITH ORDINALITY later(file, state, n)
+			WHERE later.file = u.file AND later.n > u.n AND later.state IS NULL) AND u.state IS NOT NULL
+		ORDER BY u.file, u.n DESC
+		ON CONFLICT (agent_id, file) DO UPDATE SET state = excluded.state, updated_at = clock_timestamp();
+	$$;
+COMMENT ON FUNCTION observ._set_log_positions(text, text[], text[]) IS
+'Notes how far an agent has read its log files, in the order in which it did; a state of NULL forgets the file. Not an interface';
+
 CREATE FUNCTION observ.enroll_vps(
 	vps_name text, agent_role name DEFAULT NULL, labels jsonb DEFAULT NULL, expected_interval interval DEFAULT NULL)
 	RETURNS void
@@ -643,6 +719,15 @@ CREATE FUNCTION observ_data._vps_of(role name) RETURNS SETOF text
 	AS $$ SELECT v.vps_name FROM observ.vps v WHERE v.agent_role = role AND v.status <> 'retired' $$;
 COMMENT ON FUNCTION observ_data._vps_of(name) IS
 'VPSs whose rows a role may write. SECURITY DEFINER: agents must not read the registry';
+
+CREATE FUNCTION observ_data._may_write_agent(agent_id text, role name) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT EXISTS (SELECT FROM observ.collectors c JOIN observ.vps v ON v.vps_name = c.vps_name
+			WHERE c.agent_id = $1 AND v.agent_role = $2 AND v.status <> 'retired')
+	$$;
+COMMENT ON FUNCTION observ_data._may_write_agent(text, name) IS
+'Whether an agent speaks for a VPS whose rows the role may write. SECURITY DEFINER: agents must not read the registry';
 
 -- ---- partitions
 CREATE FUNCTION observ.maintain_partitions(
@@ -680,6 +765,8 @@ CREATE FUNCTION observ.forget(vps_name text, app_name text DEFAULT NULL) RETURNS
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 	AS $$
 		DELETE FROM observ_data.health_latest h WHERE h.vps_name = $1 AND ($2 IS NULL OR h.app_name = $2);
+		DELETE FROM observ.log_positions l USING observ.collectors c
+		WHERE l.agent_id = c.agent_id AND c.vps_name = $1 AND ($2 IS NULL OR c.app_name = $2);
 		DELETE FROM observ.collectors c WHERE c.vps_name = $1 AND ($2 IS NULL OR c.app_name = $2);
 		DELETE FROM observ.peers p WHERE p.vps_name = $1 AND ($2 IS NULL OR p.app_name = $2);
 		DELETE FROM observ.vps_addresses a WHERE a.vps_name = $1 AND $2 IS NULL AND a.source = 'reported';
@@ -711,6 +798,18 @@ CREATE FUNCTION observ.insert_samples(
 	AS 'MODULE_PATHNAME', 'observ_insert_samples';
 COMMENT ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[], jsonb[], float8[], text[]) IS
 'Stores samples of labelled metrics of one VPS and application, element by element; at may have one element for all. Each sample is stored, a duplicate (there is one of that series and time: it stays), rejected (bad name, labels or value; too many series: a notice gives the first reason), or quarantined (older than the partitions). clamped: later than observ.max_future_skew allows, stored as of now. nonfinite: NaN or infinite, stored as given. kinds: gauge or counter, for new series; by default what ends in _total, _count, _sum or _bucket is a counter. Errors: 42501 when the role may not write that VPS';
+
+CREATE FUNCTION observ._add_samples(
+	vps_name text, app_name text, at timestamptz[], metric_names text[], labels text[], "values" text[], kinds text[],
+	OUT duplicates bigint, OUT clamped bigint, OUT quarantined bigint)
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT coalesce(sum(s.duplicates), 0)::bigint, coalesce(sum(s.clamped), 0)::bigint, coalesce(sum(s.quarantined), 0)::bigint
+		FROM unnest($3, $4, $5, $6, $7) u(at, names, labels, vals, kinds),
+			LATERAL observ.insert_samples($1, $2, ARRAY[u.at], u.names::text[], u.labels::jsonb[], u.vals::float8[], u.kinds::text[]) s
+	$$;
+COMMENT ON FUNCTION observ._add_samples(text, text, timestamptz[], text[], text[], text[], text[]) IS
+'observ.insert_samples() for several scrapes at once: an array literal each of names, labels, values and kinds. Not an interface';
 
 CREATE FUNCTION observ.record_metric(
 	name text, value float8, labels jsonb DEFAULT '{}', vps_name text DEFAULT 'default', app_name text DEFAULT '',
@@ -1391,6 +1490,7 @@ ALTER TABLE observ.health_checks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE observ.log_entries ENABLE ROW LEVEL SECURITY;
 ALTER TABLE observ.events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE observ.quarantine ENABLE ROW LEVEL SECURITY;
+ALTER TABLE observ.log_positions ENABLE ROW LEVEL SECURITY;
 -- Tables that agents never write by name (observ.metric_scrapes, rollups) need no policies: grants say it all.
 
 CREATE POLICY readers ON observ.vps_metrics FOR SELECT TO observ_reader USING (true);
@@ -1398,12 +1498,14 @@ CREATE POLICY readers ON observ.health_checks FOR SELECT TO observ_reader USING 
 CREATE POLICY readers ON observ.log_entries FOR SELECT TO observ_reader USING (true);
 CREATE POLICY readers ON observ.events FOR SELECT TO observ_reader USING (true);
 CREATE POLICY readers ON observ.quarantine FOR SELECT TO observ_reader USING (true);
+CREATE POLICY readers ON observ.log_positions FOR SELECT TO observ_reader USING (true);
 
 CREATE POLICY writers ON observ.vps_metrics FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.health_checks FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.log_entries FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.events FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.quarantine FOR INSERT TO observ_writer WITH CHECK (true);
+CREATE POLICY writers ON observ.log_positions TO observ_writer USING (true) WITH CHECK (true);
 
 CREATE POLICY agents ON observ.vps_metrics FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
@@ -1415,6 +1517,8 @@ CREATE POLICY agents ON observ.events FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
 CREATE POLICY agents ON observ.quarantine FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+CREATE POLICY agents ON observ.log_positions TO observ_agent
+	USING (observ_data._may_write_agent(agent_id, CURRENT_USER)) WITH CHECK (observ_data._may_write_agent(agent_id, CURRENT_USER));
 
 -- ============================================================================================================ grants
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA observ, observ_data FROM PUBLIC;
@@ -1430,9 +1534,12 @@ GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.flee
 	TO observ_reader;
 
 GRANT EXECUTE ON FUNCTION observ.version(),
-	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint) TO observ_writer, observ_agent;
--- For the policies only: without USAGE on the schema an agent can't call it by name, and so can't ask for the VPSs of other roles.
-GRANT EXECUTE ON FUNCTION observ_data._vps_of(name) TO observ_agent;
+	observ.begin_batch(text, bigint, timestamptz, text, text, text, integer, bigint, bigint, bigint, bigint),
+	observ._begin_batch(text, bigint, bigint, text, text, text, integer, bigint[]),
+	observ._add_vps_metrics(text, text, timestamptz[], text[]), observ._add_health_checks(text, text, timestamptz[], text[]),
+	observ._set_log_positions(text, text[], text[]) TO observ_writer, observ_agent;
+-- For the policies only: without USAGE on the schema an agent can't call them by name, and so can't ask for the VPSs of other roles.
+GRANT EXECUTE ON FUNCTION observ_data._vps_of(name), observ_data._may_write_agent(text, name) TO observ_agent;
 GRANT INSERT ON observ.vps_metrics, observ.health_checks, observ.log_entries, observ.events, observ.quarantine TO observ_writer;
 -- An agent can't set id or received_at: both are the database's word.
 GRANT INSERT ("timestamp", vps_name, app_name, cpu_percent, memory_percent, memory_mb, disk_percent, disk_gb, load_avg_1m,
@@ -1445,16 +1552,19 @@ GRANT INSERT ("timestamp", vps_name, app_name, url, status_code, response_time_m
 GRANT INSERT ("timestamp", vps_name, app_name, level, message, context, logger, source) ON observ.log_entries TO observ_agent;
 GRANT INSERT ("timestamp", vps_name, app_name, kind, message, success, duration_ms, data) ON observ.events TO observ_agent;
 GRANT INSERT (vps_name, app_name, table_name, reason, "row") ON observ.quarantine TO observ_agent;
+-- The one table that agents read: their own notes.
+GRANT SELECT, INSERT, UPDATE, DELETE ON observ.log_positions TO observ_writer, observ_agent;
 
 GRANT EXECUTE ON FUNCTION observ.boost(text, interval), observ.forget(text, text) TO observ_operator;
 GRANT UPDATE (boost_until) ON observ.vps TO observ_operator;
-GRANT DELETE ON observ.fleet_summary, observ.collectors, observ.peers, observ.vps_addresses, observ_data.health_latest TO observ_operator;
+GRANT DELETE ON observ.fleet_summary, observ.collectors, observ.log_positions, observ.peers, observ.vps_addresses, observ_data.health_latest TO observ_operator;
 GRANT SELECT ON observ_data.health_latest TO observ_operator;
 GRANT USAGE ON SCHEMA observ_data TO observ_operator;
 
 -- ---- labelled metrics
 GRANT EXECUTE ON FUNCTION observ_data._adds_samples(float8[], float8[]), observ_data._merge_samples(float8[], float8[]) TO observ_owner;
 GRANT EXECUTE ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[], jsonb[], float8[], text[]),
+	observ._add_samples(text, text, timestamptz[], text[], text[], text[], text[]),
 	observ.record_metric(text, float8, jsonb, text, text, timestamptz), observ.insert_metrics(jsonb, text, text)
 	TO observ_writer, observ_agent;
 GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamptz, interval, text) TO observ_reader;

@@ -29,7 +29,6 @@ struct agent {
 	struct source_env env;
 	void *source[SOURCES_MAX]; /* by the index of sources[]; NULL: has nothing to do */
 	struct spool *spool;
-	int64_t handed_over; /* number of the last record that the writer has */
 	struct writer writer;
 	char agent_id[AGENT_ID_SIZE];
 	bool stopping;
@@ -37,36 +36,14 @@ struct agent {
 	int exit_code;
 };
 
-static bool
-take_record(void *into, int64_t number, bool group_goes_on, const struct record *r)
-{
-	struct agent *a = into;
-	struct row row;
-
-	a->handed_over = number;
-	if (r->kind != RECORD_METRICS)
-		return true;
-	row_clear(&row);
-	row.timestamp_us = r->timestamp_us;
-	for (int m = 0; m < METRICS; m++) {
-		char text[64];
-		if (r->field[m].p && slice_copy(r->field[m], text, sizeof text))
-			row.value[m] = strtod(text, NULL);
-	}
-	writer_add(&a->writer, &row);
-	return true;
-}
-
-/* The writer keeps rows in a queue of its own until it reads the spool. */
+/* What the database has said concerns those who collect. */
 static void
-hand_over(struct agent *a)
+pass_on(struct agent *a, int64_t now_ms)
 {
-	if (writer_pending(&a->writer) == 0) {
-		spool_ack(a->spool, a->handed_over);
-		spool_not_urgent(a->spool);
-	}
-	if (spool_last(a->spool) > a->handed_over)
-		spool_read(a->spool, a->handed_over, take_record, a);
+	int64_t boost_us = writer_boost_until_us(&a->writer);
+
+	a->env.database_known = writer_database_known(&a->writer);
+	a->hints.boost_until_ms = boost_us ? now_ms + boost_us / 1000 - clock_us(CLOCK_REALTIME) / 1000 : 0;
 }
 
 static void
@@ -88,7 +65,6 @@ stop(struct agent *a, int64_t now_ms, int exit_code)
 	a->stop_ms = now_ms + STOP_DEADLINE_MS;
 	a->exit_code = exit_code;
 	stop_sources(a, now_ms);
-	hand_over(a);
 	writer_last_chance(&a->writer, now_ms);
 }
 
@@ -193,8 +169,8 @@ loop(struct agent *a, int signal_fd)
 		for (int i = 0; sources[i] && !a->stopping; i++)
 			if (a->source[i])
 				sources[i]->run(a->source[i], &w, now_ms);
-		hand_over(a);
 		writer_run(&a->writer, waiting_ready(&w, writer_fd(&a->writer, &events)), now_ms);
+		pass_on(a, now_ms);
 		spool_run(a->spool, now_ms);
 		if (a->stopping && (writer_finished(&a->writer) || now_ms >= a->stop_ms))
 			return;
@@ -239,9 +215,20 @@ open_spool(struct agent *a)
 	state_dir_file(a->options, "spool", dir, sizeof dir);
 	mkdir(dir, 0700); /* where that fails the spool says so, and is memory */
 	a->spool = spool_open(dir, (int64_t) a->config.spool_max_mb * 1024 * 1024, monotonic_ms());
-	if (a->spool)
-		a->handed_over = spool_acked(a->spool);
 	return a->spool != NULL;
+}
+
+static void
+say_what_waits(const struct agent *a)
+{
+	struct spool_state state;
+
+	spool_state(a->spool, &state);
+	if (state.records > 0)
+		log_line(LOG_LEVEL_WARNING,
+				 state.on_disk ? "not delivered yet, kept for the next start: %lld records"
+							   : "not delivered, and lost: %lld records",
+				 (long long) state.records);
 }
 
 int
@@ -263,11 +250,12 @@ agent_run(const struct options *options, struct config *config)
 	if (!identity_load(options, a->agent_id))
 		return EXIT_CODE_FAILURE;
 	srandom((unsigned) (clock_us(CLOCK_REALTIME) ^ getpid()));
-	if (!open_spool(a) || !writer_init(&a->writer, a->config.postgres_url, options->vps_name,
-									   options->app_name, a->agent_id, a->config.interval_s)) {
+	if (!open_spool(a)) {
 		log_line(LOG_LEVEL_ERROR, "out of memory");
 		return EXIT_CODE_FAILURE;
 	}
+	writer_init(&a->writer, a->spool, a->config.postgres_url, options->vps_name, options->app_name, a->agent_id,
+				a->config.interval_s);
 	a->env = (struct source_env){options, &a->config, a->spool, &a->desk, &a->hints, false};
 	for (int i = 0; sources[i]; i++)
 		a->source[i] = sources[i]->start(&a->env, monotonic_ms());
@@ -276,8 +264,7 @@ agent_run(const struct options *options, struct config *config)
 	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s",
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
-	if (writer_pending(&a->writer) > 0)
-		log_line(LOG_LEVEL_WARNING, "not delivered, and lost: %d rows", writer_pending(&a->writer));
+	say_what_waits(a);
 	writer_close(&a->writer);
 	spool_close(a->spool);
 	log_line(LOG_LEVEL_INFO, "ended");

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <strings.h>
 #include <time.h>
 
 void
@@ -50,14 +51,78 @@ encode_json(struct strbuf *b, const struct row *row, const char *vps_name, const
 	strbuf_putc(b, '}');
 }
 
-void
-encode_array_element(struct strbuf *b, const char *text)
+/* Whether an array literal takes the text as it is. */
+static bool
+is_plain(struct slice text)
 {
+	if (text.p == text.end || (text.end - text.p == 4 && strncasecmp(text.p, "null", 4) == 0))
+		return false;
+	for (const char *at = text.p; at < text.end; at++)
+		if (!(*at >= '0' && *at <= '9') && !(*at >= 'a' && *at <= 'z') && !(*at >= 'A' && *at <= 'Z') &&
+			*at != '.' && *at != '-' && *at != '_')
+			return false;
+	return true;
+}
+
+void
+encode_array_item(struct strbuf *b, struct slice text)
+{
+	if (!text.p) {
+		strbuf_puts(b, "NULL");
+		return;
+	}
+	if (is_plain(text)) {
+		strbuf_add(b, text.p, (size_t) (text.end - text.p));
+		return;
+	}
+	const char *from = text.p;
 	strbuf_putc(b, '"');
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
+	for (const char *at = text.p; at < text.end; at++) {
+		if (*at != '"' && *at != '\\' && *at != '\0')
+			continue;
+		strbuf_add(b, from, (size_t) (at - from));
+		if (*at != '\0')
 			strbuf_putc(b, '\\');
-		strbuf_putc(b, *text);
+		from = *at == '\0' ? at + 1 : at;
+	}
+	strbuf_add(b, from, (size_t) (text.end - from));
+	strbuf_putc(b, '"');
+}
+
+/* Length of the UTF-8 character at `p`; 0 when it is none. No surrogates, nothing above U+10FFFF, nothing longer than need be. */
+static int
+utf8_length(const unsigned char *p, const unsigned char *end)
+{
+	if (*p < 0x80)
+		return 1;
+	int length = *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+	if (length == 0 || end - p < length)
+		return 0;
+	for (int i = 1; i < length; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	bool bad = (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
+			   (*p == 0xf4 && p[1] > 0x8f);
+	return bad ? 0 : length;
+}
+
+void
+encode_json_text(struct strbuf *b, struct slice text)
+{
+	const unsigned char *end = (const unsigned char *) text.end;
+
+	strbuf_putc(b, '"');
+	for (const unsigned char *at = (const unsigned char *) text.p; at < end;) {
+		int length = utf8_length(at, end);
+		if (length == 0 || *at == '\0')
+			strbuf_puts(b, "\xef\xbf\xbd");
+		else if (*at == '"' || *at == '\\')
+			strbuf_printf(b, "\\%c", *at);
+		else if (*at < 0x20)
+			strbuf_printf(b, "\\u%04x", *at);
+		else
+			strbuf_add(b, (const char *) at, (size_t) length);
+		at += length ? length : 1;
 	}
 	strbuf_putc(b, '"');
 }

@@ -6,6 +6,7 @@
 
 #include "common/strbuf.h"
 #include "core/row.h"
+#include "core/slice.h"
 
 /* "2026-11-21 08:48:28.123456+00" */
 void encode_timestamp(struct strbuf *b, int64_t us);
@@ -16,7 +17,10 @@ void encode_value(struct strbuf *b, const struct row *row, enum metric metric, c
 /* {"timestamp": ..., "vps_name": ..., ...}: all columns, null where unknown, no newline. */
 void encode_json(struct strbuf *b, const struct row *row, const char *vps_name, const char *app_name);
 
-/* An element of a PostgreSQL array literal, with quotes. */
-void encode_array_element(struct strbuf *b, const char *text);
+/* An element of a PostgreSQL array literal: quotes where they are needed, NULL for no text, zero bytes left out. */
+void encode_array_item(struct strbuf *b, struct slice text);
+
+/* A JSON string of any bytes: those that are not UTF-8, and what jsonb does not take, become U+FFFD. */
+void encode_json_text(struct strbuf *b, struct slice text);
 
 #endif

@@ -1,44 +1,46 @@
 /*
  * statements.h: every SQL text of the agent. The contract is docs/development.md, "How the parts meet".
  *
- * All of it is safe behind PgBouncer in transaction mode: one transaction per flush, nothing kept in the session.
+ * All of it is safe behind PgBouncer in transaction mode: one transaction per flush, nothing kept in the session. What an idle
+ * agent sends each minute is short: functions of the database that begin with an underscore know the columns.
  */
 #ifndef OBSERV_COLLECTOR_STATEMENTS_H
 #define OBSERV_COLLECTOR_STATEMENTS_H
 
 /*
  * The server gives up when the agent does (15 s): a transaction whose agent is gone would hold the lock on its number, and
- * each new attempt would leave one more backend waiting for it. For this transaction only, as PgBouncer wants it.
+ * each new attempt would leave one more backend waiting for it. For this transaction only, as PgBouncer wants it; the limits
+ * for locks and statements are set by _begin_batch().
  */
-#define SQL_BEGIN                                                                                            \
-	"BEGIN; SET LOCAL lock_timeout = '12s'; SET LOCAL statement_timeout = '14s'; "                           \
-	"SET LOCAL idle_in_transaction_session_timeout = '20s'"
+#define SQL_BEGIN    "BEGIN;SET LOCAL idle_in_transaction_session_timeout=20000"
 #define SQL_COMMIT   "COMMIT"
 #define SQL_ROLLBACK "ROLLBACK"
 
 /* Times as microseconds since 1970, NULL where there is none: no time format, no time zone. */
-#define SQL_MICROSECONDS(column)                                                                             \
-	"CASE WHEN isfinite(" column ") THEN (extract(epoch FROM " column ") * 1000000)::bigint END"
+#define SQL_BEGIN_BATCH    "SELECT observ._begin_batch($1,$2,$3,$4,$5,$6,$7,$8)"
+#define BEGIN_BATCH_PARAMS 8
 
-#define SQL_BEGIN_BATCH                                                                                      \
-	"SELECT accepted, last_seq, " SQL_MICROSECONDS("server_time") ", " SQL_MICROSECONDS(                     \
-		"accept_from") ", " SQL_MICROSECONDS("accept_until") ", backpressure_ms "                            \
-															 "FROM observ.begin_batch(agent_id => $1, seq "  \
-															 "=> $2, sent_at => $3, vps_name => $4, "        \
-															 "app_name => $5, "                              \
-															 "version => $6, interval_ms => $7, clamped => " \
-															 "$8, quarantined => $9, dropped => $10, "       \
-															 "duplicates => $11)"
-
-#define BEGIN_BATCH_PARAMS 11
-
-/* INSERT: the columns and parameter types between these come from metric_columns[]. */
-#define SQL_INSERT_HEAD   "INSERT INTO observ.vps_metrics (vps_name, app_name, \"timestamp\""
-#define SQL_INSERT_SELECT ") SELECT $1::text, $2::text, * FROM unnest($3::timestamptz[]"
-#define SQL_INSERT_TAIL   ") ON CONFLICT DO NOTHING"
+#define SQL_METRICS "SELECT observ._add_vps_metrics($1,$2,$3,$4)"
+#define SQL_HEALTH  "SELECT observ._add_health_checks($1,$2,$3,$4)"
+#define SQL_LOG                                                                                              \
+	"INSERT INTO observ.log_entries (vps_name, app_name, \"timestamp\", level, message, context, logger, "   \
+	"source) SELECT $1::text, $2::text, t, coalesce(v, 'info'), m, c, l, s "                                 \
+	"FROM unnest($3::timestamptz[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::text[]) "           \
+	"u(t, v, m, c, l, s)"
+#define SQL_SAMPLES "SELECT * FROM observ._add_samples($1,$2,$3,$4,$5,$6,$7)"
+#define SQL_EVENT                                                                                            \
+	"INSERT INTO observ.events (vps_name, app_name, \"timestamp\", kind, message, success, duration_ms, "    \
+	"data) SELECT $1::text, $2::text, * FROM unnest($3::timestamptz[], $4::text[], $5::text[], "             \
+	"$6::boolean[], $7::real[], $8::jsonb[]) ON CONFLICT DO NOTHING"
+#define SQL_PEERS                                                                                            \
+	"SELECT count(r.stored) FROM unnest($3::timestamptz[], $4::jsonb[], $5::text[]) u(t, p, a), "            \
+	"LATERAL observ.record_peers($1::text, $2::text, p, t, a::text[]) r"
+#define SQL_POSITION "SELECT observ._set_log_positions($1,$2,$3)"
 
 #define SQL_QUARANTINE                                                                                       \
 	"INSERT INTO observ.quarantine (vps_name, app_name, table_name, reason, \"row\") "                       \
-	"SELECT $1::text, $2::text, 'vps_metrics', * FROM unnest($3::text[], $4::jsonb[])"
+	"SELECT $1::text, $2::text, * FROM unnest($3::text[], $4::text[], $5::jsonb[])"
+
+#define SQL_READ_POSITIONS "SELECT file, state FROM observ.log_positions WHERE agent_id = $1"
 
 #endif

@@ -7,27 +7,17 @@
 #include <string.h>
 
 #include "collector/clock.h"
+#include "collector/waiting.h"
 #include "collector/writer_statements.h"
+#include "collector/writer_turn.h"
 #include "core/schedule.h"
 
-#define CONNECT_DEADLINE_MS  15000
-#define FLUSH_DEADLINE_MS    15000
-#define RETRY_FLOOR_MS       1000
-#define OPERATOR_FLOOR_MS    15000
-#define RETRY_CEILING_MS     60000
-#define CATCHING_UP_PAUSE_MS 1000
-#define NEVER                INT64_MAX
-#define GOOD_NEWS            "the database takes rows again"
-
-/* Rows of a batch that is not under way any more go back, unless it may have been applied. */
-static void
-put_batch_back(struct writer *w)
-{
-	if (w->batch->count == 0 || w->batch->commit_sent)
-		return;
-	queue_give_back(&w->queue, w->batch->row, w->batch->count);
-	w->batch->count = 0;
-}
+#define CONNECT_DEADLINE_MS 15000
+#define FLUSH_DEADLINE_MS   15000
+#define RETRY_FLOOR_MS      1000
+#define OPERATOR_FLOOR_MS   15000
+#define RETRY_CEILING_MS    60000
+#define GOOD_NEWS           "the database takes rows again"
 
 static void
 report(struct writer *w, struct sqlstate_advice advice, int64_t now_ms)
@@ -50,8 +40,11 @@ back_off(struct writer *w, int64_t now_ms)
 	int64_t floor = advice.remedy == REMEDY_OPERATOR ? OPERATOR_FLOOR_MS : RETRY_FLOOR_MS;
 
 	report(w, advice, now_ms);
-	put_batch_back(w);
-	w->catching_up = true;
+	if (strcmp(w->sqlstate, "57014") == 0)
+		turn_be_patient(w);
+	batch_clear(&w->batch);
+	w->bad_row[0] = '\0';
+	w->bare = false;
 	w->gave_up = w->last_chance;
 	w->state = w->conn ? WRITER_IDLE : WRITER_DOWN;
 	w->wake_ms = now_ms + backoff_ms(w->attempt, floor, RETRY_CEILING_MS, (uint32_t) random());
@@ -95,166 +88,82 @@ send_step(struct writer *w, enum writer_step step, int64_t now_ms)
 {
 	w->step = step;
 	w->state = WRITER_BUSY;
-	if (step == STEP_COMMIT && w->reply.accepted)
-		w->batch->commit_sent = true;
+	if (step == STEP_COMMIT && !w->greeting && batch_last(&w->batch) > w->mine)
+		w->mine = batch_last(&w->batch);
 	if (!writer_send(w, step))
 		lose_broken_connection(w, now_ms);
 }
 
 static void
-begin_flush(struct writer *w, int64_t now_ms)
+begin_transaction(struct writer *w, bool greeting, enum writer_step first, int64_t now_ms)
 {
-	struct batch *b = w->batch;
-
-	if (b->count == 0) {
-		b->commit_sent = false;
-		b->bad_row[0] = '\0';
-		b->seq = w->reply.last_seq + 1;
-		if (w->catching_up)
-			b->count = queue_take_newest(&w->queue, &b->row[0]);
-		else
-			b->count = queue_take_oldest(&w->queue, b->row, BATCH_ROWS);
-		w->catching_up = false;
-		b->clamped = w->clamped;
-		b->quarantined = w->quarantined;
-		b->duplicates = w->duplicates;
-		b->now_clamped = b->now_duplicates = 0;
-		b->dropped = w->queue.dropped - w->dropped_reported;
-	}
+	w->greeting = greeting;
 	w->deadline_ms = now_ms + FLUSH_DEADLINE_MS;
 	w->sqlstate[0] = '\0';
-	send_step(w, STEP_BEGIN, now_ms);
+	w->now = (struct batch_counts){0, 0, 0, 0};
+	send_step(w, first, now_ms);
+}
+
+static void
+flush(struct writer *w, int64_t now_ms)
+{
+	if (turn_take(w, now_ms))
+		begin_transaction(w, false, STEP_BEGIN, now_ms);
 }
 
 /* Asks for the number of the last batch: without it nothing can be sent. */
 static void
 greet(struct writer *w, int64_t now_ms)
 {
-	w->deadline_ms = now_ms + FLUSH_DEADLINE_MS;
-	w->sqlstate[0] = '\0';
-	send_step(w, STEP_GREETING, now_ms);
+	begin_transaction(w, true, turn_take_fresh(w) ? STEP_BEGIN : STEP_BATCH, now_ms);
 }
 
-/* The batch is in the database, now or since an earlier attempt. */
 static void
-batch_delivered(struct writer *w, int64_t now_ms)
+transaction_done(struct writer *w, int64_t now_ms)
 {
-	struct batch *b = w->batch;
-
-	w->clamped += b->now_clamped - b->clamped;
-	w->quarantined += b->now_quarantined - b->quarantined;
-	w->duplicates += b->now_duplicates - b->duplicates;
-	w->dropped_reported += b->dropped;
-	if (b->seq > w->reply.last_seq)
-		w->reply.last_seq = b->seq;
-	b->count = 0;
-	b->commit_sent = false;
 	w->state = WRITER_IDLE;
-	w->attempt = 0;
-	w->wake_ms = now_ms;
-	if (!w->last_chance) {
-		w->wake_ms += w->reply.backpressure_ms;
-		if (w->queue.count > 0 && w->reply.backpressure_ms < CATCHING_UP_PAUSE_MS &&
-			problem_active(&w->problem))
-			w->wake_ms = now_ms + CATCHING_UP_PAUSE_MS;
-	}
-	if (problem_active(&w->problem) && w->queue.count == 0)
+	if (w->greeting)
+		turn_greeted(w, now_ms);
+	else if (w->reply.accepted)
+		turn_flushed(w, now_ms);
+	else
+		turn_refused(w, now_ms);
+	if (w->attempt == 0 && spool_acked(w->spool) >= w->target)
 		problem_over(&w->problem, now_ms, GOOD_NEWS);
-}
-
-/*
- * The number was used before. By this batch, if its COMMIT was sent: then it is delivered. Otherwise by somebody else
- * with the same identity, or by a database that was set back and forth: then it takes the next number.
- */
-static void
-batch_refused(struct writer *w, int64_t now_ms)
-{
-	if (w->batch->commit_sent) {
-		batch_delivered(w, now_ms);
-		w->wake_ms = now_ms;
-		return;
-	}
-	log_line(LOG_LEVEL_WARNING,
-			 "batch number %lld was used already; does another agent run with a copy of the agent_id?",
-			 (long long) w->batch->seq);
-	put_batch_back(w);
-	w->state = WRITER_IDLE;
-	w->wake_ms = now_ms + CATCHING_UP_PAUSE_MS;
-}
-
-/* What follows a statement of a flush that went well. */
-static enum writer_step
-step_after(struct writer *w)
-{
-	switch (w->step) {
-	case STEP_BEGIN:
-		return STEP_BATCH;
-	case STEP_BATCH:
-		if (!w->reply.accepted)
-			return STEP_COMMIT;
-		writer_sort_batch(w);
-		return w->batch->count > w->batch->now_quarantined ? STEP_INSERT : STEP_QUARANTINE;
-	case STEP_INSERT:
-		return w->batch->now_quarantined > 0 ? STEP_QUARANTINE : STEP_COMMIT;
-	default:
-		return STEP_COMMIT;
-	}
-}
-
-/* A row of the batch is bad: half of the batch is tried alone; a row that is bad alone goes to quarantine. */
-static void
-narrow_down(struct writer *w, int64_t now_ms)
-{
-	struct batch *b = w->batch;
-
-	if (b->count > 1) {
-		int half = b->count / 2;
-		queue_give_back(&w->queue, b->row + half, b->count - half);
-		b->count = half;
-	} else {
-		snprintf(b->bad_row, sizeof b->bad_row, "%.280s (%s)", w->message, w->sqlstate);
-		log_line(LOG_LEVEL_WARNING, "a row was refused and goes to observ.quarantine: %s", b->bad_row);
-	}
-	begin_flush(w, now_ms);
 }
 
 /* A statement failed, its transaction is gone, the connection is fine. */
 static void
 after_failure(struct writer *w, int64_t now_ms)
 {
-	w->batch->commit_sent = false;
-	w->batch->now_duplicates = 0;
-	if (advice_for_sqlstate(w->sqlstate).remedy == REMEDY_QUARANTINE && w->failed_step == STEP_INSERT)
-		narrow_down(w, now_ms);
-	else
+	bool bad = advice_for_sqlstate(w->sqlstate).remedy == REMEDY_QUARANTINE;
+
+	if (bad && w->failed_step == STEP_ROWS) {
+		turn_narrow(w);
+		if (w->greeting)
+			greet(w, now_ms);
+		else
+			flush(w, now_ms);
+	} else if (bad && w->failed_step == STEP_QUARANTINE && !w->bare) {
+		w->bare = true;
+		flush(w, now_ms);
+	} else {
 		back_off(w, now_ms);
+	}
 }
 
 static void
 step_succeeded(struct writer *w, int64_t now_ms)
 {
-	switch (w->step) {
-	case STEP_GREETING:
-		w->greeted = true;
-		w->state = WRITER_IDLE;
-		w->wake_ms = now_ms + (w->last_chance ? 0 : w->reply.backpressure_ms);
-		if (writer_pending(w) == 0) {
-			w->attempt = 0;
-			problem_over(&w->problem, now_ms, GOOD_NEWS);
-		}
-		break;
-	case STEP_COMMIT:
-		if (w->reply.accepted)
-			batch_delivered(w, now_ms);
-		else
-			batch_refused(w, now_ms);
-		break;
-	case STEP_ROLLBACK:
+	if (w->step == STEP_ROLLBACK) {
 		after_failure(w, now_ms);
-		break;
-	default:
-		send_step(w, step_after(w), now_ms);
+		return;
 	}
+	enum writer_step next = w->step == STEP_COMMIT ? STEP_DONE : turn_step_after(w);
+	if (next == STEP_DONE)
+		transaction_done(w, now_ms);
+	else
+		send_step(w, next, now_ms);
 }
 
 static void
@@ -283,10 +192,12 @@ read_result(struct writer *w, const PGresult *res)
 				  PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
 		return false;
 	}
-	if (w->step == STEP_GREETING || w->step == STEP_BATCH)
+	if (w->step == STEP_BATCH)
 		writer_read_reply(w, res);
-	if (w->step == STEP_INSERT)
-		writer_count_duplicates(w, res);
+	if (w->step == STEP_ROWS)
+		writer_read_counts(w, res);
+	if (w->step == STEP_POSITIONS)
+		writer_read_positions(w, res);
 	if (w->step == STEP_COMMIT && strcmp(PQcmdStatus((PGresult *) res), "COMMIT") != 0) {
 		set_error(w, "40000", "the transaction was rolled back", NULL);
 		return false;
@@ -338,6 +249,7 @@ go_on_connecting(struct writer *w, enum connector_state state, int64_t now_ms)
 	w->conn = w->connector.conn;
 	w->connector.conn = NULL;
 	w->greeted = w->step_failed = false;
+	w->fresh_refused = false;
 	greet(w, now_ms);
 }
 
@@ -351,6 +263,7 @@ out_of_time(struct writer *w, int64_t now_ms)
 		return;
 	}
 	w->sqlstate[0] = '\0';
+	turn_be_patient(w);
 	/* No PQcancel(): it would wait. The server rolls back when it notices that the socket is closed. */
 	lose_connection(w, "no answer within 15 s", now_ms);
 }
@@ -374,8 +287,16 @@ look_at_idle_connection(struct writer *w, int64_t now_ms)
 	/* No news yet: servers restart. Whether it is a problem shows when it is needed. */
 	w->state = WRITER_DOWN;
 	w->wake_ms = now_ms + backoff_ms(0, RETRY_FLOOR_MS, RETRY_CEILING_MS, (uint32_t) random());
-	put_batch_back(w);
-	w->catching_up = true;
+	batch_clear(&w->batch);
+}
+
+static void
+speak(struct writer *w, int64_t now_ms)
+{
+	if (!w->greeted || turn_fresh_is_due(w, now_ms))
+		greet(w, now_ms);
+	else if (now_ms >= turn_due_ms(w))
+		flush(w, now_ms);
 }
 
 void
@@ -393,12 +314,8 @@ writer_run(struct writer *w, bool ready, int64_t now_ms)
 		w->deadline_ms = now_ms + CONNECT_DEADLINE_MS;
 		go_on_connecting(w, connector_start(&w->connector, w->url), now_ms);
 	}
-	if (w->state == WRITER_IDLE && now_ms >= w->wake_ms) {
-		if (!w->greeted)
-			greet(w, now_ms);
-		else if (writer_pending(w) > 0)
-			begin_flush(w, now_ms);
-	}
+	if (w->state == WRITER_IDLE && now_ms >= w->wake_ms)
+		speak(w, now_ms);
 	if (w->state == WRITER_BUSY && PQflush(w->conn) < 0)
 		lose_broken_connection(w, now_ms);
 }
@@ -417,47 +334,45 @@ writer_fd(const struct writer *w, short *events)
 int64_t
 writer_wake_ms(const struct writer *w)
 {
-	switch (w->state) {
-	case WRITER_DOWN:
+	if (w->state == WRITER_DOWN || (w->state == WRITER_IDLE && !w->greeted))
 		return w->wake_ms;
-	case WRITER_IDLE:
-		return writer_pending(w) > 0 || !w->greeted ? w->wake_ms : NEVER;
-	default:
+	if (w->state != WRITER_IDLE)
 		return w->deadline_ms;
-	}
+	int64_t due = turn_due_ms(w);
+	return due > w->wake_ms ? due : w->wake_ms;
 }
 
-bool
-writer_init(struct writer *w, const char *url, const char *vps_name, const char *app_name,
-			const char *agent_id, int interval_s)
+void
+writer_init(struct writer *w, struct spool *spool, const char *url, const char *vps_name,
+			const char *app_name, const char *agent_id, int interval_s)
 {
-	*w = (struct writer){.url = url,
+	*w = (struct writer){.spool = spool,
+						 .url = url,
 						 .vps_name = vps_name,
 						 .app_name = app_name,
 						 .agent_id = agent_id,
 						 .interval_s = interval_s,
 						 .connector.resolver.fd = -1,
-						 .insert_sql = STRBUF_INIT};
-	/* Pages of these are touched only when an outage fills them. */
-	w->slots = malloc(QUEUE_ROWS * sizeof *w->slots);
-	w->batch = calloc(1, sizeof *w->batch);
-	if (!w->slots || !w->batch)
-		return false;
-	queue_init(&w->queue, w->slots, QUEUE_ROWS);
-	build_insert(&w->insert_sql);
-	return !w->insert_sql.failed;
+						 .batch.bytes = STRBUF_INIT};
+	turn_init(w);
 }
 
-void
-writer_add(struct writer *w, const struct row *row)
-{
-	queue_push(&w->queue, row);
-}
-
-int
+bool
 writer_pending(const struct writer *w)
 {
-	return w->queue.count + w->batch->count;
+	return spool_last(w->spool) > spool_acked(w->spool);
+}
+
+bool
+writer_database_known(const struct writer *w)
+{
+	return w->known;
+}
+
+int64_t
+writer_boost_until_us(const struct writer *w)
+{
+	return w->reply.boost_until_us ? w->reply.boost_until_us + w->offset_us : 0;
 }
 
 void
@@ -468,7 +383,7 @@ writer_retry_now(struct writer *w, const char *new_url, int64_t now_ms)
 			connector_stop(&w->connector);
 		PQfinish(w->conn);
 		w->conn = NULL;
-		put_batch_back(w);
+		batch_clear(&w->batch);
 		w->url = new_url;
 		w->state = WRITER_DOWN;
 	}
@@ -488,7 +403,7 @@ writer_last_chance(struct writer *w, int64_t now_ms)
 bool
 writer_finished(const struct writer *w)
 {
-	return w->last_chance && (writer_pending(w) == 0 || w->gave_up);
+	return w->last_chance && (!writer_pending(w) || w->gave_up);
 }
 
 void
@@ -498,4 +413,6 @@ writer_close(struct writer *w)
 		PQfinish(w->conn);
 	w->conn = NULL;
 	w->state = WRITER_DOWN;
+	batch_free(&w->batch);
+	sink_free(&w->params);
 }

@@ -1,7 +1,6 @@
 /* writer_statements.c: Parameters and answers of each statement. See writer_statements.h for what belongs here. */
 #include "collector/writer_statements.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,144 +9,167 @@
 #include "collector/encode.h"
 #include "collector/statements.h"
 #include "collector/version.h"
+#include "core/row.h"
 
-#define INSERT_PARAMS (3 + METRICS)
-
-void
-build_insert(struct strbuf *out)
-{
-	static const char *const type[] = {
-		[METRIC_REAL] = "real", [METRIC_INTEGER] = "integer", [METRIC_BIGINT] = "bigint"};
-
-	strbuf_puts(out, SQL_INSERT_HEAD);
-	for (int m = 0; m < METRICS; m++)
-		strbuf_printf(out, ", %s", metric_columns[m].name);
-	strbuf_puts(out, SQL_INSERT_SELECT);
-	for (int m = 0; m < METRICS; m++)
-		strbuf_printf(out, ", $%d::%s[]", m + 4, type[metric_columns[m].type]);
-	strbuf_puts(out, SQL_INSERT_TAIL);
-}
+#define BACKPRESSURE_MAX_MS 3600000
 
 static bool
-send_begin_batch(struct writer *w, bool greeting)
+send_begin_batch(struct writer *w)
 {
-	const struct batch *b = w->batch;
-	char seq[24], interval[24], clamped[24], quarantined[24], dropped[24], duplicates[24];
-	struct strbuf sent_at = STRBUF_INIT;
+	static const struct batch_counts none = {0, 0, 0, 0};
+	const struct batch_counts *c = w->greeting ? &none : &w->reported;
+	char seq[24], sent_at[24], interval[24], counts[100];
 
 	w->sent_at_us = clock_us(CLOCK_REALTIME);
-	encode_timestamp(&sent_at, w->sent_at_us);
-	snprintf(seq, sizeof seq, "%lld", greeting ? 0LL : (long long) b->seq);
+	snprintf(sent_at, sizeof sent_at, "%lld", (long long) w->sent_at_us);
+	snprintf(seq, sizeof seq, "%lld", w->greeting ? 0LL : (long long) batch_last(&w->batch));
 	snprintf(interval, sizeof interval, "%d", w->interval_s * 1000);
-	snprintf(clamped, sizeof clamped, "%lld", greeting ? 0LL : (long long) b->clamped);
-	snprintf(quarantined, sizeof quarantined, "%lld", greeting ? 0LL : (long long) b->quarantined);
-	snprintf(dropped, sizeof dropped, "%lld", greeting ? 0LL : (long long) b->dropped);
-	snprintf(duplicates, sizeof duplicates, "%lld", greeting ? 0LL : (long long) b->duplicates);
-	const char *values[] = {w->agent_id, seq,     sent_at.data, w->vps_name, w->app_name, OBSERV_VERSION,
-							interval,    clamped, quarantined,  dropped,     duplicates};
-	bool ok = !sent_at.failed &&
-			  PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL, 0);
-	strbuf_free(&sent_at);
-	return ok;
+	snprintf(counts, sizeof counts, "{%lld,%lld,%lld,%lld}", (long long) c->clamped,
+			 (long long) c->quarantined, (long long) c->dropped, (long long) c->duplicates);
+	const char *values[BEGIN_BATCH_PARAMS] = {w->agent_id, seq,			   sent_at,  w->vps_name,
+											  w->app_name, OBSERV_VERSION, interval, counts};
+	return PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL, 0);
 }
 
-/* One array literal per column, all in one buffer; `start` gets where each begins. */
+/* The context with the time that the line came with. What is there already under that name counts. */
 static void
-encode_columns(const struct batch *b, int rows, struct strbuf *out, size_t *start)
+keep_original_time(struct record *line, int64_t timestamp_us, struct strbuf *context)
 {
-	start[0] = 0;
-	strbuf_putc(out, '{');
-	for (int r = 0; r < rows; r++) {
-		strbuf_puts(out, r ? ",\"" : "\"");
-		encode_timestamp(out, b->row[r].timestamp_us);
-		strbuf_putc(out, '"');
+	struct slice old = line->field[LINE_CONTEXT], rest = old;
+
+	strbuf_reset(context);
+	strbuf_puts(context, "{\"observ.timestamp\": \"");
+	encode_timestamp(context, timestamp_us);
+	strbuf_putc(context, '"');
+	if (old.p) {
+		while (rest.p < rest.end && strchr(" \t\r\n", *rest.p))
+			rest.p++;
+		if (rest.p == rest.end || *rest.p != '{')
+			return; /* no object: nowhere to put it */
+		for (rest.p++; rest.p < rest.end && strchr(" \t\r\n", *rest.p);)
+			rest.p++;
+		if (rest.p < rest.end && *rest.p != '}')
+			strbuf_puts(context, ", ");
+		strbuf_add(context, rest.p, (size_t) (rest.end - rest.p));
+	} else {
+		strbuf_putc(context, '}');
 	}
-	for (int m = 0; m < METRICS; m++) {
-		strbuf_add(out, "}", 2); /* with its terminator */
-		start[m + 1] = out->len;
-		strbuf_putc(out, '{');
-		for (int r = 0; r < rows; r++) {
-			if (r)
-				strbuf_putc(out, ',');
-			encode_value(out, &b->row[r], m, "NULL");
-		}
+	if (!context->failed)
+		line->field[LINE_CONTEXT] = (struct slice){context->data, context->data + context->len};
+}
+
+/* What the sender knows better than the source of a record. */
+static void
+complete_record(const struct writer *w, const struct batch_item *item, struct record *r,
+				struct strbuf *context, char offset[24])
+{
+	if (r->kind == RECORD_METRICS && w->offset_known && !r->field[M_CLOCK_OFFSET_MS].p) {
+		int64_t ms = (w->offset_us + (w->offset_us < 0 ? -500 : 500)) / 1000;
+		snprintf(offset, 24, "%lld", (long long) ms);
+		record_set(r, M_CLOCK_OFFSET_MS, offset);
 	}
-	strbuf_putc(out, '}');
+	if (r->kind == RECORD_LOG && item->clamped)
+		keep_original_time(r, item->original_us, context);
 }
 
 static bool
-send_insert(struct writer *w)
+send_params(struct writer *w, const char *sql, enum record_kind kind)
 {
-	const char *values[INSERT_PARAMS] = {w->vps_name, w->app_name};
-	size_t start[METRICS + 1];
-	struct strbuf text = STRBUF_INIT;
-	bool ok = false;
+	const char *values[SINK_PARAMS_MAX];
+	int count = sink_finish(&w->params, kind, w->vps_name, w->app_name, w->agent_id, values);
 
-	encode_columns(w->batch, w->batch->count - (int) w->batch->now_quarantined, &text, start);
-	if (!text.failed) {
-		for (int i = 0; i <= METRICS; i++)
-			values[2 + i] = text.data + start[i];
-		ok = PQsendQueryParams(w->conn, w->insert_sql.data, INSERT_PARAMS, NULL, values, NULL, NULL, 0);
+	return count > 0 && PQsendQueryParams(w->conn, sql, count, NULL, values, NULL, NULL, 0);
+}
+
+static bool
+send_rows(struct writer *w)
+{
+	struct strbuf context = STRBUF_INIT;
+	char offset[24];
+	struct record r;
+	bool ok = true;
+
+	sink_begin(&w->params);
+	for (int i = 0; ok && i < w->batch.count; i++) {
+		const struct batch_item *item = &w->batch.item[i];
+		if (item->kind != w->kind || item->quarantined)
+			continue;
+		ok = batch_record(&w->batch, i, &r);
+		complete_record(w, item, &r, &context, offset);
+		ok &= !context.failed;
+		sink_add(&w->params, &r);
 	}
-	strbuf_free(&text);
-	return ok;
+	strbuf_free(&context);
+	return ok && send_params(w, sinks[w->kind].sql, w->kind);
+}
+
+static void
+add_text(struct strbuf *column, const char *text)
+{
+	strbuf_putc(column, column->len ? ',' : '{');
+	encode_array_item(column, text ? slice_of(text) : (struct slice){NULL, NULL});
 }
 
 static bool
 send_quarantine(struct writer *w)
 {
-	const struct batch *b = w->batch;
-	struct strbuf reasons = STRBUF_INIT, rows = STRBUF_INIT, row = STRBUF_INIT;
-	bool ok = false;
+	const char *reason = w->bad_row[0] ? w->bad_row : "timestamp is too far in the past";
+	struct strbuf row = STRBUF_INIT;
+	struct record r;
 
-	for (int r = b->count - (int) b->now_quarantined; r < b->count; r++) {
-		strbuf_putc(&reasons, reasons.len ? ',' : '{');
-		encode_array_element(&reasons, b->bad_row[0] ? b->bad_row : "timestamp is too far in the past");
+	sink_begin(&w->params);
+	for (int i = 0; i < w->batch.count; i++) {
+		const struct batch_item *item = &w->batch.item[i];
+		if (!item->quarantined || !batch_record(&w->batch, i, &r))
+			continue;
 		strbuf_reset(&row);
-		encode_json(&row, &b->row[r], w->vps_name, w->app_name);
-		strbuf_putc(&rows, rows.len ? ',' : '{');
-		encode_array_element(&rows, row.data ? row.data : "");
+		sink_json(&row, &r, w->vps_name, w->app_name);
+		add_text(&w->params.column[2], sinks[r.kind].table);
+		add_text(&w->params.column[3], reason);
+		add_text(&w->params.column[4], w->bare || row.failed ? NULL : row.data);
 	}
-	strbuf_putc(&reasons, '}');
-	strbuf_putc(&rows, '}');
-	if (!reasons.failed && !rows.failed && !row.failed) {
-		const char *values[] = {w->vps_name, w->app_name, reasons.data, rows.data};
-		ok = PQsendQueryParams(w->conn, SQL_QUARANTINE, 4, NULL, values, NULL, NULL, 0);
-	}
-	strbuf_free(&reasons);
-	strbuf_free(&rows);
 	strbuf_free(&row);
-	return ok;
+	return send_params(w, SQL_QUARANTINE, RECORD_METRICS);
 }
 
 bool
 writer_send(struct writer *w, enum writer_step step)
 {
 	switch (step) {
-	case STEP_GREETING:
-		return send_begin_batch(w, true);
 	case STEP_BEGIN:
 		return PQsendQuery(w->conn, SQL_BEGIN);
 	case STEP_BATCH:
-		return send_begin_batch(w, false);
-	case STEP_INSERT:
-		return send_insert(w);
+		return send_begin_batch(w);
+	case STEP_ROWS:
+		return send_rows(w);
 	case STEP_QUARANTINE:
 		return send_quarantine(w);
+	case STEP_POSITIONS:
+		return PQsendQueryParams(w->conn, SQL_READ_POSITIONS, 1, NULL, &w->agent_id, NULL, NULL, 0);
 	case STEP_COMMIT:
 		return PQsendQuery(w->conn, SQL_COMMIT);
 	case STEP_ROLLBACK:
 		return PQsendQuery(w->conn, SQL_ROLLBACK);
+	case STEP_DONE:
+		break;
 	}
 	return false;
 }
 
+/* The next number of an array of PostgreSQL. */
 static int64_t
-number_at(const PGresult *res, int column, int64_t if_null)
+next_number(const char **at, int64_t if_null)
 {
-	if (column >= PQnfields(res) || PQgetisnull(res, 0, column))
+	char *end;
+
+	*at += strspn(*at, "{,");
+	if (strncmp(*at, "NULL", 4) == 0) {
+		*at += 4;
 		return if_null;
-	return strtoll(PQgetvalue(res, 0, column), NULL, 10);
+	}
+	int64_t value = strtoll(*at, &end, 10);
+	*at = end;
+	return value;
 }
 
 void
@@ -156,59 +178,46 @@ writer_read_reply(struct writer *w, const PGresult *res)
 	int64_t received_us = clock_us(CLOCK_REALTIME);
 	struct batch_reply *reply = &w->reply;
 
-	if (PQntuples(res) != 1)
+	if (PQntuples(res) != 1 || PQnfields(res) != 1)
 		return;
-	reply->accepted = PQgetvalue(res, 0, 0)[0] == 't';
-	reply->last_seq = number_at(res, 1, 0);
-	reply->server_time_us = number_at(res, 2, received_us);
-	reply->accept_from_us = number_at(res, 3, INT64_MIN);
-	reply->accept_until_us = number_at(res, 4, INT64_MAX);
-	reply->backpressure_ms = number_at(res, 5, 0);
-	if (reply->backpressure_ms < 0 || reply->backpressure_ms > 3600000)
-		reply->backpressure_ms = reply->backpressure_ms < 0 ? 0 : 3600000;
+	const char *at = PQgetvalue(res, 0, 0);
+	reply->accepted = next_number(&at, 0) == 1;
+	reply->last_seq = next_number(&at, 0);
+	reply->server_time_us = next_number(&at, INT64_MIN);
+	reply->accept_from_us = next_number(&at, INT64_MIN);
+	reply->accept_until_us = next_number(&at, INT64_MAX);
+	reply->boost_until_us = next_number(&at, 0);
+	reply->backpressure_ms = next_number(&at, 0);
+	if (reply->backpressure_ms < 0)
+		reply->backpressure_ms = 0;
+	if (reply->backpressure_ms > BACKPRESSURE_MAX_MS)
+		reply->backpressure_ms = BACKPRESSURE_MAX_MS;
 	/* The server read its clock between the two readings of ours: the middle is the best guess. */
-	w->offset_us = w->sent_at_us + (received_us - w->sent_at_us) / 2 - reply->server_time_us;
-	w->offset_known = !PQgetisnull(res, 0, 2);
+	w->offset_known = reply->server_time_us != INT64_MIN;
+	if (w->offset_known)
+		w->offset_us = w->sent_at_us + (received_us - w->sent_at_us) / 2 - reply->server_time_us;
+	else
+		reply->server_time_us = received_us;
 }
 
 void
-writer_count_duplicates(struct writer *w, const PGresult *res)
+writer_read_counts(struct writer *w, const PGresult *res)
 {
-	int64_t sent = w->batch->count - w->batch->now_quarantined;
+	struct sink_counts counts = sink_read_answer(w->kind, w->params.rows, res);
 
-	/* As the command tag has it: "INSERT 0 n", where n are the rows that were not there yet. */
-	w->batch->now_duplicates = sent - strtoll(PQcmdTuples((PGresult *) res), NULL, 10);
-}
-
-/* A row from the future is moved back by the clock's offset, at most to the server's time; ever earlier, so that no two meet. */
-static void
-clamp(const struct writer *w, struct row *row, int64_t *latest_us)
-{
-	row->timestamp_us -= w->offset_us > 0 ? w->offset_us : 0;
-	if (row->timestamp_us > *latest_us)
-		row->timestamp_us = *latest_us;
-	*latest_us = row->timestamp_us - 1;
+	if (w->kind == RECORD_METRICS)
+		/* Samples that went ahead are there already: that is no duplicate. */
+		for (int i = 0; i < w->fresh_count && counts.duplicates > 0; i++)
+			if (w->fresh[i] <= batch_last(&w->batch))
+				counts.duplicates--;
+	w->now.duplicates += counts.duplicates;
+	w->now.clamped += counts.clamped;
+	w->now.quarantined += counts.quarantined;
 }
 
 void
-writer_sort_batch(struct writer *w)
+writer_read_positions(struct writer *w, const PGresult *res)
 {
-	struct batch *b = w->batch;
-	int64_t latest_us = w->reply.server_time_us;
-	int good = b->count;
-
-	for (int r = good - 1; r >= 0; r--) {
-		struct row *row = &b->row[r];
-		if (w->offset_known && isnan(row->value[M_CLOCK_OFFSET_MS]))
-			row->value[M_CLOCK_OFFSET_MS] = round((double) w->offset_us / 1000);
-		if (b->bad_row[0] || row->timestamp_us < w->reply.accept_from_us) {
-			struct row bad = *row;
-			*row = b->row[--good];
-			b->row[good] = bad;
-		} else if (row->timestamp_us > w->reply.accept_until_us) {
-			clamp(w, row, &latest_us);
-			b->now_clamped++;
-		}
-	}
-	b->now_quarantined = b->count - good;
+	for (int i = 0; i < PQntuples(res); i++)
+		spool_set_position(w->spool, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
 }

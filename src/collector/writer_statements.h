@@ -8,22 +8,16 @@
 
 #include "collector/writer.h"
 
-/* Builds the text of the INSERT from the list of columns. */
-void build_insert(struct strbuf *out);
-
 /* Sends the statement of a step. False when the connection does not take it or memory is short. */
 bool writer_send(struct writer *w, enum writer_step step);
 
-/* Reads the answer of observ.begin_batch() into w->reply and takes the clock's offset. */
+/* Reads the answer of observ._begin_batch() into w->reply and takes the clock's offset. */
 void writer_read_reply(struct writer *w, const PGresult *res);
 
-/* After the INSERT: how many rows were in the database already. */
-void writer_count_duplicates(struct writer *w, const PGresult *res);
+/* After the rows of w->kind: adds what the answer says to w->now. */
+void writer_read_counts(struct writer *w, const PGresult *res);
 
-/*
- * After the reply: which rows of the batch are stored as they are, moved back to the server's time (too far in the
- * future), or put aside (too old, or known to be bad). Rows to be put aside end up at the end of the batch.
- */
-void writer_sort_batch(struct writer *w);
+/* Positions of log files go to the spool. */
+void writer_read_positions(struct writer *w, const PGresult *res);
 
 #endif

@@ -39,6 +39,16 @@ strbuf_add(struct strbuf *b, const char *bytes, size_t len)
 	b->data[b->len] = '\0';
 }
 
+bool
+strbuf_extend(struct strbuf *b, size_t len)
+{
+	if (!reserve(b, len))
+		return false;
+	b->len += len;
+	b->data[b->len] = '\0';
+	return true;
+}
+
 void
 strbuf_puts(struct strbuf *b, const char *s)
 {

@@ -26,6 +26,9 @@ void strbuf_puts(struct strbuf *b, const char *s);
 void strbuf_putc(struct strbuf *b, char c);
 void strbuf_printf(struct strbuf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes it longer by that many bytes, whose values the caller sets. False when memory runs out. */
+bool strbuf_extend(struct strbuf *b, size_t len);
+
 /* Empties the buffer but keeps its memory. */
 void strbuf_reset(struct strbuf *b);
 void strbuf_free(struct strbuf *b);

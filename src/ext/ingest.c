@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/hash.h"
 #include "ext/arming.h"
 #include "ext/caller.h"
 #include "ext/compat.h"
@@ -17,6 +18,7 @@
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -134,6 +136,20 @@ accept_from(TimestampTz now)
 	return Max(now - observ_late_window * USECS_PER_SEC, observ_retention_floor_of_agents(now));
 }
 
+/*
+ * One transaction of an agent at a time, greetings too: who asks for last_seq hears of a batch that is being committed still. The row lock
+ * alone would not do for an agent's first batch, whose row nobody sees yet.
+ */
+static void
+wait_for_agent(const char *agent_id)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, OBSERV_LOCK_NAMESPACE, (uint32) hash_string(HASH_SEED, agent_id),
+						 OBSERV_LOCK_CLASS_AGENT);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
 /* Applies the sequence number. True when the batch is new; *last_seq is the last one applied afterwards. */
 static bool
 advance(Datum *values, const char *nulls, int64 seq, int64 *last_seq)
@@ -185,6 +201,7 @@ observ_begin_batch(PG_FUNCTION_ARGS)
 						PG_ARGISNULL(ARG_VPS_NAME) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ARG_VPS_NAME)),
 						caller);
 	observ_require_partition("vps_metrics", now);
+	wait_for_agent(text_to_cstring(PG_GETARG_TEXT_PP(ARG_AGENT_ID)));
 	reply[0] = BoolGetDatum(advance(values, nulls, PG_GETARG_INT64(ARG_SEQ), &last_seq));
 	reply[1] = Int64GetDatum(last_seq);
 	reply[2] = TimestampTzGetDatum(GetCurrentTimestamp());

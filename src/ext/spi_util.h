@@ -84,6 +84,7 @@ extern void observ_wait_for_lock(int key);
  */
 #define OBSERV_LOCK_NAMESPACE           0x6f627376 /* "obsv" */
 #define OBSERV_LOCK_CLASS               3
+#define OBSERV_LOCK_CLASS_AGENT         4 /* second key: hash of an agent_id */
 #define OBSERV_LOCK_MAINTAIN_PARTITIONS 1
 #define OBSERV_LOCK_REFRESH_SUMMARY     2
 #define OBSERV_LOCK_ROLES               3 /* of the whole cluster: database 0 */
