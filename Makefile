@@ -24,7 +24,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/breaker.o \
+CORE_AGENT_OBJS = src/core/adaptive.o \
+	src/core/breaker.o \
 	src/core/crc32c.o \
 	src/core/frame.o \
 	src/core/hash.o \
