@@ -24,43 +24,15 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/adaptive.o \
-	src/core/breaker.o \
-	src/core/crc32c.o \
-	src/core/frame.o \
-	src/core/hash.o \
-	src/core/json_path.o \
-	src/core/log_clean.o \
-	src/core/log_entry.o \
-	src/core/log_json.o \
-	src/core/log_keys.o \
-	src/core/log_level.o \
-	src/core/log_lines.o \
-	src/core/log_map.o \
-	src/core/log_severity.o \
-	src/core/log_text.o \
-	src/core/log_time.o \
-CORE_AGENT_OBJS = src/core/crc32c.o \
-	src/core/frame.o \
-	src/core/hash.o \
-	src/core/log_clean.o \
-	src/core/log_level.o \
-	src/core/log_lines.o \
-	src/core/log_tokens.o \
-	src/core/mounts.o \
-	src/core/procfs_cpu.o \
-	src/core/procfs_memory.o \
-	src/core/procfs_net.o \
-	src/core/rates.o \
-	src/core/record.o \
-	src/core/row.o \
-	src/core/schedule.o \
-	src/core/slice.o \
-	src/core/sqlstate.o \
-	src/core/tail_position.o \
-	src/core/topology.o
+# the machine, the spool, errors of the database
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
+	src/core/slice.o src/core/sqlstate.o src/core/topology.o
+# log files
+CORE_AGENT_OBJS += src/core/tail_position.o src/core/log_clean.o src/core/log_entry.o src/core/log_json.o src/core/log_keys.o \
+	src/core/log_level.o src/core/log_lines.o src/core/log_map.o src/core/log_severity.o src/core/log_text.o src/core/log_time.o src/core/log_tokens.o
 # health checks
-CORE_AGENT_OBJS += src/core/self_doubt.o
+CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
@@ -120,8 +92,8 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
-	src/collector/state_dir.o \
 	src/collector/spool_sieve.o \
+	src/collector/state_dir.o \
 	src/collector/tail.o \
 	src/collector/tail_adopt.o \
 	src/collector/tail_file.o \
