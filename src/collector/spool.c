@@ -95,7 +95,8 @@ spool_forget_segments(struct spool *s, int first, int n)
 		free(seg->memory);
 	}
 	s->count -= n;
-	memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
+	if (n > 0)
+		memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
 }
 
 void
