@@ -203,12 +203,13 @@ build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
 build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
+build/fuzz/fuzz_frame: test/fuzz/fuzz_frame.c src/collector/spool_segment.c src/collector/spool_loss.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd frame)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
 e2e:

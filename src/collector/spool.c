@@ -247,7 +247,9 @@ read_all(struct spool *s, int64_t after, spool_take take, void *into)
 			while (more && reader_next(&r, &frame)) {
 				s->cursor[0] = (struct cursor){seg->base, after, r.frame_offset};
 				after = s->handed = (int64_t) frame.number;
-				if (record_read(frame.payload, &record))
+				if (!record_read(frame.payload, &record))
+					reader_reject(&r);
+				else
 					more = take(into, after, frame.flags & FRAME_GOES_ON, &record);
 			}
 			reader_close(&r);

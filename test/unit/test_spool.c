@@ -268,6 +268,27 @@ garbage_and_foreign_files(void **state)
 	each_file("06.seg", remove_path);
 }
 
+/* Whole frames whose records are nothing that this program knows, as a newer one may have left them. */
+static void
+unknown_records(void **state)
+{
+	struct spool_state st;
+	char bytes[200];
+
+	kill_spool();
+	memset(bytes, 0, sizeof bytes);
+	memset(bytes + FRAME_HEAD, 99, 30);
+	bytes[FRAME_HEAD + 1] = RANK_LOW;
+	frame_write_head(bytes, 0, 0, 30);
+	write_file("0000000000000001.seg", bytes, FRAME_HEAD + 30);
+	reopen();
+	add_lines(1, 1, RANK_LOW, "x");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(read_all(0).lines, 1);
+	spool_state(spool, &st);
+	assert_int_equal(st.damaged, 1);
+}
+
 /* A file that was written to take long: valid heads with wrong payloads, each as long as the file. */
 static void
 damage_takes_no_time(void **state)
@@ -471,6 +492,7 @@ main(void)
 		TEST(lost_and_behind),
 		TEST(any_bit_flips),
 		TEST(garbage_and_foreign_files),
+		TEST(unknown_records),
 		TEST(damage_takes_no_time),
 		TEST(positions_file_cut_anywhere),
 		TEST(random_histories),
