@@ -307,6 +307,12 @@ spool_is_new(const struct spool *s)
 }
 
 bool
+spool_positions_lost(const struct spool *s)
+{
+	return s->positions_lost;
+}
+
+bool
 spool_is_behind(const struct spool *s, int64_t last_seq)
 {
 	return last_seq > s->found_last && last_seq < s->first_new;

@@ -49,7 +49,7 @@ struct spool {
 	struct cursor cursor[2]; /* behind what was read last, behind what was acknowledged */
 
 	struct positions positions;
-	bool positions_dirty;
+	bool positions_dirty, positions_lost;
 
 	struct buffer newest; /* payload of the newest RECORD_METRICS */
 	size_t newest_bytes;
