@@ -387,8 +387,3 @@ spool_set_position(struct spool *s, const char *file, const char *state)
 	if (due < s->sync_ms)
 		s->sync_ms = due;
 }
-
-void
-spool_renumber(struct spool *s, int64_t number)
-{
-}
