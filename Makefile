@@ -91,9 +91,13 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
+	src/collector/spool_evict.o \
+	src/collector/spool_gap.o \
+	src/collector/spool_loss.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
+	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
