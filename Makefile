@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -24,9 +24,11 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/crc32c.o \
+CORE_AGENT_OBJS = src/core/breaker.o \
+	src/core/crc32c.o \
 	src/core/frame.o \
 	src/core/hash.o \
+	src/core/json_path.o \
 	src/core/log_level.o \
 	src/core/log_tokens.o \
 	src/core/mounts.o \
@@ -40,8 +42,10 @@ CORE_AGENT_OBJS = src/core/crc32c.o \
 	src/core/slice.o \
 	src/core/sqlstate.o \
 	src/core/topology.o
+# labelled metrics of the agent
+CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
 	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
@@ -105,6 +109,9 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/writer_statements.o \
 	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
+# labelled metrics of the agent
+COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
+	src/collector/statsd_socket.o src/collector/statsd_store.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -132,7 +139,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -192,13 +199,15 @@ build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
+build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
+build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs)
-	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus || exit 1; done
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd)
+	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
@@ -209,6 +218,10 @@ kill-storm:
 # 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
 log-storm:
 	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
+
+# Ten minutes without a database, twice; the short form is part of e2e.
+outage:
+	OBSERV_OUTAGE_S=$(or $(OBSERV_OUTAGE_S),600) $(PYTHON) -m pytest test/e2e/test_agent_outage.py -s $(PYTEST_ARGS)
 
 # An hour; the short form is part of e2e.
 soak:
