@@ -2,13 +2,9 @@
 
 import json
 import os
-import pathlib
 import random
-import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 
@@ -407,45 +403,6 @@ def test_backlog_goes_after_the_fresh_row_and_sigterm_delivers_the_rest(server, 
     assert order[2:] == sorted(order[2:])
     assert "lost" not in agent.stderr() and "not delivered yet" not in agent.stderr()
     assert server.value(observ_db, "SELECT duplicate_rows FROM observ.collectors") == 0
-
-
-@pytest.fixture
-def pgbouncer(server, observ_db):
-    """Port of a PgBouncer in transaction mode with one server connection."""
-    home = pathlib.Path(tempfile.mkdtemp(prefix="obs-bouncer-", dir="/tmp"))
-    home.chmod(0o755)
-    port = harness.free_port()
-    (home / "users").write_text('"postgres" ""\n')
-    (home / "ini").write_text(f"""[databases]
-{observ_db} = user=postgres host=127.0.0.1 port={server.port}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-auth_file = {home}/users
-pool_mode = transaction
-default_pool_size = 1
-logfile =
-""")
-    with subprocess.Popen(["/usr/sbin/pgbouncer", "-q", home / "ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          **harness.server_identity()) as bouncer:
-        yield port
-        bouncer.kill()
-    shutil.rmtree(home)
-
-
-def test_pgbouncer_in_transaction_mode(server, observ_db, run_agent, tmp_path, pgbouncer):
-    """Three agents take turns on one connection of the server."""
-    agents = []
-    for name in ("vps-1", "vps-2", "vps-3"):
-        (tmp_path / name).mkdir()
-        agents.append(run_agent(*Setup(tmp_path / name, server.url(observ_db, port=pgbouncer)).args(vps=name)))
-    wait_until(lambda: server.sql(observ_db, "SELECT vps_name FROM observ.vps_metrics GROUP BY 1 HAVING count(*) >= 2 ORDER BY 1")
-               == [("vps-1",), ("vps-2",), ("vps-3",)], 40, "two rows of three agents")
-    for agent in agents:
-        assert agent.stop(5) == 0
-        assert "SQLSTATE" not in agent.stderr()
 
 
 # --- the machine --------------------------------------------------------------------------------------------------------
