@@ -24,24 +24,15 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/breaker.o \
-	src/core/crc32c.o \
-	src/core/frame.o \
-	src/core/hash.o \
-	src/core/json_path.o \
-	src/core/log_level.o \
-	src/core/log_tokens.o \
-	src/core/mounts.o \
-	src/core/procfs_cpu.o \
-	src/core/procfs_memory.o \
-	src/core/procfs_net.o \
-	src/core/rates.o \
-	src/core/record.o \
-	src/core/row.o \
-	src/core/schedule.o \
-	src/core/slice.o \
-	src/core/sqlstate.o \
-	src/core/topology.o
+# the machine, the spool, errors of the database
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
+	src/core/slice.o src/core/sqlstate.o src/core/topology.o
+# log files
+CORE_AGENT_OBJS += src/core/tail_position.o src/core/log_clean.o src/core/log_entry.o src/core/log_json.o src/core/log_keys.o \
+	src/core/log_level.o src/core/log_lines.o src/core/log_map.o src/core/log_severity.o src/core/log_text.o src/core/log_time.o src/core/log_tokens.o
+# health checks
+CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
@@ -103,15 +94,26 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_segment.o \
 	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
+	src/collector/tail.o \
+	src/collector/tail_adopt.o \
+	src/collector/tail_file.o \
+	src/collector/tail_find.o \
+	src/collector/tail_read.o \
+	src/collector/tail_watch.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
 	src/collector/writer_statements.o \
 	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
+# health checks
+COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collector/health_http.o src/collector/health_tcp.o \
+	src/collector/health_postgres.o src/collector/health_unit.o src/collector/health_target.o src/collector/health_rows.o \
+	src/collector/health_state.o
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
-	src/collector/statsd_socket.o src/collector/statsd_store.o
+	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -243,6 +245,13 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)
+
+# The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
+build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o src/collector/agent.o src/collector/sources.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+
+-include $(wildcard build/tail_probe.d)
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

@@ -20,8 +20,8 @@ enum sample_kind { SAMPLE_BY_NAME, SAMPLE_GAUGE, SAMPLE_COUNTER };
 struct samples {
 	struct spool *spool;
 	int64_t timestamp_us;
-	int count;      /* in this record */
-	bool any_kind;  /* one of them is not what its name says */
+	int count;              /* in this record */
+	bool any_kind;          /* one of them is not what its name says */
 	int64_t added, refused; /* since samples_begin() */
 	struct strbuf names, labels, values, kinds, scratch;
 };
@@ -45,6 +45,19 @@ void samples_add(struct samples *s, struct slice name, struct series_label *labe
 /* The same, labels as name, value, name, value, ..., NULL. NAN (not measured) is not added. */
 void samples_put(struct samples *s, const char *name, double value, enum sample_kind kind, ...)
 	__attribute__((sentinel));
+
+/* What is measured of one thing of many (a filesystem, a container): names of its metrics. */
+struct sample_metric {
+	const char *name;
+	enum sample_kind kind;
+};
+
+/*
+ * Adds the values of one thing, all with its labels: those that are NAN were not measured and are not added; `*sent` gets a bit for each
+ * that ever was. Values NULL: the thing has gone, each of those ends.
+ */
+void samples_put_thing(struct samples *s, const struct sample_metric *metric, int metrics,
+					   const double *values, uint32_t *sent, struct series_label *labels, int n);
 
 /* What samples_add() makes of labels: an element of an array literal, valid until the next call. Empty when the database would refuse them. */
 struct slice samples_labels(struct samples *s, struct series_label *labels, int n);

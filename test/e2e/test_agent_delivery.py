@@ -232,6 +232,7 @@ def test_cut_after_every_commit(server, observ_db, setup, run_agent, make_proxy)
     between.filter = saboteur
     last = setup.fill([log(f"line {n}") for n in range(9000)])
     agent = run_agent(*setup.args())
+    agent.wait_for_stderr("collecting")
 
     def hurried():
         agent.signal(harness.signal.SIGHUP)  # no need to wait for backoff and jitter
@@ -303,7 +304,7 @@ def test_numbers_that_somebody_else_used(server, observ_db, setup, run_agent):
     agent = run_agent(*setup.args())
     agent.wait_for_stderr("used by somebody else")
     wait_until(lambda: collector(server, observ_db, "last_seq")[0] > last + 1800_000_000, 30, "a batch above")
-    server.sql(observ_db, "UPDATE observ.collectors SET last_seq = last_seq + 1000")
+    server.sql(observ_db, "UPDATE observ.collectors SET last_seq = last_seq + 3600000000")
     agent.wait_for_stderr("was used already", 30)
     before = server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics")
     wait_for_rows(server, observ_db, before + 2)
