@@ -321,8 +321,13 @@ spool_is_behind(const struct spool *s, int64_t last_seq)
 void
 spool_renumber(struct spool *s, int64_t number)
 {
-	int64_t first = s->count > 0 ? s->segment[0].base : s->next, more = number + 1 - first;
+	int64_t first = s->count > 0 ? s->segment[0].base : s->next, more;
 	int i = s->count - 1;
+
+	/* What has been acknowledged and still lies in a segment stays below `number`. */
+	if (s->count > 0 && first <= s->acked)
+		first = s->acked + 1;
+	more = number + 1 - first;
 
 	if (more <= 0)
 		return;
