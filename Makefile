@@ -212,6 +212,11 @@ build/fuzz/%:
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd frame)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
+# Puts records into an agent's spool, for tests of their delivery.
+build/e2e/spool_fill: test/e2e/spool_fill.c $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o $(CORE_OBJS) $(COMMON_OBJS)
+	@mkdir -p build/e2e
+	$(CC) $(CFLAGS) $(CPPFLAGS) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -lm -o $@
+
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
 
