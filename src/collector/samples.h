@@ -20,8 +20,8 @@ enum sample_kind { SAMPLE_BY_NAME, SAMPLE_GAUGE, SAMPLE_COUNTER };
 struct samples {
 	struct spool *spool;
 	int64_t timestamp_us;
-	int count;      /* in this record */
-	bool any_kind;  /* one of them is not what its name says */
+	int count;              /* in this record */
+	bool any_kind;          /* one of them is not what its name says */
 	int64_t added, refused; /* since samples_begin() */
 	struct strbuf names, labels, values, kinds, scratch;
 };

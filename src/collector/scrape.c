@@ -175,10 +175,9 @@ judge(struct target *t, const struct exposition *e, const struct tally *tally, i
 						 "scrape of %s: %lld samples of series that came before in the answer are left out",
 						 t->instance, (long long) tally->duplicates);
 	if (tally->untimely)
-		problem_occurred(
-			&t->trouble, LOG_LEVEL_WARNING, now_ms, "time",
-			"scrape of %s: %lld samples older than a day or from the future are left out", t->instance,
-			(long long) tally->untimely);
+		problem_occurred(&t->trouble, LOG_LEVEL_WARNING, now_ms, "time",
+						 "scrape of %s: %lld samples older than a day or from the future are left out",
+						 t->instance, (long long) tally->untimely);
 	if (refused)
 		problem_occurred(&t->trouble, LOG_LEVEL_WARNING, now_ms, "refused",
 						 "scrape of %s: %lld samples with labels or names that are too long are left out",
@@ -404,8 +403,7 @@ new_target(struct scrape *s, const struct scrape_target *config, int64_t now_ms)
 static bool
 is_same(const struct target *t, const struct scrape_target *config)
 {
-	return strcmp(t->url, config->url) == 0 &&
-		   strcmp(t->job, config->job) == 0 &&
+	return strcmp(t->url, config->url) == 0 && strcmp(t->job, config->job) == 0 &&
 		   strcmp(t->layer, config->layer) == 0;
 }
 

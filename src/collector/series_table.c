@@ -95,8 +95,7 @@ series_table_get(struct series_table *t, struct slice name, struct slice labels)
 				return t->entry[t->slot[at] - 1];
 	if (t->count >= t->max || !grow(t))
 		return NULL;
-	struct series_entry *e =
-		calloc(1, sizeof *e + t->payload_size + size_of(name) + size_of(labels) + 2);
+	struct series_entry *e = calloc(1, sizeof *e + t->payload_size + size_of(name) + size_of(labels) + 2);
 	if (!e)
 		return NULL;
 	e->hash = hash;

@@ -124,9 +124,10 @@ flush(struct statsd *s, int64_t now_ms)
 
 	statsd_store_flush(&s->store, s->env->spool, now_ms, clock_us(CLOCK_REALTIME));
 	if (full > 0)
-		problem_occurred(&s->full, LOG_LEVEL_WARNING, now_ms, "full",
-						 "StatsD series beyond max_series (%d) are left out: is there a tag with many values?",
-						 s->store.max_series);
+		problem_occurred(
+			&s->full, LOG_LEVEL_WARNING, now_ms, "full",
+			"StatsD series beyond max_series (%d) are left out: is there a tag with many values?",
+			s->store.max_series);
 }
 
 static void
