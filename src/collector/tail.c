@@ -170,7 +170,7 @@ start(const struct source_env *env, int64_t now_ms)
 	t->env = env;
 	t->now_ms = now_ms;
 	t->database_known = env->database_known;
-	t->scanned_s = clock_us(CLOCK_REALTIME) / 1000000;
+	t->scanned_us = clock_us(CLOCK_REALTIME);
 	t->scan_ms = now_ms - TAIL_RESCAN_MS;
 	log_workspace_init(&t->space, (struct log_memory){resize, NULL});
 	tail_watch_open(&t->watch);
