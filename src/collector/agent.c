@@ -254,8 +254,8 @@ agent_run(const struct options *options, struct config *config)
 		log_line(LOG_LEVEL_ERROR, "out of memory");
 		return EXIT_CODE_FAILURE;
 	}
-	writer_init(&a->writer, a->spool, a->config.postgres_url, options->vps_name, options->app_name, a->agent_id,
-				a->config.interval_s);
+	writer_init(&a->writer, a->spool, a->config.postgres_url, options->vps_name, options->app_name,
+				a->agent_id, a->config.interval_s);
 	a->env = (struct source_env){options, &a->config, a->spool, &a->desk, &a->hints, false};
 	for (int i = 0; sources[i]; i++)
 		a->source[i] = sources[i]->start(&a->env, monotonic_ms());

@@ -32,10 +32,8 @@ static const struct sink_column samples_columns[SAMPLES_FIELDS] = {
 	[SAMPLES_KINDS] = {"kinds"},
 };
 static const struct sink_column event_columns[EVENT_FIELDS] = {
-	[EVENT_KIND] = {"kind"},
-	[EVENT_MESSAGE] = {"message"},
-	[EVENT_SUCCESS] = {"success"},
-	[EVENT_DURATION_MS] = {"duration_ms", true},
+	[EVENT_KIND] = {"kind"},       [EVENT_MESSAGE] = {"message"},
+	[EVENT_SUCCESS] = {"success"}, [EVENT_DURATION_MS] = {"duration_ms", true},
 	[EVENT_DATA] = {"data"},
 };
 static const struct sink_column peers_columns[PEERS_FIELDS] = {
@@ -201,8 +199,8 @@ sink_read_answer(enum record_kind kind, int rows, const PGresult *res)
 
 	if (sinks[kind].answer == SINK_STORED) {
 		/* As the command tag has it: "INSERT 0 n", where n are the rows that were not there yet. */
-		int64_t stored = PQnfields(res) > 0 ? number_of(res, 0)
-											: strtoll(PQcmdTuples((PGresult *) res), NULL, 10);
+		int64_t stored =
+			PQnfields(res) > 0 ? number_of(res, 0) : strtoll(PQcmdTuples((PGresult *) res), NULL, 10);
 		counts.duplicates = rows - stored;
 	} else if (sinks[kind].answer == SINK_COUNTS) {
 		counts.duplicates = number_of(res, 0);

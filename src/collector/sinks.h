@@ -15,7 +15,7 @@
 #define SINK_PARAMS_MAX 16
 
 enum sink_shape {
-	SINK_ROWS,     /* $1 VPS, $2 application, $3 times, $4 one array literal per record: short for few records */
+	SINK_ROWS, /* $1 VPS, $2 application, $3 times, $4 one array literal per record: short for few records */
 	SINK_COLUMNS,  /* $1 VPS, $2 application, $3 times, $4 … one array per field: quick for many */
 	SINK_OF_AGENT, /* $1 the agent's identity, $2 … one array per field */
 };

@@ -41,7 +41,7 @@ struct batch_reply {
 	bool accepted;
 	int64_t last_seq;
 	int64_t server_time_us, accept_from_us,
-		accept_until_us; /* INT64_MIN, INT64_MAX where there is no limit */
+		accept_until_us;    /* INT64_MIN, INT64_MAX where there is no limit */
 	int64_t boost_until_us; /* 0: none */
 	int64_t backpressure_ms;
 };
@@ -85,10 +85,10 @@ struct writer {
 	bool fresh_refused;
 
 	/* Search for a bad record. */
-	int limit;           /* records that a batch takes */
-	int suspects;        /* records at the head of the spool among which is a bad one */
-	char bad_row[300];   /* why the only record of the batch goes to quarantine; "" while nothing is wrong */
-	bool bare;           /* without the record itself, which quarantine does not take either */
+	int limit;         /* records that a batch takes */
+	int suspects;      /* records at the head of the spool among which is a bad one */
+	char bad_row[300]; /* why the only record of the batch goes to quarantine; "" while nothing is wrong */
+	bool bare;         /* without the record itself, which quarantine does not take either */
 
 	int64_t sent_at_us, offset_us;
 	bool offset_known;

@@ -26,8 +26,8 @@ send_begin_batch(struct writer *w)
 	snprintf(interval, sizeof interval, "%d", w->interval_s * 1000);
 	snprintf(counts, sizeof counts, "{%lld,%lld,%lld,%lld}", (long long) c->clamped,
 			 (long long) c->quarantined, (long long) c->dropped, (long long) c->duplicates);
-	const char *values[BEGIN_BATCH_PARAMS] = {w->agent_id, seq,			   sent_at,  w->vps_name,
-											  w->app_name, OBSERV_VERSION, interval, counts};
+	const char *values[BEGIN_BATCH_PARAMS] = {w->agent_id,    seq,      sent_at, w->vps_name, w->app_name,
+											  OBSERV_VERSION, interval, counts};
 	return PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL, 0);
 }
 

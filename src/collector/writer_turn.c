@@ -79,7 +79,8 @@ turn_take_fresh(struct writer *w)
 	batch_clear(&w->batch);
 	spool_state(w->spool, &state);
 	if (state.records < 2 || w->fresh_refused || w->fresh_count == FRESH_MAX ||
-		!spool_newest_metrics(w->spool, &number, &r) || (w->fresh_count > 0 && number <= w->fresh[w->fresh_count - 1]))
+		!spool_newest_metrics(w->spool, &number, &r) ||
+		(w->fresh_count > 0 && number <= w->fresh[w->fresh_count - 1]))
 		return false;
 	batch_take_one(&w->batch, number, &r);
 	return w->batch.count > 0;
@@ -187,13 +188,15 @@ turn_greeted(struct writer *w, int64_t now_ms)
 		spool_ack(w->spool, last);
 	} else if (is_behind(w)) {
 		if (!spool_is_new(w->spool))
-			log_line(LOG_LEVEL_WARNING,
-					 "the spool is behind the database: its end was lost (a power failure?), or it was set back; "
-					 "log files are read from where the database says");
+			log_line(
+				LOG_LEVEL_WARNING,
+				"the spool is behind the database: its end was lost (a power failure?), or it was set back; "
+				"log files are read from where the database says");
 		spool_ack(w->spool, last);
 	} else {
 		log_line(LOG_LEVEL_WARNING,
-				 "batch number %lld was used by somebody else, or the clock was set back; does another agent run with "
+				 "batch number %lld was used by somebody else, or the clock was set back; does another agent "
+				 "run with "
 				 "a copy of the agent_id?",
 				 (long long) last);
 		make_way(w, last);

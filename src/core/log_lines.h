@@ -12,8 +12,8 @@
 #ifndef OBSERV_CORE_LOG_LINES_H
 #define OBSERV_CORE_LOG_LINES_H
 
-#include "core/log_clean.h"
-#include "core/slice.h"
+#include "core/log_entry.h"
+#include "core/log_text.h"
 
 /* What is joined at most, and how long the end of a record is waited for. */
 #define LOG_JOIN_MAX_BYTES (1 << 20)
@@ -32,38 +32,6 @@ struct log_line {
 	int64_t bytes; /* in the file, with what was cut off, without the newline */
 };
 
-/* What is worth knowing about an entry. All but NO_TIME are told in its context, too, under the key "observ". */
-enum log_entry_flag {
-	LOG_ENTRY_TRUNCATED = 1,    /* {"truncated": true, "bytes": in the file} */
-	LOG_ENTRY_UNTERMINATED = 2, /* {"unterminated": true} */
-	LOG_ENTRY_BAD_BYTES = 4,    /* {"bad_bytes": how many were replaced by U+FFFD, "bytes": in the file} */
-	LOG_ENTRY_PARSE_ERROR = 8,  /* {"parse_error": "why"}: looked like JSON, kept as text */
-	LOG_ENTRY_REPAIRED = 16,    /* {"repaired": true}: JSON that PostgreSQL refuses was mended */
-	LOG_ENTRY_BAD_TIME = 32, /* {"time": "as written"}: implausible or no time; timestamp is the read time */
-	LOG_ENTRY_ZONE_ASSUMED =
-		64,                 /* {"zone": "assumed"}: time without zone, and the caller did not vouch for his */
-	LOG_ENTRY_NO_TIME = 128 /* the line has none; timestamp is the read time */
-};
-
-/* What goes into a row: valid UTF-8 without control characters but tab and newline. Good during the call only. */
-struct log_entry {
-	struct slice
-		level; /* never empty: trace debug info notice warning error critical fatal alert emergency, or as written, lower case */
-	struct slice message; /* may be empty */
-	struct slice context; /* text of a JSON object that jsonb accepts; p NULL: none */
-	struct slice logger;  /* p NULL: none */
-	int64_t timestamp_us;
-	unsigned flags;
-};
-
-typedef void (*log_emit)(void *into, const struct log_entry *entry);
-
-/* Working memory for all files of a process. */
-struct log_workspace {
-	struct log_memory memory;
-	struct log_buffer clean, unescaped, context, part;
-};
-
 /* One file. The first members are the caller's to change at any time. */
 struct log_lines {
 	const char *level; /* of lines that have none; "info" */
@@ -72,9 +40,17 @@ struct log_lines {
 
 	/* private */
 	struct log_workspace *space;
-	struct log_buffer held; /* clean text of the lines held back */
+	struct log_buffer held; /* clean text of the lines held back, with a newline between two */
+	struct log_notes notes; /* of them */
+	int64_t outer_us;       /* time that Docker gave them; INT64_MIN: none */
+	int64_t first_us, last_us;
+	struct log_json json; /* how far the object in them has been read */
 	uint32_t held_lines;
-	uint8_t holding;
+	uint8_t holding;   /* enum holding */
+	uint8_t trace;     /* enum log_trace */
+	bool held_wrapped; /* they came in Docker's envelope */
+	bool after_json;   /* the last record was JSON */
+	struct log_choice choice, inner_choice;
 };
 
 void log_workspace_init(struct log_workspace *w, struct log_memory memory);

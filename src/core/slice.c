@@ -1,6 +1,7 @@
 /* slice.c: Lines, words, numbers, printable text. See slice.h for what belongs here. */
 #include "core/slice.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct slice
@@ -114,6 +115,27 @@ slice_to_double(struct slice s, double *out)
 }
 
 bool
+slice_to_float(struct slice s, double *out)
+{
+	char text[400], *end; /* the longest numbers that programs print, 1.8e308 in full, have 309 digits */
+	const char *digits = s.p < s.end && (*s.p == '+' || *s.p == '-') ? s.p + 1 : s.p;
+
+	if (digits >= s.end || !slice_copy(s, text, sizeof text))
+		return false;
+	/* strtod() knows more: blanks in front, hexadecimal, nan(...). */
+	bool letters = *digits == 'i' || *digits == 'I' || *digits == 'n' || *digits == 'N';
+	if (!letters && !(*digits >= '0' && *digits <= '9') && *digits != '.')
+		return false;
+	if (strpbrk(text, "xXpP(") != NULL)
+		return false;
+	double value = strtod(text, &end);
+	if (*end != '\0' || end == text)
+		return false;
+	*out = value;
+	return true;
+}
+
+bool
 slice_copy(struct slice s, char *dst, size_t size)
 {
 	size_t len = (size_t) (s.end - s.p);
@@ -126,17 +148,17 @@ slice_copy(struct slice s, char *dst, size_t size)
 	return true;
 }
 
-/* Length of the printable UTF-8 character at `p`, 0 when there is none. Table 3-7 of the Unicode standard. */
-static size_t
-printable_char(const unsigned char *p, const unsigned char *end)
+/* Table 3-7 of the Unicode standard. */
+size_t
+slice_utf8_length(const char *at, const char *stop)
 {
+	const unsigned char *p = (const unsigned char *) at;
 	unsigned char c = *p;
-	size_t left = (size_t) (end - p);
 	unsigned char low = 0x80, high = 0xbf;
 	size_t len;
 
 	if (c < 0x80)
-		return c >= 0x20 && c != 0x7f;
+		return 1;
 	if (c >= 0xc2 && c <= 0xdf)
 		len = 2;
 	else if ((c & 0xf0) == 0xe0)
@@ -145,11 +167,9 @@ printable_char(const unsigned char *p, const unsigned char *end)
 		len = 4;
 	else
 		return 0;
-	if (left < len)
+	if ((size_t) (stop - at) < len)
 		return 0;
-	if (c == 0xc2)
-		low = 0xa0; /* U+0080 to U+009F are control characters */
-	else if (c == 0xe0)
+	if (c == 0xe0)
 		low = 0xa0;
 	else if (c == 0xed)
 		high = 0x9f;
@@ -163,6 +183,17 @@ printable_char(const unsigned char *p, const unsigned char *end)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
 	return len;
+}
+
+/* Length of the printable UTF-8 character at `p`, 0 when there is none. */
+static size_t
+printable_char(const unsigned char *p, const unsigned char *end)
+{
+	if (*p < 0x20 || *p == 0x7f)
+		return 0;
+	size_t len = slice_utf8_length((const char *) p, (const char *) end);
+
+	return len == 2 && *p == 0xc2 && p[1] < 0xa0 ? 0 : len; /* U+0080 to U+009F are control characters */
 }
 
 void

@@ -56,6 +56,12 @@ bool slice_next_i64(struct slice *in, int64_t *out);
 /* Digits with an optional fraction ("0.53"). */
 bool slice_to_double(struct slice s, double *out);
 
+/*
+ * A number as programs write it: sign, digits, fraction, exponent; also Inf, Infinity and NaN, in any case. Beyond what a
+ * double holds it is an infinity. False, `*out` untouched, for anything else.
+ */
+bool slice_to_float(struct slice s, double *out);
+
 /* Copies at most size-1 bytes and terminates. False when it did not fit or holds a zero byte (`dst` is then empty). */
 bool slice_copy(struct slice s, char *dst, size_t size);
 
@@ -64,6 +70,9 @@ bool slice_copy(struct slice s, char *dst, size_t size);
  * and control characters become '?'. What PostgreSQL's text and a terminal accept.
  */
 void slice_printable(struct slice s, char *dst, size_t size);
+
+/* Length of the UTF-8 character at `p` (p < end; no surrogates, nothing above U+10FFFF; control characters are some); 0: there is none. */
+size_t slice_utf8_length(const char *p, const char *end);
 
 /* Whether the bytes are valid UTF-8 (no surrogates, nothing above U+10FFFF) without control characters. */
 bool slice_is_printable(struct slice s);
