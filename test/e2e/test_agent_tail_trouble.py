@@ -147,7 +147,7 @@ def test_t30_a_thousand_files(make_tail):
 
     def be_busy():
         while not stop.is_set():
-            tail.append("busy.log", *numbered("busy", 500, width=100))
+            tail.append("busy.log", *numbered("busy", 50, width=100))
             time.sleep(0.01)
 
     writer = threading.Thread(target=be_busy)
