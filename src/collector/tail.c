@@ -225,6 +225,7 @@ take_turn(struct tail *t, struct tail_file *f)
 {
 	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0) {
 		f->due_ms = t->now_ms + TAIL_QUIET_MS; /* closed, and the last scan saw nothing new */
+		tail_read_held(t, f);
 		return 0;
 	}
 	int error = tail_file_open(t, f);

@@ -153,6 +153,8 @@ int64_t tail_file_last_line(const struct tail_file *f, int64_t size);
 /* --- tail_read.c */
 /* Reads what is new, at most TAIL_TURN_BYTES; returns the bytes read. Sets due_ms. */
 int64_t tail_read(struct tail *t, struct tail_file *f);
+/* Takes what is held back and has waited long enough; due_ms is no later than the moment when more of it has. */
+void tail_read_held(struct tail *t, struct tail_file *f);
 /* Takes what is held back as finished. */
 void tail_read_finish(struct tail *t, struct tail_file *f);
 /* Writes the position of the file into the open group. */

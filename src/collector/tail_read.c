@@ -437,9 +437,8 @@ tail_read_finish(struct tail *t, struct tail_file *f)
 	commit(t, f, before);
 }
 
-/* What is held back and has waited long enough. */
-static void
-flush_held(struct tail *t, struct tail_file *f)
+void
+tail_read_held(struct tail *t, struct tail_file *f)
 {
 	struct tail_spot before = f->safe;
 	int64_t wall_us = clock_us(CLOCK_REALTIME), due_us = log_lines_due_us(&f->lines);
@@ -533,6 +532,6 @@ tail_read(struct tail *t, struct tail_file *f)
 	plan(t, f, news);
 	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
 		take_unterminated(t, f);
-	flush_held(t, f);
+	tail_read_held(t, f);
 	return total;
 }
