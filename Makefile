@@ -45,7 +45,7 @@ CORE_AGENT_OBJS = src/core/breaker.o \
 # health checks
 CORE_AGENT_OBJS += src/core/self_doubt.o
 # labelled metrics of the agent
-CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
+CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o src/core/units.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
 COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
@@ -114,7 +114,7 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
-	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
