@@ -78,6 +78,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config_checks.o \
 	src/collector/config_reader.o \
 	src/collector/config_values.o \
+	src/collector/explain.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
@@ -87,11 +88,13 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/log.o \
 	src/collector/machine.o \
 	src/collector/main.o \
+	src/collector/notify.o \
 	src/collector/once.o \
 	src/collector/options.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/self_metrics.o \
 	src/collector/sinks.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
@@ -100,6 +103,8 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
 	src/collector/state_dir.o \
+	src/collector/status.o \
+	src/collector/upkeep.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
