@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "collector/config.h"
+#include "core/json_path.h"
 #include "core/log_level.h"
 #include "core/slice.h"
 
@@ -303,9 +304,9 @@ config_refuse_regex(const char *text)
 const char *
 config_refuse_json_path(const char *text)
 {
-	if (text[0] != '$' && strncmp(text, "length($", 8) != 0)
-		return "must begin with $ or length($, as in $.status == \"UP\"";
-	return NULL;
+	struct json_path condition;
+
+	return json_path_parse(text, &condition);
 }
 
 /* "+02:00" */

@@ -149,8 +149,8 @@ add_target(struct targets *t, struct slice host, struct slice address, struct sl
 
 /* One target for each address of each host. `problem` gets the last name that could not be found. */
 static void
-list_targets(struct slice hosts, struct slice ports, struct slice answer, struct targets *out, char *problem,
-			 size_t size)
+list_targets(struct slice hosts, struct slice ports, struct slice answer, int family, struct targets *out,
+			 char *problem, size_t size)
 {
 	bool one_port = !memchr(ports.p, ',', (size_t) (ports.end - ports.p));
 	struct slice all_ports = ports, line, word;
@@ -169,7 +169,8 @@ list_targets(struct slice hosts, struct slice ports, struct slice answer, struct
 			continue;
 		}
 		while (slice_word(&line, &word))
-			add_target(out, host, word, port);
+			if (family == 0 || (family == 6) == (memchr(word.p, ':', (size_t) (word.end - word.p)) != NULL))
+				add_target(out, host, word, port);
 	}
 }
 
@@ -187,7 +188,7 @@ connect_to_addresses(struct connector *c)
 {
 	struct strbuf host = STRBUF_INIT, address = STRBUF_INIT, port = STRBUF_INIT;
 	struct targets targets = {.count = 0};
-	char problem[300] = "no host";
+	char problem[300] = "no address of that family";
 	PQconninfoOption *options = PQconninfoParse(c->url, NULL);
 	enum connector_state state;
 
@@ -195,7 +196,7 @@ connect_to_addresses(struct connector *c)
 		return fail(c, "out of memory");
 	const char *hosts = option(options, "host", "PGHOST"), *ports = option(options, "port", "PGPORT");
 	list_targets(slice_of(hosts ? hosts : ""), slice_of(ports ? ports : ""), slice_of(c->resolver.answer),
-				 &targets, problem, sizeof problem);
+				 c->ip_family, &targets, problem, sizeof problem);
 	for (int i = 0; i < targets.count; i++) {
 		const struct target *t =
 			&targets.item[(i + (int) (c->attempts % (unsigned) targets.count)) % targets.count];

@@ -18,6 +18,7 @@ struct connector {
 	struct resolver resolver;
 	short events; /* what conn's socket is to be polled for */
 	unsigned attempts;
+	int ip_family;    /* of addresses that are looked up: 4, 6, or 0 for both; set by the caller */
 	char sqlstate[6]; /* after CONNECTOR_FAILED; "" when the server did not answer */
 	char message[300];
 };

@@ -487,6 +487,7 @@ finish(struct transfer *x, CURLcode rc)
 	long status = 0, redirects = 0;
 	curl_socket_t fd = CURL_SOCKET_BAD;
 
+	lib.curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &r.url);
 	lib.curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
 	lib.curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_COUNT, &redirects);
 	r.status = (int) status;

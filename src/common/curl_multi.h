@@ -61,6 +61,7 @@ struct transfer_response {
 	size_t body_len;
 	bool cut;
 	int redirects;
+	const char *url; /* the last one, after redirects */
 	/* Microseconds of each phase, summed up over redirects; -1: not reached, or no such phase. */
 	int64_t dns_us, connect_us, tls_us, first_byte_us;
 	int64_t total_us;

@@ -302,8 +302,8 @@ static const struct {
 } operators[] = {{"==", JSON_EQ}, {"!=", JSON_NE}, {"<=", JSON_LE},
 				 {">=", JSON_GE}, {"<", JSON_LT},  {">", JSON_GT}};
 
-bool
-json_path_parse(const char *text, struct json_path *out, char *error, size_t size)
+const char *
+json_path_parse(const char *text, struct json_path *out)
 {
 	struct slice rest = slice_of(text);
 	struct step step;
@@ -341,9 +341,7 @@ json_path_parse(const char *text, struct json_path *out, char *error, size_t siz
 		else if (!is_literal(rest))
 			what = "is compared with a \"string\", a number, true, false or null";
 	}
-	if (what)
-		snprintf(error, size, "%s", what);
-	return !what;
+	return what;
 }
 
 static double

@@ -28,8 +28,8 @@ struct json_path {
 	struct slice literal;
 };
 
-/* Reads a condition. False: `error` says what is wrong with it. */
-bool json_path_parse(const char *text, struct json_path *out, char *error, size_t size);
+/* Reads a condition. NULL, or what is wrong with it. */
+const char *json_path_parse(const char *text, struct json_path *out);
 
 /*
  * Whether it holds for the document. False: `why` says what there is instead, as valid UTF-8: "$.status is \"DOWN\"",
