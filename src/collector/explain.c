@@ -14,6 +14,7 @@
 #include "collector/helper_desk.h"
 #include "collector/log.h"
 #include "collector/proc_reader.h"
+#include "core/tail_position.h"
 
 #define ANSWER_DEADLINE_MS 3000
 
@@ -184,6 +185,18 @@ explain_disks(struct explainer *e, const struct strbuf *text, const struct topol
 
 /* --- log files */
 
+static bool
+looks_compressed(const char *path)
+{
+	char head[64];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t got = fd < 0 ? -1 : read(fd, head, sizeof head);
+
+	if (fd >= 0)
+		close(fd);
+	return got > 0 && tail_is_compressed((struct slice){head, head + got});
+}
+
 static void
 explain_log_file(struct explainer *e, const char *path)
 {
@@ -197,6 +210,8 @@ explain_log_file(struct explainer *e, const char *path)
 				 "left out: ", S_ISDIR(s.st_mode) ? "a directory" : "not a regular file");
 	else if (access(path, R_OK) < 0)
 		put_line(&e->out, slice_of(path), "left out: ", "this user may not read it");
+	else if (looks_compressed(path))
+		put_line(&e->out, slice_of(path), "left out: ", "compressed");
 	else {
 		snprintf(text, sizeof text, ", %lld bytes", (long long) s.st_size);
 		put_line(&e->out, slice_of(path), "read", text);
