@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -24,26 +24,15 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/breaker.o \
-	src/core/crc32c.o \
-	src/core/frame.o \
-	src/core/hash.o \
-	src/core/json_path.o \
-	src/core/log_level.o \
-	src/core/log_tokens.o \
-	src/core/mounts.o \
-	src/core/procfs_cpu.o \
-	src/core/procfs_memory.o \
-	src/core/procfs_net.o \
-	src/core/rates.o \
-	src/core/record.o \
-	src/core/row.o \
-	src/core/schedule.o \
-	src/core/slice.o \
-	src/core/sqlstate.o \
-	src/core/topology.o
+# the machine, the spool, errors of the database
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
+	src/core/slice.o src/core/sqlstate.o src/core/topology.o
+# log files
+CORE_AGENT_OBJS += src/core/tail_position.o src/core/log_clean.o src/core/log_entry.o src/core/log_json.o src/core/log_keys.o \
+	src/core/log_level.o src/core/log_lines.o src/core/log_map.o src/core/log_severity.o src/core/log_text.o src/core/log_time.o src/core/log_tokens.o
 # health checks
-CORE_AGENT_OBJS += src/core/self_doubt.o
+CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o src/core/units.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
@@ -79,6 +68,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config_checks.o \
 	src/collector/config_reader.o \
 	src/collector/config_values.o \
+	src/collector/explain.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
@@ -88,19 +78,33 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/log.o \
 	src/collector/machine.o \
 	src/collector/main.o \
+	src/collector/notify.o \
 	src/collector/once.o \
 	src/collector/options.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/self_metrics.o \
 	src/collector/sinks.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
+	src/collector/spool_evict.o \
+	src/collector/spool_gap.o \
+	src/collector/spool_loss.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
+	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
+	src/collector/status.o \
+	src/collector/tail.o \
+	src/collector/tail_adopt.o \
+	src/collector/tail_file.o \
+	src/collector/tail_find.o \
+	src/collector/tail_read.o \
+	src/collector/tail_watch.o \
+	src/collector/upkeep.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
@@ -142,7 +146,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -223,6 +227,10 @@ kill-storm:
 log-storm:
 	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
 
+# Ten minutes without a database, twice; the short form is part of e2e.
+outage:
+	OBSERV_OUTAGE_S=$(or $(OBSERV_OUTAGE_S),600) $(PYTHON) -m pytest test/e2e/test_agent_outage.py -s $(PYTEST_ARGS)
+
 # An hour; the short form is part of e2e.
 soak:
 	OBSERV_SOAK_PASSES=$(or $(OBSERV_SOAK_PASSES),3600) $(PYTHON) -m pytest test/e2e/test_soak.py -s $(PYTEST_ARGS)
@@ -238,6 +246,13 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)
+
+# The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
+build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o src/collector/agent.o src/collector/sources.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+
+-include $(wildcard build/tail_probe.d)
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

@@ -10,6 +10,7 @@
 #include "collector/config.h"
 #include "collector/helper_desk.h"
 #include "collector/options.h"
+#include "collector/samples.h"
 #include "collector/spool.h"
 #include "collector/waiting.h"
 
@@ -18,6 +19,8 @@ struct source_hints {
 	int64_t boost_until_ms;  /* the database asks for frequent samples until then; set by the loop */
 	int64_t check_failed_ms; /* when a health check failed last; set by whoever runs them */
 	bool spool_filling;      /* more than a quarter of the spool is in use; set by the loop */
+	int64_t
+		cycle_cpu_us_max; /* what the dearest sample of the machine has cost; whoever reports it sets it to 0 */
 };
 
 /* What a source may use. Lives as long as the agent; `config` is replaced by a reload. */
@@ -50,6 +53,9 @@ struct source_ops {
 
 	/* Lines for people, "key: value", about what it does and what is wrong; for the state file. NULL: nothing to say. */
 	void (*describe)(const void *source, struct strbuf *out, int64_t now_ms);
+
+	/* Adds metrics of its own about itself, each minute: names observ_agent_*. NULL: none. */
+	void (*measure)(const void *source, struct samples *s, int64_t now_ms);
 };
 
 /* Sources in the order in which they run; ends with NULL. The first is the machine: without it the agent ends. */

@@ -70,6 +70,8 @@ segment_count(struct segment *seg, const struct frame *frame)
 	seg->records[rank]++;
 	seg->bytes[rank] += (int32_t) frame->size;
 	seg->positions |= kind == RECORD_POSITION;
+	seg->thinned &= kind != RECORD_METRICS;
+	seg->only_positions &= kind == RECORD_POSITION;
 	if ((int64_t) frame->number > seg->last)
 		seg->last = (int64_t) frame->number;
 }

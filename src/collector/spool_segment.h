@@ -21,9 +21,9 @@ struct segment {
 	int32_t records[RANKS], bytes[RANKS];
 	char *memory; /* not NULL: it is here and not on disk */
 	size_t allocated;
-	int64_t damage_seen; /* damage before this offset has been counted */
-	bool positions;      /* it holds a RECORD_POSITION */
-	bool thinned;
+	int64_t damage_seen;          /* damage before this offset has been counted */
+	bool positions;               /* it holds a RECORD_POSITION */
+	bool thinned, only_positions; /* nothing more to take out at that level */
 };
 
 /* Memory that grows and is kept for the next time when it is small. */
