@@ -210,7 +210,8 @@ position_is_damaged(struct tail *t, struct tail_file *f)
 	strbuf_json_string(&data, path);
 	strbuf_puts(&data, "}");
 	log_line(LOG_LEVEL_WARNING,
-			 "how far \"%s\" has been read is not known any more (damaged): it is read from its end on", path);
+			 "how far \"%s\" has been read is not known any more (damaged): it is read from its end on",
+			 path);
 	tail_put_event(t, "data_lost", "the position of a log file was damaged; the file is read from its end on",
 				   data.data);
 	strbuf_free(&data);
@@ -394,7 +395,8 @@ static int
 source_of(const struct tail *t, const char *path)
 {
 	for (int i = 0; i < t->patterns; i++)
-		if (strcmp(t->pattern[i].pattern, path) == 0 || fnmatch(t->pattern[i].pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0)
+		if (strcmp(t->pattern[i].pattern, path) == 0 ||
+			fnmatch(t->pattern[i].pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0)
 			return i;
 	return -1;
 }
@@ -433,7 +435,8 @@ tail_adopt_stored(struct tail *t)
 		if (s->used)
 			continue;
 		if (source >= 0)
-			tail_adopt_siblings(t, source, s->path, file_at(t, s->path) ? last_seen_s(t, s->path) - 2 : INT64_MAX);
+			tail_adopt_siblings(t, source, s->path,
+								file_at(t, s->path) ? last_seen_s(t, s->path) - 2 : INT64_MAX);
 		if (s->used || s->position.seen_s >= wall_s - FORGET_AFTER_S)
 			continue;
 		tail_position_key(&s->position, key);

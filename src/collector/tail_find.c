@@ -14,8 +14,8 @@ void
 tail_list_problem(struct tail *t, const char *path, const char *what, int error)
 {
 	t->scan_problems++;
-	problem_occurred(&t->list_problem, LOG_LEVEL_WARNING, t->now_ms, path, "log file \"%s\" %s: %s", path, what,
-					 strerror(error));
+	problem_occurred(&t->list_problem, LOG_LEVEL_WARNING, t->now_ms, path, "log file \"%s\" %s: %s", path,
+					 what, strerror(error));
 }
 
 static bool
@@ -49,7 +49,8 @@ tail_found(struct tail *t, int source, const char *path, const struct tail_stat 
 			f->path = copy;
 		}
 	}
-	if (f->fd < 0 && f->state == TAIL_READING && (st->size != f->stat.size || st->mtime_ns != f->stat.mtime_ns)) {
+	if (f->fd < 0 && f->state == TAIL_READING &&
+		(st->size != f->stat.size || st->mtime_ns != f->stat.mtime_ns)) {
 		f->stat.mtime_ns = -1;
 		f->at_end = false;
 		f->due_ms = t->now_ms;
@@ -194,7 +195,8 @@ tail_scan(struct tail *t)
 		if (f->scan != t->scan && !f->gone)
 			now_gone(t, f, since_s);
 		else if (f->before.offset > 0 && f->before_ms > t->scan_ms)
-			tail_adopt_siblings(t, f->source, f->path, INT64_MAX); /* truncated: the copy has what was unread */
+			tail_adopt_siblings(t, f->source, f->path,
+								INT64_MAX); /* truncated: the copy has what was unread */
 	}
 	tail_adopt_waiting(t);
 	if (!t->first_scan_done) {

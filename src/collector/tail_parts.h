@@ -64,9 +64,9 @@ struct tail_file {
 	int64_t first_size;    /* when it was first seen: where a TAIL_WAITING one may begin */
 	int64_t first_mtime_s;
 
-	struct tail_position at; /* reading stands here; the lines before it were given to `lines` */
-	struct tail_spot safe;   /* nothing before this is held back in `lines` */
-	int64_t stored;          /* offset of the position in the spool; -1: none */
+	struct tail_position at;     /* reading stands here; the lines before it were given to `lines` */
+	struct tail_spot safe;       /* nothing before this is held back in `lines` */
+	int64_t stored;              /* offset of the position in the spool; -1: none */
 	struct tail_position before; /* where it stood when it was truncated; offset 0: it was not */
 	int64_t before_ms;
 
@@ -76,7 +76,8 @@ struct tail_file {
 	int64_t cut_bytes;
 	struct tail_spot cut_start;
 
-	int64_t looked_ms, due_ms, pause_ms; /* last look, next look, and how long after it the next when nothing is new */
+	int64_t looked_ms, due_ms,
+		pause_ms; /* last look, next look, and how long after it the next when nothing is new */
 	int64_t grown_ms, adopted_ms;
 };
 

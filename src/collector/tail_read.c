@@ -117,8 +117,8 @@ keep_safe(struct tail_file *f, struct tail_spot start, struct tail_spot end)
 struct walk {
 	const char *start; /* of the buffer: the mark's bytes */
 	const char *p, *end;
-	int64_t offset;    /* of `p` */
-	const char *safe;  /* nothing before it is held back; NULL: as before this chunk */
+	int64_t offset;   /* of `p` */
+	const char *safe; /* nothing before it is held back; NULL: as before this chunk */
 	int64_t read_us;
 	size_t max_line;
 };
@@ -334,7 +334,12 @@ static bool
 take_chunk(struct tail *t, struct tail_file *f, size_t len)
 {
 	const char *start = t->buffer + f->at.mark.len;
-	struct walk w = {t->buffer, start, t->buffer + len, f->at.offset, NULL, clock_us(CLOCK_REALTIME),
+	struct walk w = {t->buffer,
+					 start,
+					 t->buffer + len,
+					 f->at.offset,
+					 NULL,
+					 clock_us(CLOCK_REALTIME),
 					 (size_t) t->env->config->max_line_bytes};
 	struct tail_spot before = f->safe;
 
@@ -378,8 +383,8 @@ read_chunk(struct tail *t, struct tail_file *f)
 
 	got = tail_file_pread(f, t->buffer, t->buffer_size, f->at.offset - (int64_t) mark);
 	if (got < 0) {
-		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path, "log file \"%s\" cannot be read: %s",
-						 f->path, strerror(errno));
+		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path,
+						 "log file \"%s\" cannot be read: %s", f->path, strerror(errno));
 		f->due_ms = t->now_ms + TAIL_QUIET_MS;
 		return -1;
 	}
@@ -469,7 +474,8 @@ plan(struct tail *t, struct tail_file *f, bool news)
 	if (f->pause_ms > TAIL_QUIET_MS)
 		f->pause_ms = TAIL_QUIET_MS;
 	f->due_ms = (t->now_ms + f->pause_ms) / TAIL_HOLD_OFF_MS * TAIL_HOLD_OFF_MS;
-	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms && partial_ms < f->due_ms)
+	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms &&
+		partial_ms < f->due_ms)
 		f->due_ms = partial_ms;
 	f->looked_ms = t->now_ms;
 	if (f->fd >= 0 && f->watch < 0)
