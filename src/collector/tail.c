@@ -343,8 +343,10 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		if (t->pattern[i].files == 0)
 			strbuf_printf(out, "nothing matches: %s\n", t->pattern[i].pattern);
 	}
-	strbuf_printf(out, "files: %d\nopen: %d\nlag_bytes: %lld\n", t->files - gone - ignored, t->open, (long long) lag_bytes(t));
-	strbuf_printf(out, "rotated, still read: %d\ncompressed, ignored: %d\nno regular files: %d\n", gone, ignored, odd);
+	strbuf_printf(out, "files: %d\nopen: %d\nlag_bytes: %lld\n", t->files - gone - ignored, t->open,
+				  (long long) lag_bytes(t));
+	strbuf_printf(out, "rotated, still read: %d\ncompressed, ignored: %d\nno regular files: %d\n", gone,
+				  ignored, odd);
 	strbuf_printf(out, "lines: %lld\nlines_truncated: %lld\ntruncated files: %lld\nlost_bytes: %lld\n",
 				  (long long) t->lines_read, (long long) t->lines_cut, (long long) t->truncations,
 				  (long long) t->data_lost);
