@@ -470,13 +470,8 @@ tail_adopt_stored(struct tail *t)
 		if (s->used)
 			continue;
 		if (source >= 0)
-<<<<<<< HEAD
 			tail_adopt_siblings(t, source, s->path,
 								file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
-=======
-			tail_adopt_siblings(t, source, s->path,
-								file_at(t, s->path) ? last_seen_s(t, s->path) - 2 : INT64_MAX);
->>>>>>> operation
 		if (s->used || s->position.seen_s >= wall_s - FORGET_AFTER_S)
 			continue;
 		tail_position_key(&s->position, key);
