@@ -278,7 +278,8 @@ turn_step_after(struct writer *w)
 		return STEP_ROWS;
 	if ((w->step == STEP_BATCH || w->step == STEP_ROWS) && !w->greeting && w->batch.quarantined > 0)
 		return STEP_QUARANTINE;
-	if (w->greeting && w->step != STEP_POSITIONS && !w->known && (spool_is_new(w->spool) || is_behind(w)))
+	if (w->greeting && w->step != STEP_POSITIONS && !w->known &&
+		(spool_is_new(w->spool) || spool_positions_lost(w->spool) || is_behind(w)))
 		return STEP_POSITIONS;
 	return PQtransactionStatus(w->conn) == PQTRANS_IDLE ? STEP_DONE : STEP_COMMIT;
 }
