@@ -466,7 +466,7 @@ random_history(unsigned seed)
 static void
 random_histories(void **state)
 {
-	for (unsigned seed = 1; seed <= 30; seed++) {
+	for (unsigned seed = 1; seed <= 12; seed++) {
 		random_history(seed);
 		spool_close(spool);
 		each_file("", remove_path);
