@@ -173,7 +173,9 @@ is_behind(const struct writer *w)
 static void
 make_way(struct writer *w, int64_t last)
 {
-	spool_ack(w->spool, w->mine);
+	/* Before that nobody knows what an earlier run had sent: rather a line twice than none. */
+	if (w->known)
+		spool_ack(w->spool, w->mine);
 	spool_renumber(w->spool, last);
 	w->fresh_count = 0;
 }
