@@ -94,6 +94,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_loss.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
+	src/collector/spool_running.o \
 	src/collector/spool_segment.o \
 	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
