@@ -72,6 +72,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
 	src/collector/helper_desk.o \
+	src/collector/helper_logs.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
@@ -98,7 +99,9 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/tail_adopt.o \
 	src/collector/tail_file.o \
 	src/collector/tail_find.o \
+	src/collector/tail_mounts.o \
 	src/collector/tail_read.o \
+	src/collector/tail_remote.o \
 	src/collector/tail_watch.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \

@@ -151,6 +151,8 @@ stop(void *source, int64_t now_ms)
 	tail_drop_stored(t);
 	free_patterns(t->pattern, t->patterns);
 	tail_watch_close(&t->watch);
+	tail_remote_stop(t);
+	tail_mounts_free(&t->mounts);
 	log_workspace_free(&t->space);
 	free(t->file);
 	free(t->buffer);
@@ -223,9 +225,15 @@ scan_due_ms(const struct tail *t)
 static int64_t
 take_turn(struct tail *t, struct tail_file *f)
 {
-	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0) {
+	bool partial = f->remote && (f->cut || (f->final && f->stat.size > f->at.offset));
+	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0 && !partial) {
 		f->due_ms = t->now_ms + TAIL_QUIET_MS; /* closed, and the last scan saw nothing new */
 		tail_read_held(t, f);
+		return 0;
+	}
+	if (f->remote) {
+		f->wanted = true;
+		f->due_ms = t->now_ms + TAIL_QUIET_MS;
 		return 0;
 	}
 	int error = tail_file_open(t, f);
@@ -287,6 +295,7 @@ run(void *source, const struct waiting *w, int64_t now_ms)
 		tail_close_gone(t);
 	}
 	take_turns(t);
+	tail_remote_run(t);
 }
 
 static void
@@ -323,8 +332,10 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		if (t->pattern[i].files == 0)
 			strbuf_printf(out, "nothing matches: %s\n", t->pattern[i].pattern);
 	}
-	strbuf_printf(out, "files: %d\nopen: %d\nlag_bytes: %lld\n", t->files - gone - ignored, t->open, (long long) lag);
-	strbuf_printf(out, "rotated, still read: %d\ncompressed, ignored: %d\nno regular files: %d\n", gone, ignored, odd);
+	strbuf_printf(out, "files: %d\nopen: %d\nlag_bytes: %lld\n", t->files - gone - ignored, t->open,
+				  (long long) lag);
+	strbuf_printf(out, "rotated, still read: %d\ncompressed, ignored: %d\nno regular files: %d\n", gone,
+				  ignored, odd);
 	strbuf_printf(out, "lines: %lld\nlines_truncated: %lld\ntruncated files: %lld\nlost_bytes: %lld\n",
 				  (long long) t->lines_read, (long long) t->lines_cut, (long long) t->truncations,
 				  (long long) t->data_lost);
@@ -332,6 +343,7 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		strbuf_printf(out, "waiting: %d (for the database's positions, or for the end of a copy)\n", held);
 	if (t->scan_problems > 0)
 		strbuf_printf(out, "cannot be read: %d, see the log\n", t->scan_problems);
+	tail_remote_describe(t, out);
 	if (t->room_missing)
 		strbuf_puts(out, "paused: the spool has no room, lines wait in their files\n");
 }

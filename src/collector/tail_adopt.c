@@ -146,25 +146,27 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 {
 	for (int i = 0; i < t->files; i++) {
 		struct tail_file *g = t->file[i];
-		if (g == f || g->state == TAIL_IGNORED)
+		if (g == f || g->state == TAIL_IGNORED || g->remote || f->remote)
 			continue;
 		if (g->before.offset > 0 && t->now_ms - g->before_ms < BEFORE_VALID_MS &&
 			(continues(f, &g->before) || was_copied_before(f, g))) {
 			*out = g->before;
 			return COPY_OF_TRUNCATED;
 		}
-		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 || tail_file_open(t, g) != 0)
+		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 ||
+			tail_file_open(t, g) != 0)
 			continue;
 		*out = g->at;
 		if (is_truncated(g)) {
 			if (continues(f, &g->at))
 				return COPY_OF_TRUNCATED;
-		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at) : same_before(f, g, f->stat.size))
+		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at)
+												: same_before(f, g, f->stat.size))
 			return COPY_OF_LIVE; /* or the beginning of one, still empty perhaps */
 	}
 	for (int i = 0; i < t->stored_count; i++) {
 		struct tail_stored *s = &t->stored[i];
-		if (!s->used && is_rotated(s->path, f->path) && continues(f, &s->position)) {
+		if (!s->used && !f->remote && is_rotated(s->path, f->path) && continues(f, &s->position)) {
 			*out = s->position;
 			return COPY_OF_LIVE; /* its original comes later in this scan */
 		}
@@ -219,7 +221,8 @@ position_is_damaged(struct tail *t, struct tail_file *f)
 	strbuf_json_string(&data, path);
 	strbuf_puts(&data, "}");
 	log_line(LOG_LEVEL_WARNING,
-			 "how far \"%s\" has been read is not known any more (damaged): it is read from its end on", path);
+			 "how far \"%s\" has been read is not known any more (damaged): it is read from its end on",
+			 path);
 	tail_put_event(t, "data_lost", "the position of a log file was damaged; the file is read from its end on",
 				   data.data);
 	strbuf_free(&data);
@@ -266,7 +269,8 @@ decide(struct tail *t, struct tail_file *f, int64_t since_us)
 }
 
 static void
-adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, bool gone, int64_t since_us)
+adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, bool gone, int64_t since_us,
+	  const struct tail_piece *piece)
 {
 	char head[8];
 	struct tail_file *f = tail_file_new(t, source, path, st);
@@ -274,6 +278,8 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	if (!f)
 		return;
 	f->gone = f->final = gone;
+	f->remote = piece != NULL;
+	f->piece = piece;
 	f->first_mtime_us = st->mtime_ns / 1000;
 	f->lines.level = t->pattern[source].level;
 	f->lines.zone_s = t->pattern[source].zone_s;
@@ -289,14 +295,23 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	if (got > 0 && tail_is_compressed((struct slice){head, head + got})) {
 		f->state = TAIL_IGNORED;
 		tail_file_close(t, f);
-	} else if (!decide(t, f, since_us))
+	} else if (!decide(t, f, since_us)) {
 		tail_file_remove(t, f, false);
+		return;
+	}
+	f->piece = NULL;
 }
 
 void
 tail_adopt(struct tail *t, int source, const char *path, const struct tail_stat *st)
 {
-	adopt(t, source, path, st, false, 0);
+	adopt(t, source, path, st, false, 0, NULL);
+}
+
+void
+tail_adopt_remote(struct tail *t, const struct tail_arrival *a, const struct tail_piece *piece)
+{
+	adopt(t, a->source, a->path, &a->stat, a->rotated, t->remote.listed_us, piece);
 }
 
 bool
@@ -355,7 +370,7 @@ adopt_sibling(struct tail *t, int source, const char *path, int64_t since_us)
 	struct tail_stat st = tail_stat_of(&s);
 	struct tail_file *known = tail_file_find(t, st.dev, st.ino);
 	if (!known)
-		adopt(t, source, path, &st, true, since_us);
+		adopt(t, source, path, &st, true, since_us, NULL);
 	else if (known->gone && known->fd < 0 && known->state == TAIL_READING) {
 		char *copy = strdup(path);
 		if (!copy)
@@ -371,6 +386,8 @@ adopt_sibling(struct tail *t, int source, const char *path, int64_t since_us)
 void
 tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_us)
 {
+	if (t->pattern[source].remote)
+		return;
 	char *other = NULL, *directory = strndup(path, (size_t) (base_name(path) - path));
 	DIR *d = directory ? opendir(directory[0] ? directory : ".") : NULL;
 	struct dirent *e;
@@ -427,7 +444,8 @@ static int
 source_of(const struct tail *t, const char *path)
 {
 	for (int i = 0; i < t->patterns; i++)
-		if (strcmp(t->pattern[i].pattern, path) == 0 || fnmatch(t->pattern[i].pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0)
+		if (strcmp(t->pattern[i].pattern, path) == 0 ||
+			fnmatch(t->pattern[i].pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0)
 			return i;
 	return -1;
 }
@@ -466,7 +484,8 @@ tail_adopt_stored(struct tail *t)
 		if (s->used)
 			continue;
 		if (source >= 0)
-			tail_adopt_siblings(t, source, s->path, file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
+			tail_adopt_siblings(t, source, s->path,
+								file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
 		if (s->used || s->position.seen_s >= wall_s - FORGET_AFTER_S)
 			continue;
 		tail_position_key(&s->position, key);

@@ -117,8 +117,8 @@ keep_safe(struct tail_file *f, struct tail_spot start, struct tail_spot end)
 struct walk {
 	const char *start; /* of the buffer: the mark's bytes */
 	const char *p, *end;
-	int64_t offset;    /* of `p` */
-	const char *safe;  /* nothing before it is held back; NULL: as before this chunk */
+	int64_t offset;   /* of `p` */
+	const char *safe; /* nothing before it is held back; NULL: as before this chunk */
 	int64_t read_us;
 	size_t max_line;
 };
@@ -340,8 +340,14 @@ static bool
 take_chunk(struct tail *t, struct tail_file *f, size_t len)
 {
 	const char *start = t->buffer + f->at.mark.len;
-	struct walk w = {t->buffer, start, t->buffer + len, f->at.offset, NULL, clock_us(CLOCK_REALTIME),
-					 (size_t) t->env->config->max_line_bytes};
+	size_t max_line = (size_t) t->env->config->max_line_bytes;
+	struct walk w = {t->buffer,
+					 start,
+					 t->buffer + len,
+					 f->at.offset,
+					 NULL,
+					 clock_us(CLOCK_REALTIME),
+					 f->remote && max_line > TAIL_REMOTE_LINE_MAX ? TAIL_REMOTE_LINE_MAX : max_line};
 	struct tail_spot before = f->safe;
 
 	if (len < f->at.mark.len || !tail_mark_matches(f->at.mark, (struct slice){t->buffer, start})) {
@@ -385,8 +391,8 @@ read_chunk(struct tail *t, struct tail_file *f)
 
 	got = tail_file_pread(f, t->buffer, t->buffer_size, f->at.offset - (int64_t) mark);
 	if (got < 0) {
-		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path, "log file \"%s\" cannot be read: %s",
-						 f->path, strerror(errno));
+		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path,
+						 "log file \"%s\" cannot be read: %s", f->path, strerror(errno));
 		f->due_ms = t->now_ms + TAIL_QUIET_MS;
 		return -1;
 	}
@@ -474,7 +480,8 @@ plan(struct tail *t, struct tail_file *f, bool news)
 	if (f->pause_ms > TAIL_QUIET_MS)
 		f->pause_ms = TAIL_QUIET_MS;
 	f->due_ms = (t->now_ms + f->pause_ms) / TAIL_HOLD_OFF_MS * TAIL_HOLD_OFF_MS;
-	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms && partial_ms < f->due_ms)
+	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms &&
+		partial_ms < f->due_ms)
 		f->due_ms = partial_ms;
 	f->looked_ms = t->now_ms;
 	if (f->fd >= 0 && f->watch < 0)
@@ -494,6 +501,38 @@ has_room(struct tail *t, struct tail_file *f)
 	return !t->room_missing;
 }
 
+/* Takes note of what stat() says now; whether there is news. */
+static bool
+look(struct tail *t, struct tail_file *f, const struct tail_stat *fresh)
+{
+	bool news = fresh->size != f->stat.size || fresh->mtime_ns != f->stat.mtime_ns;
+
+	f->stat = *fresh;
+	if (news)
+		f->grown_ms = t->now_ms;
+	return news;
+}
+
+/* After a look that was not cut short. */
+static void
+look_done(struct tail *t, struct tail_file *f, bool news)
+{
+	if (f->stored < 0 && !commit(t, f, f->safe))
+		return;
+	plan(t, f, news);
+	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
+		take_unterminated(t, f);
+	tail_read_held(t, f);
+}
+
+/* There is something to read, but no room for it: to be found again. */
+static void
+leave(struct tail_file *f)
+{
+	f->stat.mtime_ns = -1;
+	f->at_end = false;
+}
+
 int64_t
 tail_read(struct tail *t, struct tail_file *f)
 {
@@ -505,14 +544,10 @@ tail_read(struct tail *t, struct tail_file *f)
 		return 0;
 	}
 	struct tail_stat fresh = tail_stat_of(&s);
-	bool news = fresh.size != f->stat.size || fresh.mtime_ns != f->stat.mtime_ns;
-	f->stat = fresh;
-	if (news)
-		f->grown_ms = t->now_ms;
+	bool news = look(t, f, &fresh);
 	if (news || !f->at_end) {
 		if (!has_room(t, f)) {
-			f->stat.mtime_ns = -1;
-			f->at_end = false;
+			leave(f);
 			return 0;
 		}
 		if (f->stat.size < f->at.offset) {
@@ -527,11 +562,36 @@ tail_read(struct tail *t, struct tail_file *f)
 		if (got < 0) /* begun again, refused or unreadable: due_ms says when */
 			return total;
 	}
-	if (f->stored < 0 && !commit(t, f, f->safe))
-		return total;
-	plan(t, f, news);
-	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
-		take_unterminated(t, f);
-	tail_read_held(t, f);
+	look_done(t, f, news);
 	return total;
+}
+
+void
+tail_read_piece(struct tail *t, struct tail_file *f)
+{
+	const struct tail_piece *piece = f->piece;
+	size_t len = piece->bytes;
+
+	if (!have_buffer(t))
+		return;
+	bool news = look(t, f, &piece->stat);
+	if (news || !f->at_end) {
+		if (!has_room(t, f)) {
+			leave(f);
+			return;
+		}
+		if (f->stat.size < f->at.offset) {
+			restart(t, f);
+			return;
+		}
+		if (piece->from != f->at.offset - f->at.mark.len)
+			return; /* asked for before it was begun again */
+		if (len > t->buffer_size)
+			len = t->buffer_size;
+		memcpy(t->buffer, (const char *) (piece + 1) + piece->head_bytes, len);
+		if (!take_chunk(t, f, len))
+			return;
+		f->at_end = piece->from + (int64_t) len >= f->stat.size;
+	}
+	look_done(t, f, news);
 }

@@ -29,6 +29,9 @@ bool next_mount(struct slice *text, struct mount_entry *out);
 /* Turns \040 \011 \012 \134 and any other octal escape into its byte. False when it does not fit (`dst` is then empty). */
 bool mount_unescape(struct slice s, char *dst, size_t size);
 
+/* Whether another machine must answer for what lies on a filesystem of that type: it may hang. */
+bool mount_is_network(const char *type);
+
 struct chosen_mount {
 	char path[MOUNT_PATH_MAX]; /* bytes as the kernel has them, maybe no UTF-8 */
 	char type[32];

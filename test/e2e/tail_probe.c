@@ -58,8 +58,9 @@ print_record(void *into, int64_t number, bool group_goes_on, const struct record
 {
 	struct strbuf line = STRBUF_INIT;
 
-	strbuf_printf(&line, "{\"n\": %lld, \"record\": %d, \"rank\": %d, \"time_us\": %lld, \"more\": %s", (long long) number, r->kind,
-				  r->rank, (long long) r->timestamp_us, group_goes_on ? "true" : "false");
+	strbuf_printf(&line, "{\"n\": %lld, \"record\": %d, \"rank\": %d, \"time_us\": %lld, \"more\": %s",
+				  (long long) number, r->kind, r->rank, (long long) r->timestamp_us,
+				  group_goes_on ? "true" : "false");
 	for (int i = 0; i < r->fields; i++)
 		if (field_names[r->kind][i])
 			json_field(&line, field_names[r->kind][i], r->field[i]);
@@ -75,7 +76,8 @@ take(void)
 {
 	if (!taking || spool_last(env.spool) == printed)
 		return;
-	spool_read(env.spool, printed > spool_acked(env.spool) ? printed : spool_acked(env.spool), print_record, NULL);
+	spool_read(env.spool, printed > spool_acked(env.spool) ? printed : spool_acked(env.spool), print_record,
+			   NULL);
 	fflush(stdout);
 	if (!deaf)
 		spool_ack(env.spool, printed);
@@ -174,7 +176,10 @@ main(int argc, char **argv)
 
 	if (argc < 4)
 		return 2;
-	options = (struct options){.config = argv[2], .app_name = "app", .vps_name = "vps", .state_dir = argv[1],
+	options = (struct options){.config = argv[2],
+							   .app_name = "app",
+							   .vps_name = "vps",
+							   .state_dir = argv[1],
 							   .proc_root = argc > 4 ? argv[4] : NULL};
 	start_us = clock_us(CLOCK_MONOTONIC);
 	speed = strtol(argv[3], NULL, 10);
