@@ -154,9 +154,9 @@ static ssize_t
 read_piece(const struct tail_piece *piece, char *out, size_t size, int64_t offset)
 {
 	const char *bytes = (const char *) (piece + 1);
-	int64_t start = 0, length = piece ? piece->head_bytes : 0;
+	int64_t start = 0, length = piece->head_bytes;
 
-	if (piece && offset >= piece->from && offset <= piece->from + piece->bytes) {
+	if (offset >= piece->from && offset <= piece->from + piece->bytes) {
 		bytes += piece->head_bytes;
 		start = piece->from;
 		length = piece->bytes;
@@ -176,7 +176,7 @@ tail_file_pread(const struct tail_file *f, char *out, size_t size, int64_t offse
 {
 	size_t done = 0;
 
-	if (f->remote)
+	if (f->remote && f->piece)
 		return read_piece(f->piece, out, size, offset);
 	while (done < size) {
 		ssize_t got = pread(f->fd, out + done, size - done, offset + (int64_t) done);
