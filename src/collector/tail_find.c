@@ -85,8 +85,9 @@ look_at(struct tail *t, int source, const char *path)
 	if (stat(path, &s) < 0) {
 		/* A link that leads nowhere, a loop, a directory that may not be entered: said. A file that is not there yet: it may come. */
 		struct stat link;
-		if (errno != ENOENT || lstat(path, &link) == 0)
-			tail_list_problem(t, path, "cannot be found", errno);
+		int error = errno;
+		if (error != ENOENT || (lstat(path, &link) == 0 && S_ISLNK(link.st_mode)))
+			tail_list_problem(t, path, "cannot be found", error);
 		return;
 	}
 	struct tail_stat st = tail_stat_of(&s);

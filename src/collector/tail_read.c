@@ -443,6 +443,13 @@ tail_read_finish(struct tail *t, struct tail_file *f)
 	commit(t, f, before);
 }
 
+/* Nothing was written for so long that a line is finished, whenever it was read: an agent that is started often gets on, too. */
+static bool
+was_idle(const struct tail_file *f, int64_t wall_us)
+{
+	return f->at_end && !f->remote && wall_us - f->stat.mtime_ns / 1000 >= LOG_IDLE_US;
+}
+
 void
 tail_read_held(struct tail *t, struct tail_file *f)
 {
@@ -454,6 +461,8 @@ tail_read_held(struct tail *t, struct tail_file *f)
 	/* A clock that was set back is no reason to hold a line for longer. */
 	if (due_us - wall_us > 2 * LOG_JOIN_MAX_US)
 		wall_us = INT64_MAX;
+	else if (was_idle(f, wall_us) && due_us - wall_us <= LOG_IDLE_US)
+		wall_us = due_us;
 	slice_printable(slice_of(f->path), t->source, sizeof t->source);
 	log_lines_flush(&f->lines, wall_us, put_entry, t);
 	if (log_lines_pending(&f->lines) == 0) {
