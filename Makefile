@@ -73,6 +73,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
 	src/collector/helper_desk.o \
+	src/collector/helper_logs.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
@@ -103,7 +104,9 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/tail_adopt.o \
 	src/collector/tail_file.o \
 	src/collector/tail_find.o \
+	src/collector/tail_mounts.o \
 	src/collector/tail_read.o \
+	src/collector/tail_remote.o \
 	src/collector/tail_watch.o \
 	src/collector/upkeep.o \
 	src/collector/waiting.o \
@@ -259,7 +262,7 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 -include $(LOADER_OBJS:.o=.d)
 
 # The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
-build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o src/collector/agent.o src/collector/sources.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
+build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
 
