@@ -333,9 +333,9 @@ def test_breaker_survives_a_restart(server, observ_db, agent_for, run_agent, mak
     wait_until(lambda: "open 1 0 1" in state_file(agent), 10, "the state file")
     agent.kill9()
     web.status, seen = 200, len(web.seen)
-    before = server.value(observ_db, "SELECT max(timestamp) FROM observ.health_checks")
+    before = server.value(observ_db, "SELECT clock_timestamp()")  # what the first has in its spool is older
     run_agent(*agent.setup.args())
-    row = wait_for(server, observ_db, "app", f"AND timestamp > '{before}'")[0]
+    row = wait_for(server, observ_db, "app", f"AND timestamp > '{before}'", count=2)[1]
     assert row["breaker_state"] == "open" and row["error_message"].startswith("breaker open: 1 failures in a row, next attempt in "), row
     assert len(web.seen) == seen
 
@@ -414,11 +414,13 @@ def test_reload_keeps_what_did_not_change(server, observ_db, agent_for, make):
     kept = {"name": "kept", "url": web.url("/switch"), "failure_threshold": 1, "cooldown": 60}
     agent = agent_for([kept, {"name": "gone", "url": web.url("/gone")}])
     wait_for(server, observ_db, "kept", "AND breaker_state = 'open'")
+    attempts = [path for _, path, *_ in web.seen].count("/switch")
     wait_for(server, observ_db, "gone")
     write_config(agent.setup, server.url(observ_db), [{"name": "new", "url": web.url("/new")}, kept])
     agent.signal(signal.SIGHUP)
     wait_for(server, observ_db, "new")
     assert not rows(server, observ_db, "kept", "AND breaker_state <> 'open'")
+    assert [path for _, path, *_ in web.seen].count("/switch") == attempts == 1
     gone = len([1 for _, path, *_ in web.seen if path == "/gone"])
     wait_for(server, observ_db, "new", count=3)
     assert len([1 for _, path, *_ in web.seen if path == "/gone"]) == gone
