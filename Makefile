@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
 DATA = sql/observ--1.0.sql
@@ -24,26 +24,15 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o
-CORE_AGENT_OBJS = src/core/breaker.o \
-	src/core/crc32c.o \
-	src/core/frame.o \
-	src/core/hash.o \
-	src/core/json_path.o \
-	src/core/log_level.o \
-	src/core/log_tokens.o \
-	src/core/mounts.o \
-	src/core/procfs_cpu.o \
-	src/core/procfs_memory.o \
-	src/core/procfs_net.o \
-	src/core/rates.o \
-	src/core/record.o \
-	src/core/row.o \
-	src/core/schedule.o \
-	src/core/slice.o \
-	src/core/sqlstate.o \
-	src/core/topology.o
+# the machine, the spool, errors of the database
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
+	src/core/slice.o src/core/sqlstate.o src/core/topology.o
+# log files
+CORE_AGENT_OBJS += src/core/tail_position.o src/core/log_clean.o src/core/log_entry.o src/core/log_json.o src/core/log_keys.o \
+	src/core/log_level.o src/core/log_lines.o src/core/log_map.o src/core/log_severity.o src/core/log_text.o src/core/log_time.o src/core/log_tokens.o
 # health checks
-CORE_AGENT_OBJS += src/core/self_doubt.o
+CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
@@ -97,10 +86,20 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
 	src/collector/spool_disk.o \
+	src/collector/spool_evict.o \
+	src/collector/spool_gap.o \
+	src/collector/spool_loss.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
 	src/collector/spool_segment.o \
+	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
+	src/collector/tail.o \
+	src/collector/tail_adopt.o \
+	src/collector/tail_file.o \
+	src/collector/tail_find.o \
+	src/collector/tail_read.o \
+	src/collector/tail_watch.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
@@ -113,7 +112,8 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 	src/collector/health_state.o
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
-	src/collector/statsd_socket.o src/collector/statsd_store.o
+	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -141,7 +141,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -186,8 +186,8 @@ build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 		$(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
 
 # Parts of the collector that need no process around them.
-build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
-build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
+build/unit/test_spool build/unit/test_spool_evict: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+build/unit/test_spool build/unit/test_spool_evict: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)
 
@@ -201,15 +201,23 @@ build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
+build/fuzz/fuzz_log_lines: test/fuzz/fuzz_log_lines.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
 build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
+build/fuzz/fuzz_frame: test/fuzz/fuzz_frame.c src/collector/spool_segment.c src/collector/spool_loss.c $(FUZZ_CORE)
 build/fuzz/%:
 	@mkdir -p $@.corpus
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd frame)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
+
+# Puts records into an agent's spool, for tests of their delivery.
+build/e2e/spool_fill: test/e2e/spool_fill.c $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o $(CORE_OBJS) $(COMMON_OBJS)
+	@mkdir -p build/e2e
+	$(CC) $(CFLAGS) $(CPPFLAGS) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -lm -o $@
 
 e2e:
 	$(PYTHON) -m pytest test/e2e $(PYTEST_ARGS)
@@ -220,6 +228,10 @@ kill-storm:
 # 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
 log-storm:
 	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
+
+# Ten minutes without a database, twice; the short form is part of e2e.
+outage:
+	OBSERV_OUTAGE_S=$(or $(OBSERV_OUTAGE_S),600) $(PYTHON) -m pytest test/e2e/test_agent_outage.py -s $(PYTEST_ARGS)
 
 # An hour; the short form is part of e2e.
 soak:
@@ -236,6 +248,13 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
 -include $(LOADER_OBJS:.o=.d)
+
+# The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
+build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o src/collector/agent.o src/collector/sources.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
+
+-include $(wildcard build/tail_probe.d)
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

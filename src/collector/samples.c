@@ -195,6 +195,22 @@ samples_put(struct samples *s, const char *name, double value, enum sample_kind 
 }
 
 void
+samples_put_thing(struct samples *s, const struct sample_metric *metric, int metrics, const double *values,
+				  uint32_t *sent, struct series_label *labels, int n)
+{
+	struct slice literal = samples_labels(s, labels, n);
+
+	for (int i = 0; i < metrics; i++) {
+		uint32_t bit = UINT32_C(1) << i;
+		double value = values ? values[i] : NAN;
+		if (values ? isnan(value) : !(*sent & bit))
+			continue;
+		samples_add_literal(s, slice_of(metric[i].name), literal, value, metric[i].kind);
+		*sent |= bit;
+	}
+}
+
+void
 samples_add_end(struct samples *s, const struct series_entry *e)
 {
 	samples_add_literal(s, slice_of(series_entry_name(e)), slice_of(series_entry_labels(e)), NAN,

@@ -46,6 +46,19 @@ void samples_add(struct samples *s, struct slice name, struct series_label *labe
 void samples_put(struct samples *s, const char *name, double value, enum sample_kind kind, ...)
 	__attribute__((sentinel));
 
+/* What is measured of one thing of many (a filesystem, a container): names of its metrics. */
+struct sample_metric {
+	const char *name;
+	enum sample_kind kind;
+};
+
+/*
+ * Adds the values of one thing, all with its labels: those that are NAN were not measured and are not added; `*sent` gets a bit for each
+ * that ever was. Values NULL: the thing has gone, each of those ends.
+ */
+void samples_put_thing(struct samples *s, const struct sample_metric *metric, int metrics,
+					   const double *values, uint32_t *sent, struct series_label *labels, int n);
+
 /* What samples_add() makes of labels: an element of an array literal, valid until the next call. Empty when the database would refuse them. */
 struct slice samples_labels(struct samples *s, struct series_label *labels, int n);
 

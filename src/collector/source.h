@@ -18,6 +18,8 @@ struct source_hints {
 	int64_t boost_until_ms;  /* the database asks for frequent samples until then; set by the loop */
 	int64_t check_failed_ms; /* when a health check failed last; set by whoever runs them */
 	bool spool_filling;      /* more than a quarter of the spool is in use; set by the loop */
+	int64_t
+		cycle_cpu_us_max; /* what the dearest sample of the machine has cost; whoever reports it sets it to 0 */
 };
 
 /* What a source may use. Lives as long as the agent; `config` is replaced by a reload. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,17 +13,8 @@
 #include "collector/clock.h"
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
-#include "core/hash.h"
 
 #define SOON_MS 1000
-
-void
-spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name, const char *app_name)
-{
-	uint64_t hash = hash_string(hash_span(hash_string(HASH_SEED, vps_name), "", 1), app_name);
-
-	snprintf(out, size, "%s/spool-%016llx", state_dir, (unsigned long long) hash);
-}
 
 /* --- opening and closing */
 
@@ -35,8 +27,11 @@ spool_open(const char *dir, int64_t max_bytes, int64_t now_ms)
 		return NULL;
 	snprintf(s->dir, sizeof s->dir, "%s", dir);
 	s->max_bytes = max_bytes;
+	s->segment_bytes = max_bytes / 8 < SEGMENT_BYTES ? max_bytes / 8 : SEGMENT_BYTES;
 	s->fd = -1;
-	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = NEVER;
+	/* A limit on the size of files is an error of write(), not the end of the program. */
+	signal(SIGXFSZ, SIG_IGN);
+	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = s->remove_ms = NEVER;
 	spool_recover(s);
 	/*
 	 * Numbers go on behind what is there, and never below the clock: those of records that were written but not yet synced when
@@ -47,14 +42,18 @@ spool_open(const char *dir, int64_t max_bytes, int64_t now_ms)
 		s->next = clock;
 	s->first_new = s->next;
 	s->acked = s->count > 0 ? s->segment[0].base - 1 : s->next - 1;
+	spool_look_at_disk(s);
 	return s;
 }
 
 void
 spool_close(struct spool *s)
 {
+	int64_t now_ms = monotonic_ms();
+
 	if (s->in_memory)
-		spool_back_to_disk(s, monotonic_ms());
+		spool_back_to_disk(s, now_ms);
+	spool_say_loss(s, now_ms);
 	spool_sync(s);
 	spool_forget_segments(s, 0, s->count);
 	positions_free(&s->positions);
@@ -96,7 +95,8 @@ spool_forget_segments(struct spool *s, int first, int n)
 		free(seg->memory);
 	}
 	s->count -= n;
-	memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
+	if (n > 0)
+		memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
 }
 
 void
@@ -105,7 +105,7 @@ spool_note(struct spool *s, struct segment *seg, const struct frame *frame)
 	struct record r;
 
 	segment_count(seg, frame);
-	if (frame->payload.p[0] == RECORD_METRICS) {
+	if (frame->payload.p[0] == RECORD_METRICS && (int64_t) frame->number > s->newest_number) {
 		size_t size = (size_t) (frame->payload.end - frame->payload.p);
 		if (buffer_reserve(&s->newest, size)) {
 			memcpy(s->newest.p, frame->payload.p, size);
@@ -123,13 +123,22 @@ void
 spool_begin(struct spool *s)
 {
 	s->group_bytes = 0;
-	s->group_failed = false;
+	s->group_failed = s->group_has_position = false;
+	s->group_rank = RANK_METRICS;
+	s->group_loss = (struct loss){0};
 }
 
 void
 spool_put(struct spool *s, const struct record *r)
 {
 	size_t payload = record_size(r), size = s->group_bytes + FRAME_HEAD + payload;
+
+	if (r->kind == RECORD_POSITION)
+		s->group_has_position = true;
+	else {
+		loss_count(&s->group_loss, r);
+		s->group_rank = r->rank > s->group_rank ? r->rank : s->group_rank;
+	}
 
 	if (payload > FRAME_PAYLOAD_MAX || size > GROUP_BYTES_MAX || !buffer_reserve(&s->group, size)) {
 		s->group_failed = true;
@@ -158,10 +167,17 @@ spool_end(struct spool *s, enum spool_urgency urgency)
 
 	if (s->group_bytes == 0 && !s->group_failed)
 		return true;
-	if (!s->group_failed && s->disk_bytes + (int64_t) s->group_bytes <= s->max_bytes)
-		kept = spool_store(s);
+	if (!s->group_failed)
+		kept = spool_store(s, s->group_rank);
 	if (kept)
 		become_urgent(s, urgency);
+	else if (!s->group_has_position) {
+		s->group_loss.reasons = s->group_failed ? LOSS_TOO_LARGE
+								: s->in_memory  ? LOSS_MEMORY_FULL
+								: s->low_disk   ? LOSS_DISK_LOW
+												: LOSS_SPOOL_FULL;
+		spool_lose(s, &s->group_loss);
+	}
 	s->group_bytes = 0;
 	buffer_trim(&s->group);
 	return kept;
@@ -178,8 +194,7 @@ spool_add(struct spool *s, const struct record *r, enum spool_urgency urgency)
 int64_t
 spool_room(const struct spool *s)
 {
-	int64_t room =
-		s->in_memory ? MEMORY_BYTES / 4 * 3 - s->memory_bytes : s->max_bytes / 4 * 3 - s->disk_bytes;
+	int64_t room = spool_limit(s) / 4 * 3 - (s->in_memory ? s->memory_bytes : s->disk_bytes);
 
 	return room > 0 ? room : 0;
 }
@@ -208,11 +223,16 @@ read_failed(struct spool *s, struct segment *seg, int error)
 	if (error == ENOMEM || error == EMFILE || error == ENFILE)
 		return;
 	segment_name(seg->base, name);
+	/* Once. */
+	if (seg->damage_seen >= seg->size)
+		return;
+	seg->damage_seen = seg->size;
 	log_line(LOG_LEVEL_ERROR, "spool: cannot read %s/%s: %s", s->dir, name, strerror(error));
+	spool_lose(s, &(struct loss){.damaged = 1, .reasons = LOSS_DAMAGED});
 }
 
-void
-spool_read(struct spool *s, int64_t after, spool_take take, void *into)
+static void
+read_all(struct spool *s, int64_t after, spool_take take, void *into)
 {
 	struct segment_reader r;
 	struct frame frame;
@@ -226,18 +246,30 @@ spool_read(struct spool *s, int64_t after, spool_take take, void *into)
 		if (read_behind(s, i, after, &r)) {
 			while (more && reader_next(&r, &frame)) {
 				s->cursor[0] = (struct cursor){seg->base, after, r.frame_offset};
-				after = (int64_t) frame.number;
-				if (record_read(frame.payload, &record))
+				after = s->handed = (int64_t) frame.number;
+				if (!record_read(frame.payload, &record))
+					reader_reject(&r);
+				else
 					more = take(into, after, frame.flags & FRAME_GOES_ON, &record);
 			}
 			reader_close(&r);
 		}
 		if (r.error != 0)
 			read_failed(s, seg, r.error);
-		s->damaged += r.damaged;
-		s->loss.damaged += r.damaged;
+		spool_lose(s, &(struct loss){.damaged = r.damaged, .reasons = LOSS_DAMAGED});
 	}
 	buffer_trim(&s->reading);
+}
+
+void
+spool_read(struct spool *s, int64_t after, spool_take take, void *into)
+{
+	/* What was on its way comes once more: what had to go of it meanwhile is lost. */
+	if (after < s->handed && loss_is_any(&s->in_flight)) {
+		spool_lose(s, &s->in_flight);
+		s->in_flight = (struct loss){0};
+	}
+	read_all(s, after, take, into);
 }
 
 void
@@ -246,11 +278,13 @@ spool_ack(struct spool *s, int64_t number)
 	if (number <= s->acked)
 		return;
 	s->acked = number;
+	if (number >= s->in_flight_to)
+		s->in_flight = (struct loss){0};
 	if (s->next <= number)
 		s->next = number + 1;
 	if (s->cursor[0].number <= number)
 		s->cursor[1] = s->cursor[0];
-	spool_remove_delivered(s);
+	spool_remove_delivered(s, monotonic_ms());
 }
 
 int64_t
@@ -273,9 +307,38 @@ spool_is_new(const struct spool *s)
 }
 
 bool
+spool_positions_lost(const struct spool *s)
+{
+	return s->positions_lost;
+}
+
+bool
 spool_is_behind(const struct spool *s, int64_t last_seq)
 {
 	return last_seq > s->found_last && last_seq < s->first_new;
+}
+
+void
+spool_renumber(struct spool *s, int64_t number)
+{
+	int64_t more = number - s->acked, first = s->acked + 1;
+	int i = s->count - 1;
+
+	if (more <= 0)
+		return;
+	/* What was delivered of the first segment moves along, to numbers that count as delivered. The newest moves first: two never have the same. */
+	for (; i >= 0 && spool_move_segment(s, &s->segment[i], more); i--)
+		continue;
+	for (; i >= 0; i--)
+		spool_lose_segment(s, &s->segment[i], LOSS_DAMAGED);
+	s->next += more;
+	s->first_new += more;
+	s->acked = number;
+	s->handed = 0;
+	memset(s->cursor, 0, sizeof s->cursor);
+	if (s->newest_number >= first)
+		s->newest_number += more;
+	positions_renumber(&s->positions, first, more);
 }
 
 bool
@@ -316,14 +379,19 @@ spool_state(struct spool *s, struct spool_state *out)
 	}
 	if (out->records > 0) {
 		struct cursor kept = s->cursor[0];
-		spool_read(s, s->acked, take_time, &out->oldest_us);
+		int64_t handed = s->handed;
+		read_all(s, s->acked, take_time, &out->oldest_us);
 		s->cursor[0] = kept;
+		s->handed = handed;
 	}
-	memcpy(out->dropped, s->dropped, sizeof out->dropped);
-	out->thinned = s->thinned;
-	out->damaged = s->damaged;
+	memcpy(out->dropped, s->ever.records, sizeof out->dropped);
+	out->thinned = s->ever.thinned;
+	out->damaged = s->ever.damaged;
 	out->on_disk = !s->in_memory;
-	snprintf(out->problem, sizeof out->problem, "%s", s->problem_text);
+	if (s->in_memory)
+		snprintf(out->problem, sizeof out->problem, "%s", s->problem_text);
+	else if (s->low_disk)
+		snprintf(out->problem, sizeof out->problem, "the disk of %.100s is nearly full", s->dir);
 }
 
 int64_t
@@ -343,9 +411,12 @@ spool_not_urgent(struct spool *s)
 int64_t
 spool_wake_ms(const struct spool *s)
 {
-	int64_t wake = s->sync_ms < s->retry_ms ? s->sync_ms : s->retry_ms;
+	const int64_t due[] = {s->sync_ms, s->retry_ms, s->loss_ms, s->remove_ms};
+	int64_t wake = NEVER;
 
-	return s->loss_ms < wake ? s->loss_ms : wake;
+	for (size_t i = 0; i < sizeof due / sizeof *due; i++)
+		wake = due[i] < wake ? due[i] : wake;
+	return wake;
 }
 
 void
@@ -355,6 +426,10 @@ spool_run(struct spool *s, int64_t now_ms)
 		spool_back_to_disk(s, now_ms);
 	if (now_ms >= s->sync_ms)
 		spool_sync(s);
+	if (now_ms >= s->remove_ms)
+		spool_remove_delivered(s, now_ms);
+	if (now_ms >= s->loss_ms)
+		spool_say_loss(s, now_ms);
 }
 
 /* --- positions */
@@ -386,9 +461,4 @@ spool_set_position(struct spool *s, const char *file, const char *state)
 	int64_t due = monotonic_ms() + 5000;
 	if (due < s->sync_ms)
 		s->sync_ms = due;
-}
-
-void
-spool_renumber(struct spool *s, int64_t number)
-{
 }

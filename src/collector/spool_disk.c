@@ -4,16 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "collector/clock.h"
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
 
-#define SYNC_MS     5000
-#define RETRY_MS    30000
-#define CHUNK_BYTES (64 << 10) /* of a segment in memory */
-
+#define SYNC_MS      5000
+#define RETRY_MS     30000
+#define SAVE_EACH_MS 1000
+#define FREE_MIN     0.05 /* of the disk stays free */
 void
 spool_disk_failed(struct spool *s, const char *doing, int error)
 {
@@ -62,16 +63,40 @@ save_positions(struct spool *s)
 		return false;
 	}
 	s->positions_dirty = false;
+	s->saved_ms = monotonic_ms();
 	return true;
 }
 
-bool
+void
 spool_sync(struct spool *s)
 {
-	bool good = s->positions_dirty ? save_positions(s) : s->dir_fd < 0 || sync_files(s);
-
 	s->sync_ms = NEVER;
-	return good;
+	if (s->positions_dirty)
+		save_positions(s);
+	else if (s->dir_fd >= 0)
+		sync_files(s);
+	spool_look_at_disk(s);
+}
+
+void
+spool_look_at_disk(struct spool *s)
+{
+	struct statvfs fs;
+	bool low = s->dir_fd >= 0 && fstatvfs(s->dir_fd, &fs) == 0 && fs.f_blocks > 0 &&
+			   (double) fs.f_bavail < (double) fs.f_blocks * FREE_MIN;
+
+	if (low) {
+		/* It does not grow: what there is may stay, and what one segment in memory would be. */
+		int64_t now = s->disk_bytes > MEMORY_BYTES ? s->disk_bytes : MEMORY_BYTES;
+		s->low_limit = s->low_disk && s->low_limit < now ? s->low_limit : now;
+		if (s->low_limit > s->max_bytes)
+			s->low_limit = s->max_bytes;
+		problem_occurred(&s->low_problem, LOG_LEVEL_WARNING, monotonic_ms(), "low",
+						 "spool: less than %d %% of the disk of %s is free: the spool does not grow any more",
+						 (int) (100 * FREE_MIN), s->dir);
+	} else
+		problem_over(&s->low_problem, monotonic_ms(), "spool: there is room on the disk again");
+	s->low_disk = low;
 }
 
 void
@@ -92,30 +117,42 @@ last_segment(struct spool *s)
 	return s->count > 0 ? &s->segment[s->count - 1] : NULL;
 }
 
+/* A new file behind the others; NULL and errno. */
+static struct segment *
+next_segment(struct spool *s)
+{
+	int fd = segment_open(s->dir_fd, s->next, true);
+
+	/* What is there under that name is nothing that could be read; the next number is as good. */
+	if (fd < 0 && errno == EEXIST)
+		fd = segment_open(s->dir_fd, ++s->next, true);
+	if (fd < 0)
+		return NULL;
+	struct segment *seg = spool_new_segment(s, s->next);
+	if (seg == NULL) {
+		close(fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	spool_end_segment(s);
+	s->fd = fd;
+	s->directory_dirty = true;
+	spool_look_at_disk(s);
+	return seg;
+}
+
 /* The segment on disk that takes `bytes` more; NULL and errno. */
 static struct segment *
 segment_for(struct spool *s, size_t bytes)
 {
 	struct segment *seg = last_segment(s);
 
-	if (seg && !seg->memory && (seg->size == 0 || seg->size + (int64_t) bytes <= SEGMENT_BYTES)) {
+	if (seg && !seg->memory && (seg->size == 0 || seg->size + (int64_t) bytes <= s->segment_bytes)) {
 		if (s->fd < 0)
 			s->fd = segment_open(s->dir_fd, seg->base, false);
 		return s->fd < 0 ? NULL : seg;
 	}
-	spool_end_segment(s);
-	int fd = segment_open(s->dir_fd, s->next, true);
-	if (fd < 0)
-		return NULL;
-	seg = spool_new_segment(s, s->next);
-	if (seg == NULL) {
-		close(fd);
-		errno = ENOMEM;
-		return NULL;
-	}
-	s->fd = fd;
-	s->directory_dirty = true;
-	return seg;
+	return next_segment(s);
 }
 
 /* Gives the frames of the group their numbers in that segment. */
@@ -175,10 +212,11 @@ store_in_memory(struct spool *s)
 {
 	struct segment *seg = last_segment(s);
 
-	if (s->memory_bytes + (int64_t) s->group_bytes > MEMORY_BYTES)
-		return false;
-	if (seg == NULL || !seg->memory || seg->size + (int64_t) s->group_bytes > CHUNK_BYTES) {
+	if (seg == NULL || !seg->memory || seg->size + (int64_t) s->group_bytes > MEMORY_SEGMENT_BYTES) {
 		spool_end_segment(s);
+		/* A file that was made but could not be written has that name. */
+		if (seg && seg->base == s->next)
+			s->next++;
 		seg = spool_new_segment(s, s->next);
 		if (seg == NULL)
 			return false;
@@ -198,9 +236,31 @@ store_in_memory(struct spool *s)
 }
 
 bool
-spool_store(struct spool *s)
+spool_store(struct spool *s, enum record_rank rank)
 {
-	return (!s->in_memory && store_on_disk(s)) || store_in_memory(s);
+	int64_t bytes = (int64_t) s->group_bytes;
+
+	/* Where making room on disk fails, the spool is in memory. */
+	if (!s->in_memory && spool_make_room(s, bytes, rank) && store_on_disk(s))
+		return true;
+	return s->in_memory && spool_make_room(s, bytes, rank) && store_in_memory(s);
+}
+
+bool
+spool_move_segment(struct spool *s, struct segment *seg, int64_t more)
+{
+	char from[SEGMENT_NAME_SIZE], to[SEGMENT_NAME_SIZE];
+
+	segment_name(seg->base, from);
+	segment_name(seg->base + more, to);
+	if (!seg->memory && renameat(s->dir_fd, from, s->dir_fd, to) < 0) {
+		log_line(LOG_LEVEL_ERROR, "spool: cannot rename %s/%s: %s", s->dir, from, strerror(errno));
+		return false;
+	}
+	seg->base += more;
+	seg->last += more;
+	s->directory_dirty = true;
+	return true;
 }
 
 /* --- from memory to disk */
@@ -225,6 +285,7 @@ write_out(struct spool *s, struct segment *seg)
 	}
 	free(seg->memory);
 	seg->memory = NULL;
+	seg->allocated = 0;
 	s->memory_bytes -= seg->size;
 	s->disk_bytes += seg->size;
 	s->directory_dirty = true;
@@ -235,6 +296,10 @@ void
 spool_back_to_disk(struct spool *s, int64_t now_ms)
 {
 	s->retry_ms = NEVER;
+	if (s->dir_fd < 0 && !spool_recover_late(s)) {
+		spool_disk_failed(s, "open the directory", errno);
+		return;
+	}
 	for (int i = 0; i < s->count; i++)
 		if (s->segment[i].memory && !write_out(s, &s->segment[i])) {
 			spool_disk_failed(s, "write", errno);
@@ -248,6 +313,15 @@ spool_back_to_disk(struct spool *s, int64_t now_ms)
 }
 
 /* --- what was delivered */
+
+bool
+spool_remove_file(struct spool *s, const struct segment *seg)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(seg->base, name);
+	return unlinkat(s->dir_fd, name, 0) == 0 || errno == ENOENT;
+}
 
 /* The first segments that are delivered whole; of the last one only when it is worth a new file, which is made first. */
 static int
@@ -264,33 +338,28 @@ delivered_segments(struct spool *s)
 		return n;
 	if (seg->size < BIG_BYTES || s->in_memory)
 		return n - 1;
-	spool_end_segment(s);
-	int fd = segment_open(s->dir_fd, s->next, true);
-	if (fd < 0 || spool_new_segment(s, s->next) == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return n - 1;
-	}
-	s->fd = fd;
-	s->directory_dirty = true;
-	return n;
+	return next_segment(s) ? n : n - 1;
 }
 
 void
-spool_remove_delivered(struct spool *s)
+spool_remove_delivered(struct spool *s, int64_t now_ms)
 {
 	int n = delivered_segments(s), removed = 0;
 	bool saved = false;
 
+	s->remove_ms = NEVER;
+
 	for (; removed < n; removed++) {
 		const struct segment *seg = &s->segment[removed];
-		char name[SEGMENT_NAME_SIZE];
 		if (seg->memory)
 			continue;
-		if (seg->positions && !saved && !(saved = save_positions(s)))
+		/* Writing the positions is four syncs: not for each segment of a burst, unless there is little room. */
+		if (seg->positions && !saved && now_ms < s->saved_ms + SAVE_EACH_MS &&
+			s->disk_bytes < spool_limit(s) / 4) {
+			s->remove_ms = s->saved_ms + SAVE_EACH_MS;
 			break;
-		segment_name(seg->base, name);
-		if (unlinkat(s->dir_fd, name, 0) < 0 && errno != ENOENT)
+		}
+		if ((seg->positions && !saved && !(saved = save_positions(s))) || !spool_remove_file(s, seg))
 			break;
 	}
 	spool_forget_segments(s, 0, removed);

@@ -124,6 +124,14 @@ positions_safe(struct positions *p)
 	}
 }
 
+void
+positions_renumber(struct positions *p, int64_t first, int64_t more)
+{
+	for (int i = 0; i < p->count; i++)
+		if (p->entry[i].number >= first)
+			p->entry[i].number += more;
+}
+
 /* A frame at `offset`; its size, or 0 and errno. */
 static size_t
 write_frame(int fd, int64_t offset, struct buffer *b, const struct record *r, uint8_t flags, int64_t number)

@@ -38,6 +38,9 @@ const struct position *positions_find(const struct positions *p, struct slice fi
 /* What was in memory is on disk now, or delivered. */
 void positions_safe(struct positions *p);
 
+/* Numbers from `first` on grow by `more`. */
+void positions_renumber(struct positions *p, int64_t first, int64_t more);
+
 /* Writes the file: temporary file, fsync, rename, fsync of the directory. False and errno. */
 bool positions_save(const struct positions *p, int dir_fd);
 

@@ -115,8 +115,7 @@ recover_segment(struct spool *s, struct segment *seg, int64_t previous)
 	}
 	seg->size = st.st_size;
 	scan(s, seg, previous, &found);
-	s->damaged += found.damaged;
-	s->loss.damaged += found.damaged;
+	spool_lose(s, &(struct loss){.damaged = found.damaged, .reasons = LOSS_DAMAGED});
 	if (found.error != 0) {
 		move_aside(s, name, strerror(found.error));
 		return false;
@@ -171,20 +170,70 @@ recover_segments(struct spool *s)
 	buffer_trim(&s->reading);
 }
 
+/* False and errno. */
+static bool
+open_directory(struct spool *s)
+{
+	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
+		return false;
+	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir_fd < 0)
+		return false;
+	if (!list_segments(s)) {
+		int error = errno;
+		close(s->dir_fd);
+		s->dir_fd = -1;
+		errno = error;
+		return false;
+	}
+	s->is_new = s->count == 0 && faccessat(s->dir_fd, POSITIONS_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	if (!positions_load(&s->positions, s->dir_fd, &s->reading)) {
+		s->positions_lost = true;
+		spool_lose(s, &(struct loss){.damaged = 1, .reasons = LOSS_DAMAGED});
+		move_aside(s, POSITIONS_FILE, "is damaged");
+	}
+	recover_segments(s);
+	s->found_last = s->next > 0 ? s->next - 1 : 0;
+	return true;
+}
+
 void
 spool_recover(struct spool *s)
 {
-	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
-		log_line(LOG_LEVEL_ERROR, "spool: cannot make %s: %s", s->dir, strerror(errno));
-	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->dir_fd < 0 || !list_segments(s)) {
-		spool_disk_failed(s, "read the directory", errno);
-		s->is_new = true;
+	if (open_directory(s))
 		return;
+	s->is_new = true;
+	spool_disk_failed(s, "open the directory", errno);
+}
+
+bool
+spool_recover_late(struct spool *s)
+{
+	struct segment *ours = s->segment;
+	int count = s->count;
+	int64_t next = s->next, first = count > 0 ? ours[0].base : next;
+
+	s->segment = NULL;
+	s->count = s->allocated = 0;
+	s->next = 0;
+	bool opened = open_directory(s), in_order = s->next <= first && s->acked == s->first_new - 1;
+	int error = errno;
+	/* What is found after newer records were delivered has been passed over for good. */
+	for (int i = 0; i < s->count && !in_order; i++) {
+		spool_lose_segment(s, &s->segment[i], LOSS_DAMAGED);
+		spool_remove_file(s, &s->segment[i]);
 	}
-	s->is_new = s->count == 0 && faccessat(s->dir_fd, POSITIONS_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
-	if (!positions_load(&s->positions, s->dir_fd, &s->reading))
-		move_aside(s, POSITIONS_FILE, "is damaged");
-	recover_segments(s);
-	s->found_last = s->next > 0 ? s->next - 1 : 0;
+	if (!in_order)
+		spool_forget_segments(s, 0, s->count);
+	if (s->count > 0)
+		s->acked = s->segment[0].base - 1;
+	for (int i = 0; i < count; i++) {
+		struct segment *seg = spool_new_segment(s, ours[i].base);
+		if (seg)
+			*seg = ours[i];
+	}
+	free(ours);
+	s->next = next;
+	errno = error;
+	return opened;
 }

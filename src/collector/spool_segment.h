@@ -21,9 +21,9 @@ struct segment {
 	int32_t records[RANKS], bytes[RANKS];
 	char *memory; /* not NULL: it is here and not on disk */
 	size_t allocated;
-	int64_t damage_seen; /* damage before this offset has been counted */
-	bool positions;      /* it holds a RECORD_POSITION */
-	bool thinned;
+	int64_t damage_seen;          /* damage before this offset has been counted */
+	bool positions;               /* it holds a RECORD_POSITION */
+	bool thinned, only_positions; /* nothing more to take out at that level */
 };
 
 /* Memory that grows and is kept for the next time when it is small. */
@@ -68,6 +68,8 @@ bool reader_open(struct segment_reader *r, int dir_fd, struct segment *seg, stru
 				 int64_t offset, int64_t previous);
 /* The next frame with a number above the previous one, its number as the database will know it. Points into memory that holds until the next call. */
 bool reader_next(struct segment_reader *r, struct frame *frame);
+/* The frame that was read last is whole, but nothing that this program can use: damage. */
+void reader_reject(struct segment_reader *r);
 void reader_close(struct segment_reader *r);
 
 #endif

@@ -131,13 +131,12 @@ adaptive_interval_ms(const struct adaptive *a, bool spool_filling, int64_t now_m
 	return dear && interval < FLOOR_WHEN_DEAR ? FLOOR_WHEN_DEAR : interval;
 }
 
-int64_t
+void
 adaptive_hurry(struct adaptive *a, const char *what, int64_t now_ms)
 {
 	a->step = 0;
 	a->quiet_since_ms = now_ms;
 	a->reason = what;
-	return adaptive_interval_ms(a, false, now_ms);
 }
 
 int64_t

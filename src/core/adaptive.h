@@ -45,8 +45,8 @@ void adaptive_init(struct adaptive *a, int64_t now_ms);
 int64_t adaptive_sample(struct adaptive *a, const struct row *row, const struct adaptive_hints *hints,
 						int64_t now_ms);
 
-/* Something has happened between two samples: `what` in a few words. Returns the time between samples from now on. */
-int64_t adaptive_hurry(struct adaptive *a, const char *what, int64_t now_ms);
+/* Something has happened between two samples: `what` in a few words. */
+void adaptive_hurry(struct adaptive *a, const char *what, int64_t now_ms);
 
 /* The time between samples now. */
 int64_t adaptive_interval_ms(const struct adaptive *a, bool spool_filling, int64_t now_ms);

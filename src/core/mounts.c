@@ -16,7 +16,8 @@ next_mount(struct slice *text, struct mount_entry *out)
 	while (slice_line(text, &line)) {
 		/* 36 35 98:0 /root /path options [optional fields] - type source super-options; see proc_pid_mountinfo(5) */
 		if (!slice_skip_words(&line, 2) || !slice_word(&line, &out->device) ||
-			!slice_word(&line, &out->root) || !slice_word(&line, &out->path) || !slice_skip_words(&line, 1))
+			!slice_word(&line, &out->root) || !slice_word(&line, &out->path) ||
+			!slice_word(&line, &out->options))
 			continue;
 		bool separator = false;
 		while (!separator && slice_word(&line, &word))
@@ -25,6 +26,8 @@ next_mount(struct slice *text, struct mount_entry *out)
 			continue;
 		if (!slice_word(&line, &out->source))
 			out->source = (struct slice){line.end, line.end};
+		if (!slice_word(&line, &out->super_options))
+			out->super_options = (struct slice){line.end, line.end};
 		return true;
 	}
 	return false;
@@ -114,6 +117,20 @@ is_hidden(const struct mount_entry *m, struct slice later, struct slice all)
 	return false;
 }
 
+/* Whether one of the options, separated by commas, says so; what ext4 does to itself after an error has a name of its own. */
+static bool
+has_readonly(struct slice options)
+{
+	while (options.p < options.end) {
+		const char *comma = memchr(options.p, ',', (size_t) (options.end - options.p));
+		struct slice one = {options.p, comma ? comma : options.end};
+		if (slice_equals(one, "ro") || slice_equals(one, "emergency_ro"))
+			return true;
+		options.p = comma ? comma + 1 : options.end;
+	}
+	return false;
+}
+
 int
 choose_mounts(struct slice text, struct chosen_mount *out, int max)
 {
@@ -132,6 +149,8 @@ choose_mounts(struct slice text, struct chosen_mount *out, int max)
 			continue;
 		if (is_hidden(&m, text, all))
 			continue;
+		slice_printable(m.source, c->source, sizeof c->source);
+		c->readonly = has_readonly(m.options) || has_readonly(m.super_options);
 		n++;
 	}
 	return n;

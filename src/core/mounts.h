@@ -20,6 +20,7 @@ struct mount_entry {
 	struct slice path;
 	struct slice type;
 	struct slice source;
+	struct slice options, super_options; /* of this mount; of the filesystem */
 };
 
 /* Takes the next mount off `text`; false at the end. Lines that are none are passed over. */
@@ -31,6 +32,8 @@ bool mount_unescape(struct slice s, char *dst, size_t size);
 struct chosen_mount {
 	char path[MOUNT_PATH_MAX]; /* bytes as the kernel has them, maybe no UTF-8 */
 	char type[32];
+	char source[128]; /* what is mounted, as it is called; cut to size */
+	bool readonly;    /* the mount or the filesystem */
 };
 
 /*

@@ -122,8 +122,8 @@ cpu_rates(const struct snapshot *before, const struct snapshot *now, struct row 
 	row->value[M_CPU_STEAL_PERCENT] = percent(part[CPU_STEAL], total);
 }
 
-/* Bytes that one interface moved; see the comment at ASSUMED_MBIT. */
-static double
+/* See the comment at ASSUMED_MBIT. */
+double
 nic_growth(int64_t before, int64_t now, int64_t speed_mbit, double seconds)
 {
 	double mbit = speed_mbit > 0 ? (double) speed_mbit : ASSUMED_MBIT;

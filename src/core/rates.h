@@ -47,6 +47,12 @@ struct snapshot {
 	struct disk_reading disk[MAX_DISKS];
 };
 
+/*
+ * Bytes that one interface moved between two readings; NAN when that can't be known: a counter that began again (a 32-bit one
+ * that wrapped is told apart by the speed), or a number that no interface reaches.
+ */
+double nic_growth(int64_t before, int64_t now, int64_t speed_mbit, double seconds);
+
 /* Everything unknown. */
 void snapshot_clear(struct snapshot *s);
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/log_level.h"
+
 #define HEAD_BYTES  11
 #define NULL_LENGTH UINT32_MAX
 
@@ -15,6 +17,16 @@ static const int fields_of[RECORD_KINDS] = {
 	[RECORD_PEERS] = PEERS_FIELDS,
 	[RECORD_POSITION] = POSITION_FIELDS,
 };
+
+enum record_rank
+record_rank_of_level(struct slice level)
+{
+	int rank = log_level_rank(level);
+
+	if (rank >= log_level_rank(slice_of("error")))
+		return RANK_KEEP;
+	return rank >= log_level_rank(slice_of("warning")) ? RANK_WARNING : RANK_LOW;
+}
 
 void
 record_init(struct record *r, enum record_kind kind, enum record_rank rank, int64_t timestamp_us)

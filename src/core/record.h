@@ -68,6 +68,9 @@ struct record {
 	struct slice field[RECORD_FIELDS_MAX]; /* p NULL: NULL */
 };
 
+/* How soon a log line of that level is given up. */
+enum record_rank record_rank_of_level(struct slice level);
+
 /* A record of that kind without any field set. */
 void record_init(struct record *r, enum record_kind kind, enum record_rank rank, int64_t timestamp_us);
 

@@ -31,31 +31,50 @@ by_exclusion(struct slice name, struct slice flags, struct slice route)
 		   !has_flag(flags, 'b');
 }
 
+/* One line of the scan; false when it is about no interface. */
+static bool
+read_nic(struct slice line, struct slice *name, struct slice *flags, struct counted_nic *out)
+{
+	struct slice word, speed;
+
+	if (!slice_word(&line, &word) || !slice_equals(word, "net") || !slice_word(&line, name) ||
+		!slice_next_i64(&line, &out->ifindex) || !slice_word(&line, &speed) || !slice_word(&line, flags))
+		return false;
+	out->speed_mbit = UNKNOWN;
+	slice_to_i64(speed, &out->speed_mbit);
+	return slice_copy(*name, out->name, sizeof out->name);
+}
+
 static void
 choose_nics(struct slice scan, struct slice route, struct topology *out,
 			bool (*counts)(struct slice name, struct slice flags, struct slice route))
 {
-	struct slice line, word, name, speed, flags;
-	int64_t ifindex;
+	struct slice line, name, flags;
+	struct counted_nic nic;
 
 	while (slice_line(&scan, &line)) {
-		if (!slice_word(&line, &word) || !slice_equals(word, "net") || !slice_word(&line, &name) ||
-			!slice_next_i64(&line, &ifindex) || !slice_word(&line, &speed) || !slice_word(&line, &flags))
-			continue;
-		if (!counts(name, flags, route))
+		if (!read_nic(line, &name, &flags, &nic) || !counts(name, flags, route))
 			continue;
 		if (out->nics == MAX_NICS) {
 			out->too_many = true;
 			return;
 		}
-		struct counted_nic *nic = &out->nic[out->nics];
-		if (!slice_copy(name, nic->name, sizeof nic->name))
-			continue;
-		nic->ifindex = ifindex;
-		nic->speed_mbit = UNKNOWN;
-		slice_to_i64(speed, &nic->speed_mbit);
-		out->nics++;
+		out->nic[out->nics++] = nic;
 	}
+}
+
+int
+list_nics(struct slice scan, struct slice default_route, struct counted_nic *out, int max)
+{
+	struct slice line, name, flags;
+	struct counted_nic nic;
+	int n = 0;
+
+	while (n < max && slice_line(&scan, &line))
+		if (read_nic(line, &name, &flags, &nic) && !has_flag(flags, 'o') &&
+			(!has_flag(flags, 'v') || by_default_route(name, flags, default_route)))
+			out[n++] = nic;
+	return n;
 }
 
 /* Memory and removable media: no load on a disk, or none that matters. */

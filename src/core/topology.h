@@ -43,6 +43,12 @@ struct topology {
 void choose_topology(struct slice scan, struct slice default_route, struct topology *out);
 
 /*
+ * Interfaces that are worth a line each, from the same scan: all but the loopback and ends of pairs, which are the containers' (the
+ * interface of the default route is one inside a container). At most `max`; returns how many.
+ */
+int list_nics(struct slice scan, struct slice default_route, struct counted_nic *out, int max);
+
+/*
  * Where sysfs lists no block devices: whether a name of /proc/diskstats is a whole device, judged by name alone
  * (loop, ram, zram, sr, fd, dm- and md are not; sda1 and nvme0n1p1 are partitions).
  */

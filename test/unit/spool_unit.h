@@ -60,10 +60,10 @@ reopen_with(int64_t max_bytes)
 static void
 kill_spool(void)
 {
-	spool->dir_fd = -1 - (close(spool->dir_fd) & 0);
+	close(spool->dir_fd);
 	if (spool->fd >= 0)
 		close(spool->fd);
-	spool->fd = -1;
+	spool->fd = spool->dir_fd = -1;
 	spool->in_memory = false;
 	spool->positions_dirty = false;
 	memset(&spool->loss, 0, sizeof spool->loss);
@@ -74,7 +74,7 @@ kill_spool(void)
 static int
 set_up(void **state)
 {
-	strcpy(dir + sizeof dir - 7, "XXXXXX");
+	memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
 	spool = NULL;
 	if (mkdtemp(dir) == NULL)
 		return -1;
@@ -100,6 +100,25 @@ put_line(int i, enum record_rank rank, const char *message)
 	record_set(&r, LINE_LEVEL, "info");
 	record_set(&r, LINE_MESSAGE, message);
 	spool_put(spool, &r);
+}
+
+static void
+put_metrics(int64_t time_us)
+{
+	struct record r;
+
+	record_init(&r, RECORD_METRICS, RANK_METRICS, time_us);
+	for (int i = 0; i < r.fields; i++)
+		record_set(&r, i, "12.345");
+	spool_put(spool, &r);
+}
+
+static bool
+add_metrics(int64_t time_us)
+{
+	spool_begin(spool);
+	put_metrics(time_us);
+	return spool_end(spool, SPOOL_LATER);
 }
 
 static void
@@ -131,10 +150,12 @@ add_lines(int from, int n, enum record_rank rank, const char *message)
 struct got {
 	int lines, positions, metrics, events, groups;
 	int64_t first, last;    /* numbers */
+	int by_rank[RANKS];     /* without positions and data_lost */
 	int64_t oldest, newest; /* times of lines */
 	int stop_after;
 	bool in_order, open_group;
 	char event[2000];
+	struct loss said; /* by all data_lost */
 };
 
 static bool
@@ -149,6 +170,7 @@ take(void *into, int64_t number, bool group_goes_on, const struct record *r)
 	g->open_group = group_goes_on;
 	g->groups += !group_goes_on;
 	g->positions += r->kind == RECORD_POSITION;
+	g->by_rank[r->rank] += r->kind != RECORD_POSITION && r->kind != RECORD_EVENT;
 	g->metrics += r->kind == RECORD_METRICS;
 	if (r->kind == RECORD_LOG) {
 		if (g->lines++ == 0)
@@ -157,6 +179,9 @@ take(void *into, int64_t number, bool group_goes_on, const struct record *r)
 		g->newest = r->timestamp_us;
 	}
 	if (r->kind == RECORD_EVENT) {
+		struct loss said;
+		assert_true(loss_of_event(r, &said));
+		loss_add(&g->said, &said);
 		g->events++;
 		slice_copy(r->field[EVENT_DATA], g->event, sizeof g->event);
 	}

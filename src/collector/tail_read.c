@@ -1,0 +1,543 @@
+/*
+ * tail_read.c: New bytes of a file: to lines, to entries, to a group of records with the position that they lead to. See tail_parts.h.
+ *
+ * A chunk is read together with the mark, the bytes before the offset: one pread() both checks that the file is still the one that was
+ * read so far and brings what is new. An end without newline is left in the file, and read again when there is more.
+ */
+#include "collector/tail_parts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/clock.h"
+
+#define ROOM_PER_CHUNK (4 * TAIL_CHUNK_BYTES) /* what a chunk may become in the spool: context, frames */
+
+/* --- groups */
+
+static void
+group_begin(struct tail *t)
+{
+	if (!t->group_open)
+		spool_begin(t->env->spool);
+	t->group_open = true;
+}
+
+void
+tail_put_mark(struct tail *t, const char *key, const char *state)
+{
+	struct record r;
+
+	group_begin(t);
+	record_init(&r, RECORD_POSITION, RANK_KEEP, clock_us(CLOCK_REALTIME));
+	record_set(&r, POSITION_FILE, key);
+	record_set(&r, POSITION_STATE, state);
+	spool_put(t->env->spool, &r);
+}
+
+void
+tail_put_position(struct tail *t, struct tail_file *f)
+{
+	static char state[TAIL_STATE_BYTES];
+	struct tail_position p = f->at;
+	char key[TAIL_KEY_BYTES];
+
+	if (f->safe.offset != p.offset)
+		p.skipping = false;
+	p.offset = f->safe.offset;
+	p.mark = f->safe.mark;
+	p.seen_s = clock_us(CLOCK_REALTIME) / 1000000;
+	tail_position_key(&p, key);
+	if (!tail_position_write(&p, f->path, state, sizeof state))
+		return;
+	tail_put_mark(t, key, state);
+	f->stored = p.offset;
+}
+
+void
+tail_put_event(struct tail *t, const char *kind, const char *message, const char *data)
+{
+	struct record r;
+
+	group_begin(t);
+	t->group_entries = true;
+	record_init(&r, RECORD_EVENT, RANK_KEEP, clock_us(CLOCK_REALTIME));
+	record_set(&r, EVENT_KIND, kind);
+	record_set(&r, EVENT_MESSAGE, message);
+	record_set(&r, EVENT_DATA, data);
+	spool_put(t->env->spool, &r);
+}
+
+bool
+tail_group_end(struct tail *t)
+{
+	bool entries = t->group_entries;
+
+	if (!t->group_open)
+		return true;
+	t->group_open = t->group_entries = false;
+	return spool_end(t->env->spool, entries ? SPOOL_SOON : SPOOL_LATER);
+}
+
+/* --- entries */
+
+static void
+put_entry(void *into, const struct log_entry *e)
+{
+	struct tail *t = into;
+	struct record r;
+
+	group_begin(t);
+	t->group_entries = true;
+	record_init(&r, RECORD_LOG, record_rank_of_level(e->level), e->timestamp_us);
+	r.field[LINE_LEVEL] = e->level;
+	r.field[LINE_MESSAGE] = e->message;
+	r.field[LINE_CONTEXT] = e->context;
+	r.field[LINE_LOGGER] = e->logger;
+	record_set(&r, LINE_SOURCE, t->source);
+	spool_put(t->env->spool, &r);
+}
+
+/* After a line that began at `start` and ends at `end`: what is held back is always the last lines, see log_lines_pending(). */
+static void
+keep_safe(struct tail_file *f, struct tail_spot start, struct tail_spot end)
+{
+	uint32_t pending = log_lines_pending(&f->lines);
+
+	if (pending <= 1)
+		f->safe = pending == 0 ? end : start;
+}
+
+/* --- lines */
+
+/* Where in the file a chunk in the buffer lies, and how far it was taken. */
+struct walk {
+	const char *start; /* of the buffer: the mark's bytes */
+	const char *p, *end;
+	int64_t offset;   /* of `p` */
+	const char *safe; /* nothing before it is held back; NULL: as before this chunk */
+	int64_t read_us;
+	size_t max_line;
+};
+
+static struct tail_spot
+spot_at(const struct walk *w, const char *point)
+{
+	return (struct tail_spot){w->offset + (point - w->p), tail_mark_at(w->start, point)};
+}
+
+static void
+step(struct walk *w, const char *to)
+{
+	w->offset += to - w->p;
+	w->p = to;
+}
+
+static void
+feed(struct tail *t, struct tail_file *f, struct slice text, int64_t bytes, unsigned flags, int64_t read_us)
+{
+	struct log_line line = {text, flags, bytes};
+
+	if (flags & LOG_LINE_TRUNCATED)
+		t->lines_cut++;
+	t->lines_read++;
+	log_lines_feed(&f->lines, &line, read_us, put_entry, t);
+}
+
+/* The beginning of a line that is too long is kept, its end is looked for. */
+static void
+begin_cut(struct tail_file *f, struct walk *w)
+{
+	size_t len = tail_cut((struct slice){w->p, w->end}, w->max_line);
+
+	f->cut = malloc(len + 1);
+	if (!f->cut)
+		return; /* tried again at the next look */
+	memcpy(f->cut, w->p, len);
+	f->cut_len = len;
+	f->cut_bytes = w->end - w->p;
+	f->cut_start = spot_at(w, w->p);
+	step(w, w->end);
+}
+
+static void
+end_cut(struct tail *t, struct tail_file *f, unsigned flags, struct tail_spot end, int64_t read_us)
+{
+	char *text = f->cut;
+
+	f->cut = NULL;
+	feed(t, f, (struct slice){text, text + f->cut_len}, f->cut_bytes, LOG_LINE_TRUNCATED | flags, read_us);
+	keep_safe(f, f->cut_start, end);
+	free(text);
+}
+
+/* A line whose newline is at `newline`. */
+static void
+whole_line(struct tail *t, struct tail_file *f, struct walk *w, const char *newline)
+{
+	struct slice text = {w->p, newline};
+	int64_t bytes = newline - w->p;
+	size_t len = tail_cut(text, w->max_line);
+
+	/* The hole that copytruncate leaves before a writer that keeps its own offset. */
+	while (text.p < text.end && *text.p == '\0')
+		text.p++;
+	if (text.p > w->p)
+		len = tail_cut(text, w->max_line);
+	bool cut = (int64_t) len < text.end - text.p;
+	text.end = text.p + len;
+	feed(t, f, text, bytes, cut ? LOG_LINE_TRUNCATED : 0, w->read_us);
+	if (log_lines_pending(&f->lines) <= 1)
+		w->safe = log_lines_pending(&f->lines) == 0 ? newline + 1 : w->p;
+}
+
+/* The rest of a line that was too long, and is counted only. */
+static void
+pass_over(struct tail *t, struct tail_file *f, struct walk *w)
+{
+	const char *newline = memchr(w->p, '\n', (size_t) (w->end - w->p));
+	const char *to = newline ? newline : w->end;
+
+	f->cut_bytes += to - w->p;
+	step(w, newline ? newline + 1 : w->end);
+	if (!newline)
+		return;
+	if (f->cut) {
+		end_cut(t, f, 0, spot_at(w, w->p), w->read_us);
+		w->safe = NULL;
+	}
+	f->at.skipping = false;
+}
+
+static void
+take_lines(struct tail *t, struct tail_file *f, struct walk *w)
+{
+	while (w->p < w->end) {
+		if (f->cut || f->at.skipping) {
+			pass_over(t, f, w);
+			continue;
+		}
+		const char *newline = memchr(w->p, '\n', (size_t) (w->end - w->p));
+		if (newline) {
+			whole_line(t, f, w, newline);
+			step(w, newline + 1);
+			continue;
+		}
+		const char *text = w->p;
+		while (text < w->end && *text == '\0')
+			text++;
+		step(w, text); /* NULs are no line */
+		if ((size_t) (w->end - w->p) <= w->max_line)
+			break;
+		begin_cut(f, w);
+		if (!f->cut)
+			break;
+	}
+	if (log_lines_pending(&f->lines) == 0 && !f->cut)
+		w->safe = w->p;
+	if (w->safe)
+		f->safe = spot_at(w, w->safe);
+	f->at.offset = w->offset;
+	f->at.mark = tail_mark_at(w->start, w->p);
+}
+
+/* --- chunks */
+
+/* Room for a mark, the longest line that is kept, its newline; and for a chunk when lines are short. */
+static bool
+have_buffer(struct tail *t)
+{
+	size_t line = (size_t) t->env->config->max_line_bytes + 5;
+	size_t size = TAIL_MARK_BYTES + (line > TAIL_CHUNK_BYTES ? line : TAIL_CHUNK_BYTES);
+
+	if (t->buffer_size == size)
+		return true;
+	free(t->buffer);
+	t->buffer = malloc(size);
+	t->buffer_size = t->buffer ? size : 0;
+	return t->buffer != NULL;
+}
+
+/* The group goes to the spool with the position. False: the spool gave it up; reading goes back to where it was safe. */
+static bool
+commit(struct tail *t, struct tail_file *f, struct tail_spot before)
+{
+	int64_t stored = f->stored;
+
+	if (t->group_open || f->safe.offset != f->stored)
+		tail_put_position(t, f);
+	if (tail_group_end(t))
+		return true;
+	t->refused++;
+	f->stored = stored;
+	f->safe = before;
+	f->at.offset = before.offset;
+	f->at.mark = before.mark;
+	free(f->cut);
+	f->cut = NULL;
+	log_lines_free(&f->lines);
+	struct log_lines fresh = f->lines;
+	log_lines_init(&f->lines, &t->space);
+	f->lines.level = fresh.level;
+	f->lines.zone_s = fresh.zone_s;
+	f->lines.zone_given = fresh.zone_given;
+	f->at_end = false;
+	f->stat.mtime_ns = -1;
+	f->due_ms = t->now_ms + 1000;
+	return false;
+}
+
+/* The file was truncated, or another one was written over it: what was unread in it is gone, unless there is a copy. */
+static void
+restart(struct tail *t, struct tail_file *f)
+{
+	struct tail_spot before = f->safe;
+
+	t->truncations++;
+	f->before = f->at;
+	f->before_ms = t->now_ms;
+	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
+	if (f->cut)
+		end_cut(t, f, LOG_LINE_UNTERMINATED, f->safe, clock_us(CLOCK_REALTIME));
+	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
+	f->at = (struct tail_position){.dev = f->at.dev, .ino = f->at.ino};
+	f->safe = (struct tail_spot){0};
+	f->at_end = false;
+	if (commit(t, f, before)) {
+		t->scan_hinted = true; /* a copy may have the rest */
+		if (tail_may_be_copy(t, f)) {
+			/* A backup that is written anew, of a file whose lines are known. */
+			f->state = TAIL_COPY;
+			f->adopted_ms = t->now_ms;
+			f->first_size = f->stat.size;
+		}
+	} else {
+		f->at = f->before;
+		f->at.offset = before.offset;
+		f->at.mark = before.mark;
+		f->before.offset = 0;
+	}
+}
+
+/* The head grows until it has its full length. */
+static void
+grow_head(struct tail_file *f)
+{
+	char bytes[TAIL_HEAD_BYTES];
+
+	if (f->at.head.len == TAIL_HEAD_BYTES || f->stat.size <= f->at.head.len)
+		return;
+	ssize_t got = tail_file_pread(f, bytes, sizeof bytes, 0);
+	if (got > (ssize_t) f->at.head.len)
+		f->at.head = tail_print_of((struct slice){bytes, bytes + got});
+}
+
+/* `len` bytes of the file from the mark on are in the buffer. False: it is not the file that was read so far, or the spool is full. */
+static bool
+take_chunk(struct tail *t, struct tail_file *f, size_t len)
+{
+	const char *start = t->buffer + f->at.mark.len;
+	struct walk w = {t->buffer,
+					 start,
+					 t->buffer + len,
+					 f->at.offset,
+					 NULL,
+					 clock_us(CLOCK_REALTIME),
+					 (size_t) t->env->config->max_line_bytes};
+	struct tail_spot before = f->safe;
+
+	if (len < f->at.mark.len || !tail_mark_matches(f->at.mark, (struct slice){t->buffer, start})) {
+		restart(t, f);
+		return false;
+	}
+	if (f->at.offset == 0 && tail_is_compressed((struct slice){start, w.end})) {
+		f->state = TAIL_IGNORED;
+		tail_file_close(t, f);
+		return false;
+	}
+	slice_printable(slice_of(f->path), t->source, sizeof t->source);
+	grow_head(f);
+	take_lines(t, f, &w);
+	return commit(t, f, before);
+}
+
+/* A chunk without data: on to the next, so that a hole takes no time. */
+static bool
+jump_hole(struct tail_file *f)
+{
+	off_t data = lseek(f->fd, f->at.offset, SEEK_DATA);
+
+	if (data < 0)
+		data = errno == ENXIO ? f->stat.size : -1;
+	if (data < f->at.offset + 2 * TAIL_CHUNK_BYTES)
+		return false;
+	f->at.offset = data;
+	f->at.mark = tail_print_of((struct slice){"", ""});
+	if (log_lines_pending(&f->lines) == 0 && !f->cut)
+		f->safe = (struct tail_spot){f->at.offset, f->at.mark};
+	return true;
+}
+
+/* One chunk of a local file; bytes read. 0: there is no more, or not now. */
+static int64_t
+read_chunk(struct tail *t, struct tail_file *f)
+{
+	size_t mark = f->at.mark.len;
+	ssize_t got;
+
+	got = tail_file_pread(f, t->buffer, t->buffer_size, f->at.offset - (int64_t) mark);
+	if (got < 0) {
+		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path,
+						 "log file \"%s\" cannot be read: %s", f->path, strerror(errno));
+		f->due_ms = t->now_ms + TAIL_QUIET_MS;
+		return -1;
+	}
+	int64_t before = f->at.offset;
+	if (!take_chunk(t, f, (size_t) got))
+		return -1;
+	f->at_end = (size_t) got < t->buffer_size;
+	if (!f->at_end && t->buffer[got - 1] == '\0' && jump_hole(f))
+		return 1;
+	return f->at.offset - before;
+}
+
+/* --- turns */
+
+/* What has no newline, and will get none: the file is gone. */
+static void
+take_unterminated(struct tail *t, struct tail_file *f)
+{
+	struct tail_spot before = f->safe;
+	int64_t wall_us = clock_us(CLOCK_REALTIME);
+
+	if (f->cut) {
+		end_cut(t, f, LOG_LINE_UNTERMINATED, (struct tail_spot){f->at.offset, f->at.mark}, wall_us);
+		f->at.skipping = true;
+	} else if (f->final && f->stat.size > f->at.offset && !f->at.skipping) {
+		size_t mark = f->at.mark.len;
+		ssize_t got = tail_file_pread(f, t->buffer, t->buffer_size, f->at.offset - (int64_t) mark);
+		const char *start = t->buffer + mark, *end = t->buffer + got;
+		if (got <= (ssize_t) mark || !tail_mark_matches(f->at.mark, (struct slice){t->buffer, start}))
+			return;
+		struct walk w = {t->buffer, start, end, f->at.offset, NULL, wall_us, 0};
+		feed(t, f, (struct slice){start, end}, end - start, LOG_LINE_UNTERMINATED, wall_us);
+		keep_safe(f, spot_at(&w, start), spot_at(&w, end));
+		f->at.mark = tail_mark_at(t->buffer, end);
+		f->at.offset += end - start;
+	} else
+		return;
+	commit(t, f, before);
+}
+
+void
+tail_read_finish(struct tail *t, struct tail_file *f)
+{
+	struct tail_spot before = f->safe;
+
+	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
+	f->safe = f->cut ? f->cut_start : (struct tail_spot){f->at.offset, f->at.mark};
+	commit(t, f, before);
+}
+
+void
+tail_read_held(struct tail *t, struct tail_file *f)
+{
+	struct tail_spot before = f->safe;
+	int64_t wall_us = clock_us(CLOCK_REALTIME), due_us = log_lines_due_us(&f->lines);
+
+	if (due_us == INT64_MAX)
+		return;
+	/* A clock that was set back is no reason to hold a line for longer. */
+	if (due_us - wall_us > 2 * LOG_JOIN_MAX_US)
+		wall_us = INT64_MAX;
+	slice_printable(slice_of(f->path), t->source, sizeof t->source);
+	log_lines_flush(&f->lines, wall_us, put_entry, t);
+	if (log_lines_pending(&f->lines) == 0) {
+		f->safe = f->cut ? f->cut_start : (struct tail_spot){f->at.offset, f->at.mark};
+		commit(t, f, before);
+		return;
+	}
+	tail_group_end(t);
+	due_us = log_lines_due_us(&f->lines) - clock_us(CLOCK_REALTIME);
+	if (due_us / 1000 + 1 < f->due_ms - t->now_ms)
+		f->due_ms = t->now_ms + (due_us > 0 ? due_us / 1000 + 1 : 1);
+}
+
+/* When to look again. Looks at several files fall together. */
+static void
+plan(struct tail *t, struct tail_file *f, bool news)
+{
+	if (!f->at_end) {
+		f->due_ms = t->now_ms;
+		return;
+	}
+	int64_t partial_ms = f->grown_ms + TAIL_PARTIAL_MS;
+	f->pause_ms = news ? TAIL_ACTIVE_MS : f->pause_ms + TAIL_ACTIVE_MS;
+	if (f->pause_ms > TAIL_QUIET_MS)
+		f->pause_ms = TAIL_QUIET_MS;
+	f->due_ms = (t->now_ms + f->pause_ms) / TAIL_HOLD_OFF_MS * TAIL_HOLD_OFF_MS;
+	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms &&
+		partial_ms < f->due_ms)
+		f->due_ms = partial_ms;
+	f->looked_ms = t->now_ms;
+	if (f->fd >= 0 && f->watch < 0)
+		f->watch = tail_watch_file(&t->watch, f->fd);
+}
+
+static bool
+has_room(struct tail *t, struct tail_file *f)
+{
+	t->room_missing = spool_room(t->env->spool) < ROOM_PER_CHUNK;
+	if (t->room_missing) {
+		f->due_ms = t->now_ms + 1000;
+		problem_occurred(&t->spool_problem, LOG_LEVEL_WARNING, t->now_ms, "full",
+						 "the spool has no room for log lines: they wait in their files");
+	} else
+		problem_over(&t->spool_problem, t->now_ms, "there is room for log lines again");
+	return !t->room_missing;
+}
+
+int64_t
+tail_read(struct tail *t, struct tail_file *f)
+{
+	struct stat s;
+	int64_t total = 0, got = 0;
+
+	if (fstat(f->fd, &s) < 0 || !have_buffer(t)) {
+		f->due_ms = t->now_ms + TAIL_QUIET_MS;
+		return 0;
+	}
+	struct tail_stat fresh = tail_stat_of(&s);
+	bool news = fresh.size != f->stat.size || fresh.mtime_ns != f->stat.mtime_ns;
+	f->stat = fresh;
+	if (news)
+		f->grown_ms = t->now_ms;
+	if (news || !f->at_end) {
+		if (!has_room(t, f)) {
+			f->stat.mtime_ns = -1;
+			f->at_end = false;
+			return 0;
+		}
+		if (f->stat.size < f->at.offset) {
+			restart(t, f);
+			return 0;
+		}
+		while (total < TAIL_TURN_BYTES && (got = read_chunk(t, f)) > 0) {
+			total += got;
+			if (f->at_end || spool_room(t->env->spool) < ROOM_PER_CHUNK)
+				break;
+		}
+		if (got < 0) /* begun again, refused or unreadable: due_ms says when */
+			return total;
+	}
+	if (f->stored < 0 && !commit(t, f, f->safe))
+		return total;
+	plan(t, f, news);
+	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
+		take_unterminated(t, f);
+	tail_read_held(t, f);
+	return total;
+}

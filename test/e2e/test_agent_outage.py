@@ -1,0 +1,154 @@
+"""The database is away until the spool is full: memory stays flat, the cap holds, what is fresh comes first, what was lost is told.
+
+OBSERV_OUTAGE_S=600 for the long form (make outage); the short one fills a small spool in half a minute.
+"""
+
+import http.server
+import os
+import threading
+import time
+
+import pytest
+
+import harness
+from agent_config import Setup
+from harness import wait_until
+
+SERVER = {"tcp": True}
+OUTAGE_S = int(os.environ.get("OBSERV_OUTAGE_S", "25"))
+CAP_MB = 2
+SERIES, PER_RECORD = 2000, 500
+
+
+class Exporter:
+    """Two thousand series, each with the number of the scrape as its value."""
+
+    def __enter__(self):
+        exporter = self
+        self.scrapes = 0
+        self._lock = threading.Lock()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            """Answers in the text format."""
+
+            def do_GET(self):  # noqa: N802  (the library's name)
+                with exporter._lock:
+                    exporter.scrapes += 1
+                    number = exporter.scrapes
+                body = "".join(f'filler{{i="{i:04d}"}} {number}\n' for i in range(SERIES)).encode("ascii")
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                """Nobody wants to read it."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/metrics"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Log:
+    """A line each 20 ms, numbered."""
+
+    def __init__(self, path):
+        self.path, self.last = path, 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        with open(self.path, "a", buffering=1, encoding="utf-8") as file:
+            while not self._end.wait(0.02):
+                self.last += 1
+                file.write(f'{{"level": "{("INFO", "ERROR")[self.last % 2]}", "message": "line {self.last}", "context": {{"n": {self.last}}}}}\n')
+
+    def __enter__(self):
+        self.path.touch()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Ends writing."""
+        self._end.set()
+        self._thread.join(10)
+
+
+def spool_bytes(state):
+    """Bytes of all files of the spool."""
+    return sum(path.stat().st_size for path in state.rglob("*.seg"))
+
+
+def private_kb(agent):
+    """Private memory of the agent and its helper."""
+    total = 0
+    for pid in [agent.pid, *harness.children_of(agent.pid)]:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+            total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+    return total
+
+
+@pytest.mark.parametrize("how", ["stopped", "packets dropped"])
+def test_outage_that_fills_the_spool(make_server, make_proxy, tmp_path, run_agent, how):
+    server = make_server(**SERVER)
+    db = server.create_database("d", extension=True)
+    wire = make_proxy(("127.0.0.1", server.port))
+    setup = Setup(tmp_path, server.url(db, port=wire.port))
+    with Exporter() as exporter, Log(tmp_path / "app.log") as log:
+        setup.config.write_text(setup.config.read_text() + f"  spool_max_mb: {CAP_MB}\n  scrape:\n    - url: {exporter.url}\n      interval: 1\n"
+                                                           f"  log_files:\n    - path: {log.path}\n      start_at: beginning\n")
+        agent = run_agent(*setup.args())
+        wait_until(lambda: server.value(db, "SELECT count(*) > 0 FROM observ.metric_samples WHERE metric_name = 'filler'") and
+                   server.value(db, "SELECT count(*) > 0 FROM observ.log_entries"), 40, "the first samples and lines")
+        before_s, before_kb = time.time(), private_kb(agent)
+        if how == "stopped":
+            server.stop()
+        else:
+            wire.stall()
+        end = time.monotonic() + OUTAGE_S
+        peak_kb = peak_bytes = 0
+        while time.monotonic() < end:
+            peak_kb, peak_bytes = max(peak_kb, private_kb(agent)), max(peak_bytes, spool_bytes(setup.state))
+            wait_until(lambda t=time.monotonic() + 0.2: time.monotonic() > t, 1, "a moment", interval=0.05)
+        print(f"{how}: private memory {before_kb} kB before, {peak_kb} kB at most; spool {peak_bytes} bytes at most")
+        assert peak_bytes <= CAP_MB * 1024 * 1024
+        assert peak_bytes > CAP_MB * 1024 * 1024 // 2, "the spool was not filled: the test shows nothing"
+        assert peak_kb < before_kb + 1536
+        restored_s = time.time()
+        if how == "stopped":
+            server.start()
+        else:
+            wire.resume()
+        wait_until(lambda: server.value(db, "SELECT count(*) > 0 FROM observ.vps_metrics WHERE extract(epoch FROM received_at) > %s", (restored_s,)), 90,
+                   "a sample after the outage", retry_on=harness.psycopg.Error)
+        first, late = server.sql(db, """
+            WITH after AS (SELECT * FROM observ.vps_metrics WHERE extract(epoch FROM received_at) > %s AND extract(epoch FROM timestamp) < %s)
+            SELECT (SELECT extract(epoch FROM timestamp) FROM after ORDER BY received_at, timestamp DESC LIMIT 1), (SELECT max(extract(epoch FROM timestamp)) FROM after)""",
+                                 (restored_s, restored_s))[0]
+        assert first == late, "what is fresh did not come first"
+        log.stop()
+        wait_until(lambda: server.value(db, "SELECT count(DISTINCT context ->> 'n') FROM observ.log_entries") == log.last, 120, "every line: files are the buffer",
+                   retry_on=harness.psycopg.Error)
+        lost = """SELECT coalesce(sum((data ->> 'metrics')::bigint), 0), coalesce(sum((data ->> 'logs')::bigint), 0) + coalesce(sum((data ->> 'important')::bigint), 0)
+                  FROM observ.events WHERE kind = 'data_lost'"""
+        stored = """SELECT count(*) FROM observ.metric_samples WHERE metric_name = 'filler' AND right(labels ->> 'i', 3) IN ('000', '500')
+                    AND extract(epoch FROM timestamp) BETWEEN %s AND %s"""
+        wait_until(lambda: server.value(db, stored, (restored_s, time.time())) >= 12, 60, "new samples after the backlog")
+        assert agent.stop() == 0
+        # Every scrape is four records; a scrape that was under way when the agent ended may be neither.
+        total = exporter.scrapes * SERIES // PER_RECORD
+        arrived = server.value(db, stored, (0, time.time() + 60))
+        (metrics, others), = server.sql(db, lost)
+        print(f"{total} records of the exporter, {arrived} stored, {metrics} told as lost; since {before_s}")
+        assert server.value(db, "SELECT count(*) FROM observ.log_entries") == log.last
+        assert (others, arrived < total) == (0, True)
+        assert total - arrived - 4 <= metrics <= total - arrived + 3 * OUTAGE_S + 60
