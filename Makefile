@@ -34,7 +34,7 @@ CORE_AGENT_OBJS += src/core/tail_position.o src/core/log_clean.o src/core/log_en
 # health checks
 CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
-CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
+CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o src/core/units.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
 COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
@@ -68,6 +68,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/config_checks.o \
 	src/collector/config_reader.o \
 	src/collector/config_values.o \
+	src/collector/explain.o \
 	src/collector/connector.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
@@ -77,11 +78,13 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/log.o \
 	src/collector/machine.o \
 	src/collector/main.o \
+	src/collector/notify.o \
 	src/collector/once.o \
 	src/collector/options.o \
 	src/collector/proc_reader.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
+	src/collector/self_metrics.o \
 	src/collector/sinks.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
@@ -94,12 +97,14 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_segment.o \
 	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
+	src/collector/status.o \
 	src/collector/tail.o \
 	src/collector/tail_adopt.o \
 	src/collector/tail_file.o \
 	src/collector/tail_find.o \
 	src/collector/tail_read.o \
 	src/collector/tail_watch.o \
+	src/collector/upkeep.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
@@ -113,7 +118,7 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
-	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -188,6 +193,9 @@ build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 # Parts of the collector that need no process around them.
 build/unit/test_spool build/unit/test_spool_evict: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
 build/unit/test_spool build/unit/test_spool_evict: override CPPFLAGS += -D_GNU_SOURCE
+build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+build/unit/test_samples: src/collector/samples.o src/collector/series_table.o src/collector/statsd_store.o
+build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)
 

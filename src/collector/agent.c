@@ -15,6 +15,7 @@
 #include "collector/log.h"
 #include "collector/source.h"
 #include "collector/state_dir.h"
+#include "collector/upkeep.h"
 #include "collector/waiting.h"
 #include "collector/writer.h"
 
@@ -30,6 +31,7 @@ struct agent {
 	void *source[SOURCES_MAX]; /* by the index of sources[]; NULL: has nothing to do */
 	struct spool *spool;
 	struct writer writer;
+	struct upkeep upkeep;
 	char agent_id[AGENT_ID_SIZE];
 	bool stopping;
 	int64_t stop_ms;
@@ -64,6 +66,7 @@ stop(struct agent *a, int64_t now_ms, int exit_code)
 	a->stopping = true;
 	a->stop_ms = now_ms + STOP_DEADLINE_MS;
 	a->exit_code = exit_code;
+	upkeep_stopping();
 	stop_sources(a, now_ms);
 	writer_last_chance(&a->writer, now_ms);
 }
@@ -89,6 +92,7 @@ reload(struct agent *a, int64_t now_ms)
 	struct config fresh;
 	struct strbuf errors = STRBUF_INIT;
 
+	upkeep_reloading(now_ms);
 	if (!config_load(a->options->config, a->options->app_name, &fresh, &errors)) {
 		log_lines(LOG_LEVEL_ERROR, errors.data);
 		log_line(LOG_LEVEL_ERROR, "the configuration has errors: the one before stays in force");
@@ -115,6 +119,7 @@ reload(struct agent *a, int64_t now_ms)
 		}
 	}
 	strbuf_free(&errors);
+	upkeep_reloaded(&a->upkeep, now_ms);
 	malloc_trim(0);
 }
 
@@ -143,6 +148,7 @@ wait_for_all(struct agent *a, int signal_fd, struct waiting *w)
 	waiting_fd(w, fd, events);
 	waiting_until(w, writer_wake_ms(&a->writer));
 	waiting_until(w, spool_wake_ms(a->spool));
+	waiting_until(w, upkeep_wake_ms(&a->upkeep));
 	if (a->stopping) {
 		waiting_until(w, a->stop_ms);
 		return;
@@ -172,6 +178,7 @@ loop(struct agent *a, int signal_fd)
 		writer_run(&a->writer, waiting_ready(&w, writer_fd(&a->writer, &events)), now_ms);
 		pass_on(a, now_ms);
 		spool_run(a->spool, now_ms);
+		upkeep_run(&a->upkeep, now_ms);
 		if (a->stopping && (writer_finished(&a->writer) || now_ms >= a->stop_ms))
 			return;
 		wait_for_all(a, signal_fd, &w);
@@ -261,6 +268,9 @@ agent_run(const struct options *options, struct config *config)
 		a->source[i] = sources[i]->start(&a->env, monotonic_ms());
 	if (!a->source[0])
 		return EXIT_CODE_FAILURE;
+	upkeep_start(&a->upkeep,
+				 &(struct agent_view){&a->env, &a->writer, a->source, clock_us(CLOCK_REALTIME), a->agent_id},
+				 monotonic_ms());
 	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s",
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);

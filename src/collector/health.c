@@ -109,6 +109,8 @@ settle(struct health *h, struct health_target *t, bool inconclusive, int64_t now
 	if (!t->good && !inconclusive)
 		h->env->hints->check_failed_ms = now_ms;
 	health_row(h->env->spool, t, &t->result, t->begun_us, inconclusive);
+	if (t->result.failure != HEALTH_GOOD)
+		h->env->hints->check_failed_ms = monotonic_ms();
 }
 
 /* Whether it will have a result in this round. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "collector/clock.h"
 #include "collector/log.h"
 
 #define MAX_TRIES 2
@@ -195,6 +196,25 @@ desk_wait(const struct helper_desk *d, struct waiting *w)
 		waiting_until(w, d->retry_ms);
 	else if (others_wait(d) && free_place(d) >= 0)
 		waiting_until(w, d->helper.asked_ms + DESK_SILENCE_MS);
+}
+
+bool
+desk_await(struct helper_desk *d, struct desk_ask *ask, int64_t deadline_ms)
+{
+	struct waiting w;
+
+	desk_put(d, ask, monotonic_ms());
+	while (ask->waiting && monotonic_ms() < deadline_ms) {
+		waiting_clear(&w);
+		waiting_until(&w, deadline_ms);
+		desk_wait(d, &w);
+		waiting_poll(&w, monotonic_ms());
+		desk_run(d, &w, monotonic_ms());
+	}
+	if (!ask->waiting)
+		return true;
+	desk_forget(d, ask);
+	return false;
 }
 
 int

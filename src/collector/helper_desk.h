@@ -56,6 +56,9 @@ void desk_forget(struct helper_desk *d, struct desk_ask *ask);
 void desk_run(struct helper_desk *d, const struct waiting *w, int64_t now_ms);
 void desk_wait(const struct helper_desk *d, struct waiting *w);
 
+/* For programs that have nothing else to do: puts the question and waits for its answer. False when there was none in time. */
+bool desk_await(struct helper_desk *d, struct desk_ask *ask, int64_t deadline_ms);
+
 /* Helpers that have been silent for 2 s. */
 int desk_stuck(const struct helper_desk *d, int64_t now_ms);
 

@@ -7,10 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/clock.h"
 #include "core/hash.h"
 #include "core/slice.h"
 
 #define LINE_MAX_BYTES 2000
+
+static struct {
+	char text[300];
+	int64_t at_us;
+} last_problem;
 
 static void write_line(enum log_level level, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
@@ -33,6 +39,10 @@ write_line(enum log_level level, const char *format, va_list args)
 	used =
 		snprintf(line, 32, "%s", getenv("JOURNAL_STREAM") ? prefix[level].journal : prefix[level].terminal);
 	slice_printable(slice_of(raw), line + used, LINE_MAX_BYTES);
+	if (level != LOG_LEVEL_INFO) {
+		slice_printable(slice_of(raw), last_problem.text, sizeof last_problem.text);
+		last_problem.at_us = clock_us(CLOCK_REALTIME);
+	}
 	size_t len = strlen(line);
 	line[len++] = '\n';
 	/* A log that nobody reads any more must not stop the agent. */
@@ -48,6 +58,13 @@ log_line(enum log_level level, const char *format, ...)
 	va_start(args, format);
 	write_line(level, format, args);
 	va_end(args);
+}
+
+const char *
+log_last_problem(int64_t *at_us)
+{
+	*at_us = last_problem.at_us;
+	return last_problem.text;
 }
 
 void

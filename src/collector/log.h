@@ -18,6 +18,9 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 /* Each line of the text as a line of its own. */
 void log_lines(enum log_level level, const char *text);
 
+/* The last warning or error that was said, "" while there is none, and when (microseconds since 1970). */
+const char *log_last_problem(int64_t *at_us);
+
 /* A trouble that lasts: each of its faces is said once, counted until all is well, and then the end is said. */
 #define PROBLEM_FACES 8
 struct problem {

@@ -1,5 +1,5 @@
 /*
- * obs-agent: main(): options, configuration, and which of the three things to do.
+ * obs-agent: main(): options, configuration, and which of the things to do.
  */
 #include <malloc.h>
 #include <signal.h>
@@ -11,9 +11,11 @@
 #include "collector/agent.h"
 #include "collector/check_config.h"
 #include "collector/config.h"
+#include "collector/explain.h"
 #include "collector/log.h"
 #include "collector/once.h"
 #include "collector/options.h"
+#include "collector/status.h"
 
 int
 main(int argc, char **argv)
@@ -27,17 +29,23 @@ main(int argc, char **argv)
 		return code;
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN); /* helpers that end are nobody's zombies */
-	if (!options.once && !options.check_config)
+	if (options.command == COMMAND_STATUS)
+		return status_run(&options);
+	if (options.command == COMMAND_COLLECT && !options.once && !options.check_config)
 		agent_hold_signals();
 	if (options.config && !config_load(options.config, options.app_name, &config, &errors)) {
-		/* each line names file, line and key */
-		log_lines(LOG_LEVEL_ERROR, errors.data);
-		return EXIT_CODE_CONFIG;
+		/* Each line names file, line and key. Whoever wants an explanation gets what can be explained. */
+		bool goes_on = options.command != COMMAND_COLLECT;
+		log_lines(goes_on ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, errors.data);
+		if (!goes_on)
+			return EXIT_CODE_CONFIG;
 	}
 	strbuf_free(&errors);
 	if (options.check_config)
 		return check_config_print(&config);
-	if (options.once)
+	if (options.command != COMMAND_COLLECT)
+		code = explain_run(&options, &config);
+	else if (options.once)
 		code = once_run(&options);
 	else if (!config.enabled) {
 		log_line(LOG_LEVEL_INFO, "monitoring.enabled is not true in %s: nothing to do", options.config);

@@ -67,13 +67,8 @@ ask_filesystem(struct helper_desk *desk, const char *path, struct fs_numbers *ou
 
 	if (desk_stuck(desk, monotonic_ms()) > 0)
 		end_ms += ANSWER_DEADLINE_MS; /* the helper that hangs is set aside first */
-	desk_put(desk, &asked.ask, monotonic_ms());
-	while (asked.ask.waiting && monotonic_ms() < end_ms)
-		wait_for_helper(desk, end_ms);
-	if (asked.ask.waiting) {
-		desk_forget(desk, &asked.ask);
+	if (!desk_await(desk, &asked.ask, end_ms))
 		return -1;
-	}
 	*out = asked.numbers;
 	return asked.error;
 }

@@ -22,12 +22,16 @@ static const char usage[] =
 	"usage: obs-agent --config FILE --app-name NAME [options]\n"
 	"       obs-agent --once [--json] [options]\n"
 	"       obs-agent --check-config --config FILE [--app-name NAME]\n"
+	"       obs-agent status --app-name NAME [--json] [--vps-name NAME] [--state-dir DIR]\n"
+	"       obs-agent explain disk|net|logs [options]\n"
 	"\n"
+	"  status            how the agent that runs is doing, from its state file (at most 10 s old)\n"
+	"  explain           what is measured, what is left out, and why; logs needs --config\n"
 	"  --config FILE     YAML file with a section \"monitoring:\"\n"
 	"  --app-name NAME   application that the rows belong to\n"
 	"  --vps-name NAME   name of this machine (default: its host name)\n"
 	"  --once            print one sample of one second and end; writes nothing to the database\n"
-	"  --json            with --once: for programs\n"
+	"  --json            with --once and status: for programs\n"
 	"  --check-config    check the file, say what would be done, and end\n"
 	"  --proc-root DIR   read DIR/proc and DIR/sys (or DIR itself in place of /proc) instead of this "
 	"machine's\n"
@@ -35,7 +39,8 @@ static const char usage[] =
 	"/var/lib/obs-agent/NAME)\n"
 	"  --help, --version\n"
 	"\n"
-	"exit codes: 0 done or stopped by a signal, 1 failure at run time, 2 wrong usage, 3 error in the "
+	"exit codes: 0 done or stopped by a signal, 1 failure at run time (status: no agent runs), 2 wrong "
+	"usage, 3 error in the "
 	"configuration,\n"
 	"            4 monitoring is not enabled in the configuration\n"
 	"signals:    TERM, INT: deliver what is waiting (5 s at most) and end; HUP: read the configuration "
@@ -99,6 +104,41 @@ absolute(const char *path)
 	return found ? found : path;
 }
 
+/* "status", "explain disk": what is to be done in place of collecting. */
+static int
+parse_command(int count, char **words, struct options *o)
+{
+	static const struct {
+		const char *first, *second;
+		enum command command;
+	} commands[] = {
+		{"status", NULL, COMMAND_STATUS},
+		{"explain", "disk", COMMAND_EXPLAIN_DISK},
+		{"explain", "net", COMMAND_EXPLAIN_NET},
+		{"explain", "logs", COMMAND_EXPLAIN_LOGS},
+	};
+
+	if (count == 0)
+		return -1;
+	if (o->once || o->check_config)
+		return wrong("unexpected argument", words[0]);
+	if (strcmp(words[0], "explain") == 0 && count == 1)
+		return wrong("explain needs one of disk, net, logs", NULL);
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		int wanted = commands[i].second ? 2 : 1;
+		if (strcmp(words[0], commands[i].first) != 0 ||
+			(commands[i].second && strcmp(words[1], commands[i].second) != 0))
+			continue;
+		if (count > wanted)
+			return wrong("unexpected argument", words[wanted]);
+		o->command = commands[i].command;
+		return -1;
+	}
+	return wrong(strcmp(words[0], "explain") == 0 ? "explain knows disk, net and logs, not"
+												  : "unexpected argument",
+				 words[strcmp(words[0], "explain") == 0]);
+}
+
 static int
 check(struct options *o)
 {
@@ -111,16 +151,17 @@ check(struct options *o)
 	}
 	if (!is_name(o->vps_name))
 		return wrong("--vps-name must be 1 to 200 bytes of UTF-8 without control characters", NULL);
-	if (!o->config && !o->once)
+	bool collects = o->command == COMMAND_COLLECT && !o->once;
+	if (!o->config && (collects || o->command == COMMAND_EXPLAIN_LOGS))
 		return wrong("--config is required", NULL);
-	if (!o->app_name && !o->once && !o->check_config)
+	if (!o->app_name && ((collects && !o->check_config) || (o->command == COMMAND_STATUS && !o->state_dir)))
 		return wrong("--app-name is required", NULL);
 	if (o->app_name && (!is_name(o->app_name) || strchr(o->app_name, '/') || strcmp(o->app_name, ".") == 0 ||
 						strcmp(o->app_name, "..") == 0))
 		return wrong("--app-name must be 1 to 200 bytes of UTF-8 without control characters and without /",
 					 NULL);
-	if (o->json && !o->once)
-		return wrong("--json goes with --once", NULL);
+	if (o->json && !o->once && o->command != COMMAND_STATUS)
+		return wrong("--json goes with --once and status", NULL);
 	o->config = absolute(o->config);
 	o->proc_root = absolute(o->proc_root);
 	o->state_dir = absolute(o->state_dir);
@@ -171,7 +212,7 @@ options_parse(int argc, char **argv, struct options *out)
 		default:
 			return wrong("unknown option", argv[optind - 1]);
 		}
-	if (optind < argc)
-		return wrong("unexpected argument", argv[optind]);
+	if ((c = parse_command(argc - optind, argv + optind, out)) >= 0)
+		return c;
 	return check(out);
 }

@@ -13,7 +13,16 @@ enum exit_code {
 	EXIT_CODE_DISABLED = 4,
 };
 
+enum command {
+	COMMAND_COLLECT,
+	COMMAND_STATUS,
+	COMMAND_EXPLAIN_DISK,
+	COMMAND_EXPLAIN_NET,
+	COMMAND_EXPLAIN_LOGS,
+};
+
 struct options {
+	enum command command;
 	const char *config;
 	const char *app_name;
 	const char *vps_name;

@@ -10,6 +10,7 @@
 #include "collector/config.h"
 #include "collector/helper_desk.h"
 #include "collector/options.h"
+#include "collector/samples.h"
 #include "collector/spool.h"
 #include "collector/waiting.h"
 
@@ -52,6 +53,9 @@ struct source_ops {
 
 	/* Lines for people, "key: value", about what it does and what is wrong; for the state file. NULL: nothing to say. */
 	void (*describe)(const void *source, struct strbuf *out, int64_t now_ms);
+
+	/* Adds metrics of its own about itself, each minute: names observ_agent_*. NULL: none. */
+	void (*measure)(const void *source, struct samples *s, int64_t now_ms);
 };
 
 /* Sources in the order in which they run; ends with NULL. The first is the machine: without it the agent ends. */

@@ -303,11 +303,33 @@ wait(const void *source, struct waiting *w)
 
 /* --- for people */
 
+/* Bytes that are in files and not in the spool yet. */
+static int64_t
+lag_bytes(const struct tail *t)
+{
+	int64_t lag = 0;
+
+	for (int i = 0; i < t->files; i++) {
+		const struct tail_file *f = t->file[i];
+		if (f->state == TAIL_READING && f->stat.size > f->safe.offset)
+			lag += f->stat.size - f->safe.offset;
+	}
+	return lag;
+}
+
+static void
+measure(const void *source, struct samples *s, int64_t now_ms)
+{
+	const struct tail *t = source;
+
+	samples_put(s, "observ_agent_open_log_files", t->open, SAMPLE_GAUGE, NULL);
+	samples_put(s, "observ_agent_log_lag_bytes", (double) lag_bytes(t), SAMPLE_GAUGE, NULL);
+}
+
 static void
 describe(const void *source, struct strbuf *out, int64_t now_ms)
 {
 	const struct tail *t = source;
-	int64_t lag = 0;
 	int gone = 0, ignored = 0, held = 0, odd = 0;
 
 	for (int i = 0; i < t->files; i++) {
@@ -315,8 +337,6 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		gone += f->gone;
 		ignored += f->state == TAIL_IGNORED;
 		held += f->state == TAIL_WAITING || f->state == TAIL_COPY;
-		if (f->state == TAIL_READING && f->stat.size > f->safe.offset)
-			lag += f->stat.size - f->safe.offset;
 	}
 	for (int i = 0; i < t->patterns; i++) {
 		odd += t->pattern[i].odd;
@@ -324,7 +344,7 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 			strbuf_printf(out, "nothing matches: %s\n", t->pattern[i].pattern);
 	}
 	strbuf_printf(out, "files: %d\nopen: %d\nlag_bytes: %lld\n", t->files - gone - ignored, t->open,
-				  (long long) lag);
+				  (long long) lag_bytes(t));
 	strbuf_printf(out, "rotated, still read: %d\ncompressed, ignored: %d\nno regular files: %d\n", gone,
 				  ignored, odd);
 	strbuf_printf(out, "lines: %lld\nlines_truncated: %lld\ntruncated files: %lld\nlost_bytes: %lld\n",
@@ -338,4 +358,4 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		strbuf_puts(out, "paused: the spool has no room, lines wait in their files\n");
 }
 
-const struct source_ops tail_source = {"logs", start, reload, run, wait, stop, describe};
+const struct source_ops tail_source = {"logs", start, reload, run, wait, stop, describe, measure};

@@ -153,13 +153,15 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 			*out = g->before;
 			return COPY_OF_TRUNCATED;
 		}
-		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 || tail_file_open(t, g) != 0)
+		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 ||
+			tail_file_open(t, g) != 0)
 			continue;
 		*out = g->at;
 		if (is_truncated(g)) {
 			if (continues(f, &g->at))
 				return COPY_OF_TRUNCATED;
-		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at) : same_before(f, g, f->stat.size))
+		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at)
+												: same_before(f, g, f->stat.size))
 			return COPY_OF_LIVE; /* or the beginning of one, still empty perhaps */
 	}
 	for (int i = 0; i < t->stored_count; i++) {
@@ -219,7 +221,8 @@ position_is_damaged(struct tail *t, struct tail_file *f)
 	strbuf_json_string(&data, path);
 	strbuf_puts(&data, "}");
 	log_line(LOG_LEVEL_WARNING,
-			 "how far \"%s\" has been read is not known any more (damaged): it is read from its end on", path);
+			 "how far \"%s\" has been read is not known any more (damaged): it is read from its end on",
+			 path);
 	tail_put_event(t, "data_lost", "the position of a log file was damaged; the file is read from its end on",
 				   data.data);
 	strbuf_free(&data);
@@ -427,7 +430,8 @@ static int
 source_of(const struct tail *t, const char *path)
 {
 	for (int i = 0; i < t->patterns; i++)
-		if (strcmp(t->pattern[i].pattern, path) == 0 || fnmatch(t->pattern[i].pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0)
+		if (strcmp(t->pattern[i].pattern, path) == 0 ||
+			fnmatch(t->pattern[i].pattern, path, FNM_PATHNAME | FNM_PERIOD) == 0)
 			return i;
 	return -1;
 }
@@ -466,7 +470,8 @@ tail_adopt_stored(struct tail *t)
 		if (s->used)
 			continue;
 		if (source >= 0)
-			tail_adopt_siblings(t, source, s->path, file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
+			tail_adopt_siblings(t, source, s->path,
+								file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
 		if (s->used || s->position.seen_s >= wall_s - FORGET_AFTER_S)
 			continue;
 		tail_position_key(&s->position, key);

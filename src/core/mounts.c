@@ -98,23 +98,39 @@ same_bytes(struct slice a, struct slice b)
 	return a.end - a.p == b.end - b.p && memcmp(a.p, b.p, (size_t) (a.end - a.p)) == 0;
 }
 
-/* Whether a later line of the file makes this one superfluous: the same path again, or the same device on a shorter path. */
-static bool
-is_hidden(const struct mount_entry *m, struct slice later, struct slice all)
+/* Why another line of the file makes this one superfluous: the same path again, or the same device on a shorter path. */
+static const char *
+hidden_by(const struct mount_entry *m, struct slice later, struct slice all)
 {
 	struct mount_entry other;
 
 	while (next_mount(&later, &other))
 		if (same_bytes(other.path, m->path))
-			return true;
+			return "another filesystem is mounted over it";
 	while (next_mount(&all, &other)) {
 		ptrdiff_t length = other.path.end - other.path.p, mine = m->path.end - m->path.p;
 		if (!same_bytes(other.device, m->device) || !same_bytes(other.source, m->source))
 			continue;
 		if (length < mine || (length == mine && other.path.p < m->path.p))
-			return true;
+			return "the same device is reported at another path";
 	}
-	return false;
+	return NULL;
+}
+
+const char *
+mount_refusal(const struct mount_entry *m, struct slice later, struct slice all)
+{
+	char path[MOUNT_PATH_MAX];
+
+	if (!mount_unescape(m->path, path, sizeof path) ||
+		m->type.end - m->type.p >= (ptrdiff_t) sizeof(((struct chosen_mount *) NULL)->type))
+		return "its name is too long";
+	bool root = strcmp(path, "/") == 0;
+	if (root ? slice_equals(m->type, "rootfs") : is_pseudo_type(m->type))
+		return "not a filesystem on a disk";
+	if (!root && is_system_path(path))
+		return "a directory of the system or of containers";
+	return hidden_by(m, later, all);
 }
 
 /* Whether one of the options, separated by commas, says so; what ext4 does to itself after an error has a name of its own. */
@@ -140,14 +156,8 @@ choose_mounts(struct slice text, struct chosen_mount *out, int max)
 
 	while (n < max && next_mount(&text, &m)) {
 		struct chosen_mount *c = &out[n];
-		if (!mount_unescape(m.path, c->path, sizeof c->path) || !slice_copy(m.type, c->type, sizeof c->type))
-			continue;
-		bool root = strcmp(c->path, "/") == 0;
-		if (!root && (is_pseudo_type(m.type) || is_system_path(c->path)))
-			continue;
-		if (root && slice_equals(m.type, "rootfs"))
-			continue;
-		if (is_hidden(&m, text, all))
+		if (mount_refusal(&m, text, all) || !mount_unescape(m.path, c->path, sizeof c->path) ||
+			!slice_copy(m.type, c->type, sizeof c->type))
 			continue;
 		slice_printable(m.source, c->source, sizeof c->source);
 		c->readonly = has_readonly(m.options) || has_readonly(m.super_options);

@@ -29,6 +29,13 @@ bool next_mount(struct slice *text, struct mount_entry *out);
 /* Turns \040 \011 \012 \134 and any other octal escape into its byte. False when it does not fit (`dst` is then empty). */
 bool mount_unescape(struct slice s, char *dst, size_t size);
 
+/*
+ * Why a mount is not reported, in a few words; NULL: it is. `later` is what follows it in the file, `all` the whole file.
+ * Rules: "/" always; else no pseudo filesystem, no automount point, no container layer, no system directory. Of several mounts
+ * on one path the last counts; of several of one device the shortest path.
+ */
+const char *mount_refusal(const struct mount_entry *m, struct slice later, struct slice all);
+
 struct chosen_mount {
 	char path[MOUNT_PATH_MAX]; /* bytes as the kernel has them, maybe no UTF-8 */
 	char type[32];
@@ -36,11 +43,7 @@ struct chosen_mount {
 	bool readonly;    /* the mount or the filesystem */
 };
 
-/*
- * The mounts to report: "/" always; else no pseudo filesystem, no automount point, no container layer, no system
- * directory. Of several mounts on one path the last counts; of several of one device the shortest path. At most
- * `max` are written to `out`; returns how many.
- */
+/* The mounts to report, at most `max`; returns how many. */
 int choose_mounts(struct slice text, struct chosen_mount *out, int max);
 
 /* What statvfs() answers; UNKNOWN (-1) throughout when it did not. */
