@@ -106,11 +106,9 @@ settle(struct health *h, struct health_target *t, bool inconclusive, int64_t now
 	if ((before == BREAKER_CLOSED) != (t->breaker.state == BREAKER_CLOSED))
 		log_line(t->good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health check %s: the breaker is %s",
 				 t->check->name, breaker_state_name(t->breaker.state));
-	if (!t->good && !inconclusive)
+	if (!t->good)
 		h->env->hints->check_failed_ms = now_ms;
 	health_row(h->env->spool, t, &t->result, t->begun_us, inconclusive);
-	if (t->result.failure != HEALTH_GOOD)
-		h->env->hints->check_failed_ms = monotonic_ms();
 }
 
 /* Whether it will have a result in this round. */

@@ -465,7 +465,8 @@ def test_nothing_is_left_open(server, observ_db, agent_for, make, authority):
     def descriptors():
         return sorted(os.readlink(f"/proc/{agent.pid}/fd/{fd}").split("[")[0] for fd in os.listdir(f"/proc/{agent.pid}/fd"))
 
-    wait_until(lambda: len(web.seen) >= 4, 20, "a few checks")
+    wait_for(server, observ_db, "refused")  # the certificates of the system are parsed by now, and stay
+    wait_for(server, observ_db, "postgres")
     few = wait_until(lambda: descriptors() or None, 5, "descriptors", retry_on=OSError)
     memory = harness.anonymous_kb(agent.pid)
     more = len(web.seen) + 30
