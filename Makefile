@@ -215,6 +215,7 @@ build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_log_lines: test/fuzz/fuzz_log_lines.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
+build/fuzz/fuzz_json_path: test/fuzz/fuzz_json_path.c src/core/json_path.c src/core/slice.c
 build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
 build/fuzz/fuzz_frame: test/fuzz/fuzz_frame.c src/collector/spool_segment.c src/collector/spool_loss.c $(FUZZ_CORE)
 build/fuzz/%:
@@ -222,7 +223,7 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd frame)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
