@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "collector/log.h"
@@ -38,11 +39,11 @@ is_uuid(const char *id)
 	return true;
 }
 
-static void
-derive(const char *vps_name, const char *app_name, char id[AGENT_ID_SIZE])
+/* /etc/machine-id as a number; the id itself is not for showing around (machine-id(5)). 0: there is none. */
+static uint64_t
+machine_hash(uint64_t seed)
 {
 	char machine[64] = "";
-	uint64_t half[2];
 	int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
 
 	if (fd >= 0) {
@@ -50,29 +51,65 @@ derive(const char *vps_name, const char *app_name, char id[AGENT_ID_SIZE])
 			machine[0] = '\0';
 		close(fd);
 	}
+	return machine[0] ? hash_string(seed, machine) : 0;
+}
+
+static void
+derive(const char *vps_name, const char *app_name, char id[AGENT_ID_SIZE])
+{
+	uint64_t half[2];
+
 	for (uint64_t i = 0; i < 2; i++) {
 		/* The 1 and the 2 keep "ab" + "c" apart from "a" + "bc". */
-		half[i] = hash_string(hash_string(hash_string(HASH_SEED + i, machine) ^ 1, vps_name) ^ 2, app_name);
+		uint64_t machine = machine_hash(HASH_SEED + i);
+		half[i] = hash_string(hash_string(machine ^ 1, vps_name) ^ 2, app_name);
 	}
 	format_uuid((unsigned char *) half, 8, id);
 }
 
+/*
+ * The identity in the open file: a line with the UUID, one with the hash of the machine-id that it was made on. Another machine-id
+ * means that the file was copied: two agents must not go by one identity, so this one takes a new one.
+ */
+static bool
+read_identity(int fd, const char *path, const char *machine, char id[AGENT_ID_SIZE])
+{
+	char text[128] = "";
+
+	if (pread(fd, text, sizeof text - 1, 0) < AGENT_ID_SIZE - 1 || !is_uuid(text))
+		return false;
+	snprintf(id, AGENT_ID_SIZE, "%.*s", AGENT_ID_SIZE - 1, text);
+	const char *made_on = text[AGENT_ID_SIZE - 1] == '\n' ? text + AGENT_ID_SIZE : "";
+	if (strncmp(made_on, "machine ", 8) != 0 || machine[0] == '\0' ||
+		strncmp(made_on + 8, machine, strlen(machine)) == 0)
+		return true;
+	log_line(LOG_LEVEL_WARNING,
+			 "%s was made on another machine (this one is a clone?): the agent takes a new identity", path);
+	return false;
+}
+
 /* The identity in the open file, or a new one written there. False when it could not be written. */
 static bool
-read_or_make(int fd, char id[AGENT_ID_SIZE])
+read_or_make(int fd, const char *path, char id[AGENT_ID_SIZE])
 {
 	unsigned char bytes[16];
-	char text[AGENT_ID_SIZE + 1];
+	char text[128], machine[20] = "";
+	uint64_t hash = machine_hash(HASH_SEED);
 
-	if (pread(fd, id, AGENT_ID_SIZE - 1, 0) == AGENT_ID_SIZE - 1 && is_uuid(id)) {
-		id[AGENT_ID_SIZE - 1] = '\0';
-		return true;
+	if (hash)
+		snprintf(machine, sizeof machine, "%016llx", (unsigned long long) hash);
+	bool known = read_identity(fd, path, machine, id);
+	if (!known) {
+		if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+			return false;
+		format_uuid(bytes, 4, id);
 	}
-	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
-		return false;
-	format_uuid(bytes, 4, id);
-	int len = snprintf(text, sizeof text, "%s\n", id);
-	return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t) len, 0) == len && fsync(fd) == 0;
+	int len = machine[0] ? snprintf(text, sizeof text, "%s\nmachine %s\n", id, machine)
+						 : snprintf(text, sizeof text, "%s\n", id);
+	struct stat now;
+	if (known && (!machine[0] || (fstat(fd, &now) == 0 && now.st_size == len)))
+		return true;
+	return (pwrite(fd, text, (size_t) len, 0) == len && ftruncate(fd, len) == 0 && fsync(fd) == 0) || known;
 }
 
 bool
@@ -88,7 +125,7 @@ identity_load(const struct options *o, char id[AGENT_ID_SIZE])
 		close(fd);
 		return false;
 	}
-	if (fd >= 0 && read_or_make(fd, id))
+	if (fd >= 0 && read_or_make(fd, path, id))
 		return true; /* stays open: it is the lock */
 	derive(o->vps_name, o->app_name, id);
 	log_line(LOG_LEVEL_INFO,

@@ -1,8 +1,14 @@
 /* machine.c: Ticks and rows. See machine.h for what belongs here. */
 #include "collector/machine.h"
 
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include "collector/clock.h"
 #include "collector/encode.h"
@@ -59,6 +65,40 @@ configure(struct machine *m, int64_t now_ms)
 	m->sampler.max_gap_us = longest * 1000 * GAP_INTERVALS;
 }
 
+/* What systemd says that this machine is; container managers set it for everybody inside. */
+static bool
+is_lxc(void)
+{
+	const char *container = getenv("container");
+	char text[16] = "";
+	int fd = container ? -1 : open("/run/systemd/container", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, text, sizeof text - 1) > 0)
+			text[strcspn(text, "\n")] = '\0';
+		close(fd);
+		container = text;
+	}
+	return container && strcmp(container, "lxc") == 0;
+}
+
+/* Inside LXC, lxcfs stands in for some files of /proc. Without it they are the host's. */
+static void
+warn_about_lxc(const struct machine *m)
+{
+	char path[600];
+	struct statfs s;
+
+	if (!is_lxc())
+		return;
+	snprintf(path, sizeof path, "%s/meminfo", m->sampler.reader.proc);
+	if (statfs(path, &s) == 0 && s.f_type != FUSE_SUPER_MAGIC)
+		log_line(LOG_LEVEL_WARNING,
+				 "in an LXC container, but %s is not lxcfs's: memory and CPU are the host's; see "
+				 "deploy/lxc.conf",
+				 path);
+}
+
 static void *
 machine_start(const struct source_env *env, int64_t now_ms)
 {
@@ -70,6 +110,7 @@ machine_start(const struct source_env *env, int64_t now_ms)
 	m->last_wall_ms = INT64_MIN;
 	if (sampler_init(&m->sampler, env->desk, env->options->proc_root, 0, now_ms)) {
 		configure(m, now_ms);
+		warn_about_lxc(m);
 		return m;
 	}
 	log_line(LOG_LEVEL_ERROR, "%s has no file stat: not a /proc", m->sampler.reader.proc);

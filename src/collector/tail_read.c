@@ -117,8 +117,8 @@ keep_safe(struct tail_file *f, struct tail_spot start, struct tail_spot end)
 struct walk {
 	const char *start; /* of the buffer: the mark's bytes */
 	const char *p, *end;
-	int64_t offset;    /* of `p` */
-	const char *safe;  /* nothing before it is held back; NULL: as before this chunk */
+	int64_t offset;   /* of `p` */
+	const char *safe; /* nothing before it is held back; NULL: as before this chunk */
 	int64_t read_us;
 	size_t max_line;
 };
@@ -306,9 +306,15 @@ restart(struct tail *t, struct tail_file *f)
 	f->at = (struct tail_position){.dev = f->at.dev, .ino = f->at.ino};
 	f->safe = (struct tail_spot){0};
 	f->at_end = false;
-	if (commit(t, f, before))
+	if (commit(t, f, before)) {
 		t->scan_hinted = true; /* a copy may have the rest */
-	else {
+		if (tail_may_be_copy(t, f)) {
+			/* A backup that is written anew, of a file whose lines are known. */
+			f->state = TAIL_COPY;
+			f->adopted_ms = t->now_ms;
+			f->first_size = f->stat.size;
+		}
+	} else {
 		f->at = f->before;
 		f->at.offset = before.offset;
 		f->at.mark = before.mark;
@@ -334,7 +340,12 @@ static bool
 take_chunk(struct tail *t, struct tail_file *f, size_t len)
 {
 	const char *start = t->buffer + f->at.mark.len;
-	struct walk w = {t->buffer, start, t->buffer + len, f->at.offset, NULL, clock_us(CLOCK_REALTIME),
+	struct walk w = {t->buffer,
+					 start,
+					 t->buffer + len,
+					 f->at.offset,
+					 NULL,
+					 clock_us(CLOCK_REALTIME),
 					 (size_t) t->env->config->max_line_bytes};
 	struct tail_spot before = f->safe;
 
@@ -348,6 +359,7 @@ take_chunk(struct tail *t, struct tail_file *f, size_t len)
 		return false;
 	}
 	slice_printable(slice_of(f->path), t->source, sizeof t->source);
+	grow_head(f);
 	take_lines(t, f, &w);
 	return commit(t, f, before);
 }
@@ -378,15 +390,14 @@ read_chunk(struct tail *t, struct tail_file *f)
 
 	got = tail_file_pread(f, t->buffer, t->buffer_size, f->at.offset - (int64_t) mark);
 	if (got < 0) {
-		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path, "log file \"%s\" cannot be read: %s",
-						 f->path, strerror(errno));
+		problem_occurred(&t->open_problem, LOG_LEVEL_WARNING, t->now_ms, f->path,
+						 "log file \"%s\" cannot be read: %s", f->path, strerror(errno));
 		f->due_ms = t->now_ms + TAIL_QUIET_MS;
 		return -1;
 	}
 	int64_t before = f->at.offset;
 	if (!take_chunk(t, f, (size_t) got))
 		return -1;
-	grow_head(f);
 	f->at_end = (size_t) got < t->buffer_size;
 	if (!f->at_end && t->buffer[got - 1] == '\0' && jump_hole(f))
 		return 1;
@@ -431,9 +442,8 @@ tail_read_finish(struct tail *t, struct tail_file *f)
 	commit(t, f, before);
 }
 
-/* What is held back and has waited long enough. */
-static void
-flush_held(struct tail *t, struct tail_file *f)
+void
+tail_read_held(struct tail *t, struct tail_file *f)
 {
 	struct tail_spot before = f->safe;
 	int64_t wall_us = clock_us(CLOCK_REALTIME), due_us = log_lines_due_us(&f->lines);
@@ -469,7 +479,8 @@ plan(struct tail *t, struct tail_file *f, bool news)
 	if (f->pause_ms > TAIL_QUIET_MS)
 		f->pause_ms = TAIL_QUIET_MS;
 	f->due_ms = (t->now_ms + f->pause_ms) / TAIL_HOLD_OFF_MS * TAIL_HOLD_OFF_MS;
-	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms && partial_ms < f->due_ms)
+	if ((f->cut || (f->final && f->stat.size > f->at.offset)) && partial_ms > t->now_ms &&
+		partial_ms < f->due_ms)
 		f->due_ms = partial_ms;
 	f->looked_ms = t->now_ms;
 	if (f->fd >= 0 && f->watch < 0)
@@ -510,8 +521,10 @@ tail_read(struct tail *t, struct tail_file *f)
 			f->at_end = false;
 			return 0;
 		}
-		if (f->stat.size < f->at.offset)
+		if (f->stat.size < f->at.offset) {
 			restart(t, f);
+			return 0;
+		}
 		while (total < TAIL_TURN_BYTES && (got = read_chunk(t, f)) > 0) {
 			total += got;
 			if (f->at_end || spool_room(t->env->spool) < ROOM_PER_CHUNK)
@@ -525,6 +538,6 @@ tail_read(struct tail *t, struct tail_file *f)
 	plan(t, f, news);
 	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
 		take_unterminated(t, f);
-	flush_held(t, f);
+	tail_read_held(t, f);
 	return total;
 }

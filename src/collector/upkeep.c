@@ -15,6 +15,7 @@
 
 #define STATUS_PERIOD_MS  10000
 #define METRICS_PERIOD_MS 60000
+#define FIRST_METRICS_MS  5000
 #define FILLING_SHARE     4 /* a quarter of the spool */
 
 /* Under --proc-root the one that stands in, so that a reboot can be tested. */
@@ -68,7 +69,7 @@ upkeep_start(struct upkeep *u, const struct agent_view *view, int64_t now_ms)
 	*u = (struct upkeep){.view = *view};
 	u->watchdog_period_ms = notify_watchdog_ms();
 	u->status_ms = u->watchdog_ms = now_ms;
-	u->metrics_ms = now_ms + METRICS_PERIOD_MS;
+	u->metrics_ms = now_ms + FIRST_METRICS_MS;
 	read_boot_id(view->env->options, u->view.boot_id, sizeof u->view.boot_id);
 	record_reboot(&u->view);
 	notify_systemd("READY=1");

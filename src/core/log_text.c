@@ -114,6 +114,27 @@ next_of_text(struct slice record, struct slice line)
 	return LOG_TRACE_NEW;
 }
 
+/* Blanks at the beginning. */
+static ptrdiff_t
+indent(struct slice line)
+{
+	const char *p = line.p;
+
+	while (p < line.end && is_blank(*p))
+		p++;
+	return p - line.p;
+}
+
+/* Whether an indented line is part of the record. A file may have all of its lines indented: then only frames are, and what is deeper. */
+static bool
+is_below(struct slice record, struct slice line)
+{
+	static const char *const frames[] = {"at ", "File \"", "... ", "in ", "from ", "thrown in ", NULL};
+
+	return !is_blank(*record.p) || indent(line) > indent(record) ||
+		   starts_any((struct slice){line.p + indent(line), line.end}, frames);
+}
+
 enum log_trace
 log_trace_next(enum log_trace trace, struct slice record, struct slice line)
 {
@@ -124,6 +145,8 @@ log_trace_next(enum log_trace trace, struct slice record, struct slice line)
 
 	if (trace == LOG_TRACE_NEW || line.p >= line.end)
 		return trace;
+	if (is_blank(*line.p) && !is_below(record, line))
+		return LOG_TRACE_NEW;
 	if (is_blank(*line.p))
 		return trace == LOG_TRACE_PYTHON_END ? LOG_TRACE_TEXT : trace;
 	switch (trace) {
@@ -149,8 +172,6 @@ static bool
 is_trace(struct slice text)
 {
 	static const char *const begin[] = {"Traceback (most recent call last)",
-										"panic: ",
-										"fatal error: ",
 										"Exception in thread ",
 										"Caused by:",
 										"Unhandled exception",
@@ -189,6 +210,10 @@ level_of_word(struct slice word)
 		sure = sure || *word.p != '"';
 		word.p++;
 	}
+	/* Monolog and Laravel: production.ERROR: */
+	for (const char *p = word.p; p < word.end && word.end[-1] == ':'; p++)
+		if (*p == '.' && p[1] >= 'A' && p[1] <= 'Z')
+			word.p = p + 1;
 	struct slice name = {word.p, word.p};
 	while (name.end < word.end && (is_letter(*name.end) || is_digit(*name.end))) {
 		capitals = capitals && !(*name.end >= 'a' && *name.end <= 'z');
@@ -206,8 +231,11 @@ level_of_word(struct slice word)
 const char *
 log_text_level(struct slice text)
 {
+	static const char *const crash[] = {"panic: ", "fatal error: ", NULL};
 	struct slice line, rest, word;
 
+	if (starts_any(text, crash)) /* Go's runtime */
+		return "fatal";
 	if (text.p >= text.end || !slice_line(&text, &line))
 		return NULL;
 	rest = line;

@@ -37,7 +37,8 @@ tail_mark_matches(struct tail_print mark, struct slice before_offset)
 struct tail_print
 tail_mark_at(const char *start, const char *point)
 {
-	return tail_print_of((struct slice){point - start > TAIL_MARK_BYTES ? point - TAIL_MARK_BYTES : start, point});
+	return tail_print_of(
+		(struct slice){point - start > TAIL_MARK_BYTES ? point - TAIL_MARK_BYTES : start, point});
 }
 
 void
@@ -94,7 +95,8 @@ bool
 tail_position_write(const struct tail_position *p, const char *path, char *out, size_t size)
 {
 	int len =
-		snprintf(out, size, VERSION " %" PRIx64 ":%" PRIu64 " %" PRId64 " %u:%" PRIx64 " %u:%" PRIx64 " %c %" PRId64 " ",
+		snprintf(out, size,
+				 VERSION " %" PRIx64 ":%" PRIu64 " %" PRId64 " %u:%" PRIx64 " %u:%" PRIx64 " %c %" PRId64 " ",
 				 p->dev, p->ino, p->offset, p->head.len, p->head.hash, p->mark.len, p->mark.hash,
 				 p->skipping ? 's' : '-', p->seen_s);
 
@@ -155,7 +157,9 @@ tail_is_compressed(struct slice head)
 	} magic[] = {
 		{"\x1f\x8b", 2},         /* gzip, RFC 1952 */
 		{"\x28\xb5\x2f\xfd", 4}, /* zstd, RFC 8878 */
-		{"\xfd" "7zXZ\0", 6},    /* xz */
+		{"\xfd"
+		 "7zXZ\0",
+		 6},                     /* xz */
 		{"BZh", 3},              /* bzip2, followed by its level */
 		{"\x04\x22\x4d\x18", 4}, /* lz4 frame */
 		{"PK\x03\x04", 4},       /* zip */

@@ -9,6 +9,7 @@
  * (records are printed and not acknowledged), describe, positions, set KEY STATE, reload, quit.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +58,9 @@ print_record(void *into, int64_t number, bool group_goes_on, const struct record
 {
 	struct strbuf line = STRBUF_INIT;
 
-	strbuf_printf(&line, "{\"n\": %lld, \"record\": %d, \"rank\": %d, \"time_us\": %lld, \"more\": %s", (long long) number, r->kind,
-				  r->rank, (long long) r->timestamp_us, group_goes_on ? "true" : "false");
+	strbuf_printf(&line, "{\"n\": %lld, \"record\": %d, \"rank\": %d, \"time_us\": %lld, \"more\": %s",
+				  (long long) number, r->kind, r->rank, (long long) r->timestamp_us,
+				  group_goes_on ? "true" : "false");
 	for (int i = 0; i < r->fields; i++)
 		if (field_names[r->kind][i])
 			json_field(&line, field_names[r->kind][i], r->field[i]);
@@ -74,7 +76,8 @@ take(void)
 {
 	if (!taking || spool_last(env.spool) == printed)
 		return;
-	spool_read(env.spool, printed > spool_acked(env.spool) ? printed : spool_acked(env.spool), print_record, NULL);
+	spool_read(env.spool, printed > spool_acked(env.spool) ? printed : spool_acked(env.spool), print_record,
+			   NULL);
 	fflush(stdout);
 	if (!deaf)
 		spool_ack(env.spool, printed);
@@ -173,13 +176,17 @@ main(int argc, char **argv)
 
 	if (argc < 4)
 		return 2;
-	options = (struct options){.config = argv[2], .app_name = "app", .vps_name = "vps", .state_dir = argv[1],
+	options = (struct options){.config = argv[2],
+							   .app_name = "app",
+							   .vps_name = "vps",
+							   .state_dir = argv[1],
 							   .proc_root = argc > 4 ? argv[4] : NULL};
 	start_us = clock_us(CLOCK_MONOTONIC);
 	speed = strtol(argv[3], NULL, 10);
 	env.database_known = getenv("PROBE_UNKNOWN") == NULL;
 	taking = getenv("PROBE_HOLD") == NULL;
 	fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit stands in for a full disk */
 	load(argv[2]);
 	desk_start(&desk, options.proc_root);
 	env.spool = spool_open(argv[1], (int64_t) config.spool_max_mb << 20, now_ms());

@@ -27,6 +27,23 @@ def test_nothing_in_it_falsifies_what_is_measured():
     assert options["RestartPreventExitStatus"].split() == ["2", "3", "4"]
 
 
+def options_of(path):
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
+
+
+def test_systemd_is_told_by_whom_it_asks():
+    options = options_of(UNIT)
+    assert (options["Type"], options["NotifyAccess"]) == ("notify", "main")
+    assert int(options["WatchdogSec"]) >= 30  # a sample of a machine that is busy is late, not stuck
+
+
+def test_the_drop_in_for_lxc_takes_back_what_mounts():
+    unit, lxc = options_of(UNIT), options_of(ROOT / "deploy/lxc.conf")
+    assert set(lxc) <= set(unit) and set(lxc.values()) == {"no"}
+    mounting = {name for name in unit if name.startswith("Protect") or name.startswith("Private")}
+    assert mounting <= set(lxc)
+
+
 def test_example_configuration_is_valid(run_agent):
     agent = run_agent("--check-config", "--config", ROOT / "deploy/config.yml.example", "--app-name", "shop", env={"OBSERV_PASSWORD": "x"})
     assert agent.wait(20) == 0, agent.stderr()

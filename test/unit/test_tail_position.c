@@ -8,14 +8,20 @@ bytes(const char *p, size_t len)
 	return (struct slice){p, p + len};
 }
 
-static const struct tail_position some = {
-	.dev = 0xfd01, .ino = UINT64_MAX, .head = {1024, UINT64_MAX}, .mark = {256, 1}, .offset = INT64_C(1) << 40,
-	.seen_s = 1767312000};
+static const struct tail_position some = {.dev = 0xfd01,
+										  .ino = UINT64_MAX,
+										  .head = {1024, UINT64_MAX},
+										  .mark = {256, 1},
+										  .offset = INT64_C(1) << 40,
+										  .seen_s = 1767312000};
 
 static void
 a_position_reads_back_what_was_written(void **state)
 {
-	static const char *const paths[] = {"/var/log/a.log", "/a b\n\t%41/c", "/\xff\xfe/x", "/gr\xc3\xbc\xc3\x9f" "e.log", "/"};
+	static const char *const paths[] = {"/var/log/a.log", "/a b\n\t%41/c", "/\xff\xfe/x",
+										"/gr\xc3\xbc\xc3\x9f"
+										"e.log",
+										"/"};
 	char text[TAIL_STATE_BYTES], path[100];
 	struct tail_position read;
 
@@ -28,7 +34,8 @@ a_position_reads_back_what_was_written(void **state)
 			assert_true(tail_position_read(text, &read, path, sizeof path));
 			assert_string_equal(path, paths[i]);
 			assert_memory_equal(&read.offset, &p.offset, sizeof p.offset);
-			assert_true(read.dev == p.dev && read.ino == p.ino && read.skipping == p.skipping && read.seen_s == p.seen_s);
+			assert_true(read.dev == p.dev && read.ino == p.ino && read.skipping == p.skipping &&
+						read.seen_s == p.seen_s);
 			assert_true(read.head.len == p.head.len && read.head.hash == p.head.hash);
 			assert_true(read.mark.len == p.mark.len && read.mark.hash == p.mark.hash);
 		}
@@ -37,10 +44,18 @@ a_position_reads_back_what_was_written(void **state)
 static void
 no_position_is_read_from_anything_else(void **state)
 {
-	static const char *const bad[] = {
-		"", "garbage", "2 1:1 0 0:0 0:0 - 0 /x", "1 1:1 0 0:0 0:0 - 0 ", "1 1:1 0 0:0 0:0 - 0", "1 1:1 -5 0:0 0:0 - 0 /x",
-		"1 1:1 0 9999:0 0:0 - 0 /x", "1 1:1 0 0:0 999:0 - 0 /x", "1 1:1 5 0:0 6:0 - 0 /x", "1 1:1 0 0:0 0:0 ? 0 /x",
-		"1 1:1 0 0:0 0:0 - 0 /%zz", "1 1:1 0 0:0 0:0 - 0 /%4"};
+	static const char *const bad[] = {"",
+									  "garbage",
+									  "2 1:1 0 0:0 0:0 - 0 /x",
+									  "1 1:1 0 0:0 0:0 - 0 ",
+									  "1 1:1 0 0:0 0:0 - 0",
+									  "1 1:1 -5 0:0 0:0 - 0 /x",
+									  "1 1:1 0 9999:0 0:0 - 0 /x",
+									  "1 1:1 0 0:0 999:0 - 0 /x",
+									  "1 1:1 5 0:0 6:0 - 0 /x",
+									  "1 1:1 0 0:0 0:0 ? 0 /x",
+									  "1 1:1 0 0:0 0:0 - 0 /%zz",
+									  "1 1:1 0 0:0 0:0 - 0 /%4"};
 	struct tail_position p;
 	char path[100], small[3];
 
@@ -127,7 +142,9 @@ compressed_files_are_known_by_their_first_bytes(void **state)
 {
 	assert_true(tail_is_compressed(bytes("\x1f\x8b\x08", 3)));
 	assert_true(tail_is_compressed(bytes("\x28\xb5\x2f\xfd\x04", 5)));
-	assert_true(tail_is_compressed(bytes("\xfd" "7zXZ\0\0", 7)));
+	assert_true(tail_is_compressed(bytes("\xfd"
+										 "7zXZ\0\0",
+										 7)));
 	assert_true(tail_is_compressed(bytes("BZh91AY", 7)));
 	assert_true(tail_is_compressed(bytes("PK\x03\x04", 4)));
 	assert_true(tail_is_compressed(bytes("\x04\x22\x4d\x18", 4)));
@@ -142,8 +159,16 @@ a_cut_tears_no_character(void **state)
 {
 	assert_int_equal(tail_cut(bytes("abc", 3), 5), 3);
 	assert_int_equal(tail_cut(bytes("abc", 3), 2), 2);
-	assert_int_equal(tail_cut(bytes("a\xc3\xbc" "b", 4), 2), 1);
-	assert_int_equal(tail_cut(bytes("a\xc3\xbc" "b", 4), 3), 3);
+	assert_int_equal(tail_cut(bytes("a\xc3\xbc"
+									"b",
+									4),
+							  2),
+					 1);
+	assert_int_equal(tail_cut(bytes("a\xc3\xbc"
+									"b",
+									4),
+							  3),
+					 3);
 	assert_int_equal(tail_cut(bytes("\xf0\x9f\x98\x80x", 5), 3), 0);
 	assert_int_equal(tail_cut(bytes("x\xf0\x9f\x98\x80x", 6), 4), 1);
 	assert_int_equal(tail_cut(bytes("\x80\x80\x80\x80\x80\x80\x80\x80", 8), 6), 6);
