@@ -253,7 +253,7 @@ tell_states(struct units *s, struct samples *samples, int64_t now_ms)
 		return;
 	for (int i = 0; i < UNIT_STATES; i++)
 		samples_put(samples, "units", (double) s->states[i], SAMPLE_GAUGE, "state", unit_state_names[i],
-					NULL);
+					SAMPLES_NO_MORE);
 	memcpy(s->told_states, s->states, sizeof s->states);
 	s->states_ms = now_ms;
 }
