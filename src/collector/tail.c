@@ -331,8 +331,8 @@ measure(const void *source, struct samples *s, int64_t now_ms)
 {
 	const struct tail *t = source;
 
-	samples_put(s, "observ_agent_open_log_files", t->open, SAMPLE_GAUGE, NULL);
-	samples_put(s, "observ_agent_log_lag_bytes", (double) lag_bytes(t), SAMPLE_GAUGE, NULL);
+	samples_put(s, "observ_agent_open_log_files", t->open, SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	samples_put(s, "observ_agent_log_lag_bytes", (double) lag_bytes(t), SAMPLE_GAUGE, SAMPLES_NO_MORE);
 }
 
 static void
