@@ -1517,6 +1517,8 @@ CREATE POLICY agents ON observ.events FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
 CREATE POLICY agents ON observ.quarantine FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
+-- For observ.forget().
+CREATE POLICY operators ON observ.log_positions FOR DELETE TO observ_operator USING (true);
 CREATE POLICY agents ON observ.log_positions TO observ_agent
 	USING (observ_data._may_write_agent(agent_id, CURRENT_USER)) WITH CHECK (observ_data._may_write_agent(agent_id, CURRENT_USER));
 

@@ -38,12 +38,17 @@ refuse_postgres(const char *text)
 static const char *
 refuse_redis(const char *text)
 {
+	static const char must[] =
+		"must be redis://[:PASSWORD@]HOST[:PORT][/DATABASE] or redis:///PATH/OF/SOCKET";
 	struct authority a;
 	const char *address = text + strlen("redis://");
 
-	if (address[0] == '/' ? address[1] == '\0' : !config_authority(address, &a) || strlen(a.rest) > 1)
-		return "must be redis://[:PASSWORD@]HOST[:PORT] or redis:///PATH/OF/SOCKET";
-	return NULL;
+	if (address[0] == '/')
+		return address[1] == '\0' ? must : NULL;
+	if (!config_authority(address, &a) || (a.rest[0] != '\0' && a.rest[0] != '/'))
+		return must;
+	/* A database may be named, as others want it; PING needs none. */
+	return a.rest[0] && a.rest[1 + strspn(a.rest + 1, "0123456789")] ? must : NULL;
 }
 
 static const char *

@@ -103,7 +103,7 @@ settle(struct health *h, struct health_target *t, bool inconclusive, int64_t now
 		breaker_failed(&t->breaker, &t->rules, now_ms, (uint32_t) random());
 	target_plan_retry(t, now_ms);
 	note_breaker(h, t);
-	if (t->breaker.state != before && t->breaker.state != BREAKER_HALF_OPEN)
+	if ((before == BREAKER_CLOSED) != (t->breaker.state == BREAKER_CLOSED))
 		log_line(t->good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health check %s: the breaker is %s",
 				 t->check->name, breaker_state_name(t->breaker.state));
 	if (!t->good && !inconclusive)

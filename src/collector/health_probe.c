@@ -149,6 +149,7 @@ probe_take(struct probe *p, const struct transfer_response *response)
 				   response->error);
 		break;
 	case TRANSFER_REDIRECT:
+		r->total_us = response->total_us;
 		probe_fail(p, HEALTH_BAD_STATUS, "a redirect that is not followed: %s", response->error);
 		break;
 	case TRANSFER_UNUSABLE:

@@ -13,17 +13,8 @@
 #include "collector/clock.h"
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
-#include "core/hash.h"
 
 #define SOON_MS 1000
-
-void
-spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name, const char *app_name)
-{
-	uint64_t hash = hash_string(hash_span(hash_string(HASH_SEED, vps_name), "", 1), app_name);
-
-	snprintf(out, size, "%s/spool-%016llx", state_dir, (unsigned long long) hash);
-}
 
 /* --- opening and closing */
 
@@ -40,7 +31,7 @@ spool_open(const char *dir, int64_t max_bytes, int64_t now_ms)
 	s->fd = -1;
 	/* A limit on the size of files is an error of write(), not the end of the program. */
 	signal(SIGXFSZ, SIG_IGN);
-	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = NEVER;
+	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = s->remove_ms = NEVER;
 	spool_recover(s);
 	/*
 	 * Numbers go on behind what is there, and never below the clock: those of records that were written but not yet synced when
@@ -104,7 +95,8 @@ spool_forget_segments(struct spool *s, int first, int n)
 		free(seg->memory);
 	}
 	s->count -= n;
-	memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
+	if (n > 0)
+		memmove(s->segment + first, s->segment + first + n, (size_t) (s->count - first) * sizeof *s->segment);
 }
 
 void
@@ -255,7 +247,9 @@ read_all(struct spool *s, int64_t after, spool_take take, void *into)
 			while (more && reader_next(&r, &frame)) {
 				s->cursor[0] = (struct cursor){seg->base, after, r.frame_offset};
 				after = s->handed = (int64_t) frame.number;
-				if (record_read(frame.payload, &record))
+				if (!record_read(frame.payload, &record))
+					reader_reject(&r);
+				else
 					more = take(into, after, frame.flags & FRAME_GOES_ON, &record);
 			}
 			reader_close(&r);
@@ -284,13 +278,13 @@ spool_ack(struct spool *s, int64_t number)
 	if (number <= s->acked)
 		return;
 	s->acked = number;
-	if (number >= s->handed)
+	if (number >= s->in_flight_to)
 		s->in_flight = (struct loss){0};
 	if (s->next <= number)
 		s->next = number + 1;
 	if (s->cursor[0].number <= number)
 		s->cursor[1] = s->cursor[0];
-	spool_remove_delivered(s);
+	spool_remove_delivered(s, monotonic_ms());
 }
 
 int64_t
@@ -313,6 +307,12 @@ spool_is_new(const struct spool *s)
 }
 
 bool
+spool_positions_lost(const struct spool *s)
+{
+	return s->positions_lost;
+}
+
+bool
 spool_is_behind(const struct spool *s, int64_t last_seq)
 {
 	return last_seq > s->found_last && last_seq < s->first_new;
@@ -321,12 +321,12 @@ spool_is_behind(const struct spool *s, int64_t last_seq)
 void
 spool_renumber(struct spool *s, int64_t number)
 {
-	int64_t first = s->count > 0 ? s->segment[0].base : s->next, more = number + 1 - first;
+	int64_t more = number - s->acked, first = s->acked + 1;
 	int i = s->count - 1;
 
 	if (more <= 0)
 		return;
-	/* The newest first: whatever happens meanwhile, no two have the same numbers. */
+	/* What was delivered of the first segment moves along, to numbers that count as delivered. The newest moves first: two never have the same. */
 	for (; i >= 0 && spool_move_segment(s, &s->segment[i], more); i--)
 		continue;
 	for (; i >= 0; i--)
@@ -411,9 +411,12 @@ spool_not_urgent(struct spool *s)
 int64_t
 spool_wake_ms(const struct spool *s)
 {
-	int64_t wake = s->sync_ms < s->retry_ms ? s->sync_ms : s->retry_ms;
+	const int64_t due[] = {s->sync_ms, s->retry_ms, s->loss_ms, s->remove_ms};
+	int64_t wake = NEVER;
 
-	return s->loss_ms < wake ? s->loss_ms : wake;
+	for (size_t i = 0; i < sizeof due / sizeof *due; i++)
+		wake = due[i] < wake ? due[i] : wake;
+	return wake;
 }
 
 void
@@ -423,6 +426,8 @@ spool_run(struct spool *s, int64_t now_ms)
 		spool_back_to_disk(s, now_ms);
 	if (now_ms >= s->sync_ms)
 		spool_sync(s);
+	if (now_ms >= s->remove_ms)
+		spool_remove_delivered(s, now_ms);
 	if (now_ms >= s->loss_ms)
 		spool_say_loss(s, now_ms);
 }

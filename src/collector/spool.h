@@ -27,10 +27,6 @@ enum spool_urgency {
 
 struct spool;
 
-/* DIR of the spool of an application, below the agent's state directory. */
-void spool_directory(char *out, size_t size, const char *state_dir, const char *vps_name,
-					 const char *app_name);
-
 /*
  * Opens or makes the spool in DIR (whose parent exists), finds what waits there: damaged frames are passed over and counted, a group
  * that was not written whole is cut off. `max_bytes` is the cap of all segments. NULL only when memory runs out.
@@ -69,6 +65,8 @@ bool spool_is_new(const struct spool *s);
  * (power failure, memory only). Then the database's positions of log files are the newer ones. To be asked at the first greeting.
  */
 bool spool_is_behind(const struct spool *s, int64_t last_seq);
+/* Whether the file of positions was damaged: those that are known are right, others are missing, and the database's are to be asked. */
+bool spool_positions_lost(const struct spool *s);
 /* Gives everything that waits new numbers, above `number`. For a spool that is new, before anything of it was sent. */
 void spool_renumber(struct spool *s, int64_t number);
 
@@ -96,7 +94,10 @@ void spool_run(struct spool *s, int64_t now_ms);
 const char *spool_position(const struct spool *s, const char *file);
 void spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state),
 					 void *into);
-/* From the database, for a spool that was lost or is behind it: replaces what is known, but for what waits undelivered. */
+/*
+ * From the database, for a spool that was lost or is behind it: replaces what is known, but for what waits undelivered. So what the
+ * database has must be acknowledged first.
+ */
 void spool_set_position(struct spool *s, const char *file, const char *state);
 
 #endif

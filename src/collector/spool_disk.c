@@ -11,9 +11,10 @@
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
 
-#define SYNC_MS  5000
-#define RETRY_MS 30000
-#define FREE_MIN 0.05 /* of the disk stays free */
+#define SYNC_MS      5000
+#define RETRY_MS     30000
+#define SAVE_EACH_MS 1000
+#define FREE_MIN     0.05 /* of the disk stays free */
 void
 spool_disk_failed(struct spool *s, const char *doing, int error)
 {
@@ -62,6 +63,7 @@ save_positions(struct spool *s)
 		return false;
 	}
 	s->positions_dirty = false;
+	s->saved_ms = monotonic_ms();
 	return true;
 }
 
@@ -212,6 +214,9 @@ store_in_memory(struct spool *s)
 
 	if (seg == NULL || !seg->memory || seg->size + (int64_t) s->group_bytes > MEMORY_SEGMENT_BYTES) {
 		spool_end_segment(s);
+		/* A file that was made but could not be written has that name. */
+		if (seg && seg->base == s->next)
+			s->next++;
 		seg = spool_new_segment(s, s->next);
 		if (seg == NULL)
 			return false;
@@ -280,6 +285,7 @@ write_out(struct spool *s, struct segment *seg)
 	}
 	free(seg->memory);
 	seg->memory = NULL;
+	seg->allocated = 0;
 	s->memory_bytes -= seg->size;
 	s->disk_bytes += seg->size;
 	s->directory_dirty = true;
@@ -336,15 +342,23 @@ delivered_segments(struct spool *s)
 }
 
 void
-spool_remove_delivered(struct spool *s)
+spool_remove_delivered(struct spool *s, int64_t now_ms)
 {
 	int n = delivered_segments(s), removed = 0;
 	bool saved = false;
+
+	s->remove_ms = NEVER;
 
 	for (; removed < n; removed++) {
 		const struct segment *seg = &s->segment[removed];
 		if (seg->memory)
 			continue;
+		/* Writing the positions is four syncs: not for each segment of a burst, unless there is little room. */
+		if (seg->positions && !saved && now_ms < s->saved_ms + SAVE_EACH_MS &&
+			s->disk_bytes < spool_limit(s) / 4) {
+			s->remove_ms = s->saved_ms + SAVE_EACH_MS;
+			break;
+		}
 		if ((seg->positions && !saved && !(saved = save_positions(s))) || !spool_remove_file(s, seg))
 			break;
 	}

@@ -9,28 +9,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "collector/spool_parts.h"
 
 #define TEMPORARY_FILE "segment.tmp"
 
-/* The whole of a segment on disk, in memory of its own at seg->memory. */
+/* The whole of a segment on disk at seg->memory: pages of their own, of which nothing stays in the heap. False and errno. */
 static bool
 load(struct spool *s, struct segment *seg)
 {
+	size_t size = (size_t) seg->size;
 	int fd = segment_open(s->dir_fd, seg->base, false);
-	char *bytes = fd < 0 ? NULL : malloc((size_t) seg->size);
-	bool good = bytes != NULL && pread(fd, bytes, (size_t) seg->size, 0) == seg->size;
 
-	if (fd >= 0)
+	if (fd < 0)
+		return false;
+	char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (bytes == MAP_FAILED) {
 		close(fd);
-	if (!good) {
-		free(bytes);
+		errno = ENOMEM;
 		return false;
 	}
-	seg->memory = bytes;
-	return true;
+	errno = EIO; /* of a file that is shorter than it was */
+	bool good = pread(fd, bytes, size, 0) == seg->size;
+	int error = errno;
+	close(fd);
+	if (!good)
+		munmap(bytes, size);
+	errno = error;
+	seg->memory = good ? bytes : NULL;
+	return good;
 }
 
 /* Behind the frames of another segment; numbers count from that one's base. */
@@ -122,17 +131,32 @@ shrink_in_memory(struct spool *s, int i, enum spool_level level, struct sifted *
 	return true;
 }
 
+/* A segment that can't be read: all of it is lost. */
+static bool
+give_up(struct spool *s, int i, int error)
+{
+	const struct segment *seg = &s->segment[i];
+
+	log_line(LOG_LEVEL_ERROR, "spool: cannot read segment %016llx in %s: %s", (unsigned long long) seg->base,
+			 s->dir, strerror(error));
+	spool_lose_segment(s, seg, LOSS_DAMAGED);
+	s->positions_dirty |= seg->positions;
+	return spool_remove_file(s, seg);
+}
+
 /* False and errno: the segment is as it was. */
 static bool
 shrink_on_disk(struct spool *s, int i, enum spool_level level, struct sifted *out, bool *gone)
 {
 	struct segment seg = s->segment[i];
+	size_t size = (size_t) seg.size;
 	bool good;
 
 	if (i == s->count - 1)
 		spool_end_segment(s);
+	*out = (struct sifted){0};
 	if (!load(s, &seg))
-		return false;
+		return errno != ENOMEM && errno != EMFILE && errno != ENFILE && (*gone = give_up(s, i, errno));
 	errno = ENOMEM;
 	good = spool_sift(s, &seg, level, out);
 	if (!good || seg.size == s->segment[i].size)
@@ -144,7 +168,7 @@ shrink_on_disk(struct spool *s, int i, enum spool_level level, struct sifted *ou
 	else
 		good = replace(s, &seg);
 	int error = errno;
-	free(seg.memory);
+	munmap(seg.memory, size);
 	errno = error;
 	if (!good)
 		return false;
@@ -183,6 +207,8 @@ shrink(struct spool *s, int i, enum spool_level level, bool *gone)
 	sifted.in_flight.reasons = sifted.lost.reasons;
 	spool_lose(s, &sifted.lost);
 	loss_add(&s->in_flight, &sifted.in_flight);
+	if (sifted.in_flight_to > s->in_flight_to)
+		s->in_flight_to = sifted.in_flight_to;
 	return true;
 }
 

@@ -49,14 +49,15 @@ struct spool {
 	struct cursor cursor[2]; /* behind what was read last, behind what was acknowledged */
 
 	struct positions positions;
-	bool positions_dirty;
+	bool positions_dirty, positions_lost;
 
 	struct buffer newest; /* payload of the newest RECORD_METRICS */
 	size_t newest_bytes;
 	int64_t newest_number;
 
 	int64_t urgent_ms;
-	int64_t sync_ms, retry_ms, loss_ms; /* when due; NEVER */
+	int64_t sync_ms, retry_ms, loss_ms, remove_ms; /* when due; NEVER */
+	int64_t saved_ms;                              /* when the positions were written last */
 	bool directory_dirty;
 
 	bool in_memory;
@@ -65,6 +66,7 @@ struct spool {
 
 	/* What was given up: not said yet; of what is on its way to the database; ever. */
 	struct loss loss, in_flight, ever;
+	int64_t in_flight_to;     /* highest number of those on their way */
 	int64_t handed;           /* the highest number that spool_read() gave */
 	int64_t thin_minute;      /* the last minute of which a row was left */
 	int64_t said_us, said_ms; /* when the last event about it was put */
@@ -92,8 +94,8 @@ bool spool_remove_file(struct spool *s, const struct segment *seg);
 bool spool_move_segment(struct spool *s, struct segment *seg, int64_t more);
 /* Looks how much of the disk is free. */
 void spool_look_at_disk(struct spool *s);
-/* Removes what has been delivered. */
-void spool_remove_delivered(struct spool *s);
+/* Removes what has been delivered: at once, or a little later where that costs the disk less. */
+void spool_remove_delivered(struct spool *s, int64_t now_ms);
 /* Writes what is in memory to disk. */
 void spool_back_to_disk(struct spool *s, int64_t now_ms);
 
@@ -116,6 +118,7 @@ extern const enum record_rank spool_level_rank[SPOOL_LEVELS];
 
 struct sifted {
 	struct loss lost, in_flight;
+	int64_t in_flight_to; /* highest number of those */
 };
 
 /* Takes out of a segment, all of which is at seg->memory, what goes at that level. False: no memory, nothing is changed. */

@@ -167,15 +167,27 @@ fill(struct segment_reader *r, size_t need)
 	return true;
 }
 
+/* Counts damage, each place once. */
+static void
+damaged_at(struct segment_reader *r, int64_t offset)
+{
+	if (offset < r->seg->damage_seen)
+		return;
+	r->damaged++;
+	r->seg->damage_seen = offset + 1;
+}
+
+void
+reader_reject(struct segment_reader *r)
+{
+	damaged_at(r, r->frame_offset);
+}
+
 static void
 pass_over(struct segment_reader *r, size_t bytes)
 {
-	int64_t offset = r->offset + (int64_t) r->at;
-
-	if (!r->in_damage && offset >= r->seg->damage_seen) {
-		r->damaged++;
-		r->seg->damage_seen = offset + 1;
-	}
+	if (!r->in_damage)
+		damaged_at(r, r->offset + (int64_t) r->at);
 	r->at += bytes < r->length - r->at ? bytes : r->length - r->at;
 }
 

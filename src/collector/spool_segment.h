@@ -68,6 +68,8 @@ bool reader_open(struct segment_reader *r, int dir_fd, struct segment *seg, stru
 				 int64_t offset, int64_t previous);
 /* The next frame with a number above the previous one, its number as the database will know it. Points into memory that holds until the next call. */
 bool reader_next(struct segment_reader *r, struct frame *frame);
+/* The frame that was read last is whole, but nothing that this program can use: damage. */
+void reader_reject(struct segment_reader *r);
 void reader_close(struct segment_reader *r);
 
 #endif

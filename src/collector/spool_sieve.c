@@ -82,6 +82,8 @@ stays(struct sieve *v, int64_t offset, int64_t number, const struct record *r)
 		return true;
 	/* What is on its way to the database is lost only when it has to be sent again. */
 	struct loss *loss = number <= s->handed ? &v->out->in_flight : &v->out->lost;
+	if (number <= s->handed)
+		v->out->in_flight_to = number;
 	if (v->level != SPOOL_THIN) {
 		loss_count(loss, r);
 		return false;

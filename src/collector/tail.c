@@ -170,7 +170,7 @@ start(const struct source_env *env, int64_t now_ms)
 	t->env = env;
 	t->now_ms = now_ms;
 	t->database_known = env->database_known;
-	t->scanned_s = clock_us(CLOCK_REALTIME) / 1000000;
+	t->scanned_us = clock_us(CLOCK_REALTIME);
 	t->scan_ms = now_ms - TAIL_RESCAN_MS;
 	log_workspace_init(&t->space, (struct log_memory){resize, NULL});
 	tail_watch_open(&t->watch);
@@ -225,6 +225,7 @@ take_turn(struct tail *t, struct tail_file *f)
 {
 	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0) {
 		f->due_ms = t->now_ms + TAIL_QUIET_MS; /* closed, and the last scan saw nothing new */
+		tail_read_held(t, f);
 		return 0;
 	}
 	int error = tail_file_open(t, f);

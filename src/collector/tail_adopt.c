@@ -131,6 +131,13 @@ is_truncated(const struct tail_file *g)
 	return fstat(g->fd, &s) < 0 || s.st_size < g->at.offset || !tail_file_verify(g, &g->at);
 }
 
+/* Whether the file was a part of the other one when that was truncated: too short for its head, but compared while it could be. */
+static bool
+was_copied_before(const struct tail_file *f, const struct tail_file *g)
+{
+	return f->copied > 0 && f->stat.size <= g->before.offset && is_rotated(g->path, f->path);
+}
+
 enum copy { NO_COPY, COPY_OF_TRUNCATED, COPY_OF_LIVE };
 
 /* A copy goes on where its original stood, but not before that one was truncated: until then the original has all of it. */
@@ -141,18 +148,19 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 		struct tail_file *g = t->file[i];
 		if (g == f || g->state == TAIL_IGNORED)
 			continue;
-		if (g->before.offset > 0 && t->now_ms - g->before_ms < BEFORE_VALID_MS && continues(f, &g->before)) {
+		if (g->before.offset > 0 && t->now_ms - g->before_ms < BEFORE_VALID_MS &&
+			(continues(f, &g->before) || was_copied_before(f, g))) {
 			*out = g->before;
 			return COPY_OF_TRUNCATED;
 		}
-		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || !continues(f, &g->at) ||
-			tail_file_open(t, g) != 0)
+		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 || tail_file_open(t, g) != 0)
 			continue;
 		*out = g->at;
-		if (is_truncated(g))
-			return COPY_OF_TRUNCATED;
-		if (f->stat.size >= g->at.offset || same_before(f, g, f->stat.size))
-			return COPY_OF_LIVE;
+		if (is_truncated(g)) {
+			if (continues(f, &g->at))
+				return COPY_OF_TRUNCATED;
+		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at) : same_before(f, g, f->stat.size))
+			return COPY_OF_LIVE; /* or the beginning of one, still empty perhaps */
 	}
 	for (int i = 0; i < t->stored_count; i++) {
 		struct tail_stored *s = &t->stored[i];
@@ -182,6 +190,7 @@ known_as_copy(struct tail *t, struct tail_file *f)
 	case COPY_OF_LIVE:
 		if (!waited || t->now_ms - f->adopted_ms < TAIL_COPY_WAIT_MS) {
 			f->state = TAIL_COPY;
+			f->copied = f->stat.size;
 			return true;
 		}
 		tail_file_begin(t, f, tail_file_last_line(f, f->stat.size));
@@ -220,13 +229,13 @@ position_is_damaged(struct tail *t, struct tail_file *f)
 
 /* A file that nothing is known about. False: it has no place here. */
 static bool
-decide_unknown(struct tail *t, struct tail_file *f, int64_t since_s)
+decide_unknown(struct tail *t, struct tail_file *f, int64_t since_us)
 {
 	const struct tail_pattern *pattern = &t->pattern[f->source];
 	bool first = !pattern->marked && !pattern->scanned;
 
 	if (f->gone) {
-		if (f->first_mtime_s < since_s)
+		if (f->first_mtime_us < since_us)
 			return false;
 		tail_file_begin(t, f, 0);
 	} else if (first && !t->database_known) {
@@ -240,14 +249,14 @@ decide_unknown(struct tail *t, struct tail_file *f, int64_t since_s)
 }
 
 static bool
-decide(struct tail *t, struct tail_file *f, int64_t since_s)
+decide(struct tail *t, struct tail_file *f, int64_t since_us)
 {
 	enum known known = known_by_key(t, f);
 
 	if (known == DAMAGED)
 		position_is_damaged(t, f);
 	else if (known != KNOWN && !(known == UNKNOWN && known_by_inode(t, f)) && !known_as_copy(t, f) &&
-			 !decide_unknown(t, f, since_s))
+			 !decide_unknown(t, f, since_us))
 		return false;
 	if (f->state == TAIL_READING) {
 		f->due_ms = t->now_ms;
@@ -258,7 +267,7 @@ decide(struct tail *t, struct tail_file *f, int64_t since_s)
 }
 
 static void
-adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, bool gone, int64_t since_s)
+adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, bool gone, int64_t since_us)
 {
 	char head[8];
 	struct tail_file *f = tail_file_new(t, source, path, st);
@@ -266,7 +275,7 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	if (!f)
 		return;
 	f->gone = f->final = gone;
-	f->first_mtime_s = st->mtime_ns / 1000000000;
+	f->first_mtime_us = st->mtime_ns / 1000;
 	f->lines.level = t->pattern[source].level;
 	f->lines.zone_s = t->pattern[source].zone_s;
 	f->lines.zone_given = t->pattern[source].zone_given;
@@ -281,7 +290,7 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	if (got > 0 && tail_is_compressed((struct slice){head, head + got})) {
 		f->state = TAIL_IGNORED;
 		tail_file_close(t, f);
-	} else if (!decide(t, f, since_s))
+	} else if (!decide(t, f, since_us))
 		tail_file_remove(t, f, false);
 }
 
@@ -289,6 +298,27 @@ void
 tail_adopt(struct tail *t, int source, const char *path, const struct tail_stat *st)
 {
 	adopt(t, source, path, st, false, 0);
+}
+
+bool
+tail_may_be_copy(const struct tail *t, const struct tail_file *f)
+{
+	for (int i = 0; i < t->files; i++)
+		if (is_rotated(t->file[i]->path, f->path) && t->file[i]->state == TAIL_READING)
+			return true;
+	return false;
+}
+
+/* What looked like a copy: it is one, its original still has everything, or it is a file of its own. */
+static void
+settle_copy(struct tail *t, struct tail_file *f)
+{
+	if (!known_as_copy(t, f))
+		tail_file_begin(t, f, 0);
+	if (f->state != TAIL_READING)
+		return;
+	f->due_ms = t->now_ms;
+	tail_put_position(t, f);
 }
 
 void
@@ -302,10 +332,13 @@ tail_adopt_waiting(struct tail *t)
 		if (tail_file_open(t, f) != 0 || fstat(f->fd, &s) < 0)
 			continue;
 		f->stat = tail_stat_of(&s);
+		if (f->state == TAIL_COPY) {
+			settle_copy(t, f);
+			continue;
+		}
 		/* A pattern that was looked at by then is not what it was when the file was first seen. */
 		bool scanned = t->pattern[f->source].scanned;
-		if (f->state == TAIL_WAITING)
-			t->pattern[f->source].scanned = false;
+		t->pattern[f->source].scanned = false;
 		decide(t, f, 0);
 		t->pattern[f->source].scanned = scanned;
 	}
@@ -314,7 +347,7 @@ tail_adopt_waiting(struct tail *t)
 /* --- what rotation made of a file */
 
 static void
-adopt_sibling(struct tail *t, int source, const char *path, int64_t since_s)
+adopt_sibling(struct tail *t, int source, const char *path, int64_t since_us)
 {
 	struct stat s;
 
@@ -323,7 +356,7 @@ adopt_sibling(struct tail *t, int source, const char *path, int64_t since_s)
 	struct tail_stat st = tail_stat_of(&s);
 	struct tail_file *known = tail_file_find(t, st.dev, st.ino);
 	if (!known)
-		adopt(t, source, path, &st, true, since_s);
+		adopt(t, source, path, &st, true, since_us);
 	else if (known->gone && known->fd < 0 && known->state == TAIL_READING) {
 		char *copy = strdup(path);
 		if (!copy)
@@ -337,7 +370,7 @@ adopt_sibling(struct tail *t, int source, const char *path, int64_t since_s)
 }
 
 void
-tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_s)
+tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_us)
 {
 	char *other = NULL, *directory = strndup(path, (size_t) (base_name(path) - path));
 	DIR *d = directory ? opendir(directory[0] ? directory : ".") : NULL;
@@ -347,7 +380,7 @@ tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_
 		if (!tail_is_rotated_name(base_name(path), e->d_name) ||
 			asprintf(&other, "%s%s", directory, e->d_name) < 0)
 			continue;
-		adopt_sibling(t, source, other, since_s);
+		adopt_sibling(t, source, other, since_us);
 		free(other);
 	}
 	if (d)
@@ -435,8 +468,7 @@ tail_adopt_stored(struct tail *t)
 		if (s->used)
 			continue;
 		if (source >= 0)
-			tail_adopt_siblings(t, source, s->path,
-								file_at(t, s->path) ? last_seen_s(t, s->path) - 2 : INT64_MAX);
+			tail_adopt_siblings(t, source, s->path, file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
 		if (s->used || s->position.seen_s >= wall_s - FORGET_AFTER_S)
 			continue;
 		tail_position_key(&s->position, key);

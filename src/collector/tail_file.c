@@ -109,7 +109,14 @@ tail_file_find(struct tail *t, uint64_t dev, uint64_t ino)
 	return NULL;
 }
 
-/* Which file to close for another: one that has been read to its end, the longest quiet first; one that is gone last. */
+/* How much an open file is missed when it is closed: one that is gone can't be opened again. */
+static int
+need_of(const struct tail_file *f)
+{
+	return f->gone ? f->at_end ? 2 : 3 : f->at_end ? 0 : 1;
+}
+
+/* Which file to close for another; the longest quiet first. NULL: none can be missed. */
 static struct tail_file *
 least_needed(struct tail *t)
 {
@@ -117,9 +124,9 @@ least_needed(struct tail *t)
 
 	for (int i = 0; i < t->files; i++) {
 		struct tail_file *f = t->file[i];
-		if (f->fd < 0 || !f->at_end || f->state == TAIL_WAITING)
+		if (f->fd < 0 || need_of(f) == 3)
 			continue;
-		if (!best || (best->gone && !f->gone) || (best->gone == f->gone && f->grown_ms < best->grown_ms))
+		if (!best || need_of(f) < need_of(best) || (need_of(f) == need_of(best) && f->grown_ms < best->grown_ms))
 			best = f;
 	}
 	return best;

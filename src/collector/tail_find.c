@@ -10,6 +10,8 @@
 
 #include "collector/clock.h"
 
+#define FILE_CLOCK_US 20000 /* times of files are that coarse: a tick of the kernel, with room to spare */
+
 void
 tail_list_problem(struct tail *t, const char *path, const char *what, int error)
 {
@@ -145,12 +147,12 @@ say_what_is_missing(struct tail *t, int source)
 
 /* A file that its path does not lead to any more. */
 static void
-now_gone(struct tail *t, struct tail_file *f, int64_t since_s)
+now_gone(struct tail *t, struct tail_file *f, int64_t since_us)
 {
 	f->gone = f->final = true;
 	f->grown_ms = t->now_ms;
 	f->due_ms = t->now_ms;
-	tail_adopt_siblings(t, f->source, f->path, since_s);
+	tail_adopt_siblings(t, f->source, f->path, since_us);
 }
 
 /* Positions of what was taken up, and that the patterns were looked at, in one group: all of it or nothing. */
@@ -176,24 +178,30 @@ write_down(struct tail *t)
 void
 tail_scan(struct tail *t)
 {
-	int64_t since_s = t->scanned_s - 2;
+	int64_t since_us = t->scanned_us - FILE_CLOCK_US;
+	bool first = !t->first_scan_done;
 
 	t->scan++;
 	t->scan_problems = 0;
-	t->scanned_s = clock_us(CLOCK_REALTIME) / 1000000;
+	t->scanned_us = clock_us(CLOCK_REALTIME);
 	for (int i = 0; i < t->patterns; i++) {
 		t->pattern[i].files = t->pattern[i].odd = 0;
 		if (is_pattern(t->pattern[i].pattern))
 			expand(t, i);
-		else
+		else {
+			int files = t->files;
 			look_at(t, i, t->pattern[i].pattern);
+			/* A file that came and went between two looks. */
+			if (!first && (t->files > files || t->pattern[i].files == 0))
+				tail_adopt_siblings(t, i, t->pattern[i].pattern, since_us);
+		}
 		say_what_is_missing(t, i);
 	}
 	/* Those that were rotated away: by index, the list grows on the way. */
 	for (int i = 0; i < t->files; i++) {
 		struct tail_file *f = t->file[i];
 		if (f->scan != t->scan && !f->gone)
-			now_gone(t, f, since_s);
+			now_gone(t, f, since_us);
 		else if (f->before.offset > 0 && f->before_ms > t->scan_ms)
 			tail_adopt_siblings(t, f->source, f->path,
 								INT64_MAX); /* truncated: the copy has what was unread */

@@ -62,7 +62,8 @@ struct tail_file {
 	unsigned scan;
 	struct tail_stat stat; /* at the last look */
 	int64_t first_size;    /* when it was first seen: where a TAIL_WAITING one may begin */
-	int64_t first_mtime_s;
+	int64_t first_mtime_us;
+	int64_t copied; /* TAIL_COPY: so much of it was seen in its original */
 
 	struct tail_position at;     /* reading stands here; the lines before it were given to `lines` */
 	struct tail_spot safe;       /* nothing before this is held back in `lines` */
@@ -112,7 +113,7 @@ struct tail {
 	int cursor; /* whose turn it is */
 	unsigned scan;
 	int lookup; /* where the last file was found: they come in the same order again */
-	int64_t scan_ms, scanned_s, zones_ms; /* last scan, also by the wall clock */
+	int64_t scan_ms, scanned_us, zones_ms; /* last scan, also by the wall clock */
 	bool scan_hinted, room_missing;
 	int scan_problems;
 
@@ -153,6 +154,8 @@ int64_t tail_file_last_line(const struct tail_file *f, int64_t size);
 /* --- tail_read.c */
 /* Reads what is new, at most TAIL_TURN_BYTES; returns the bytes read. Sets due_ms. */
 int64_t tail_read(struct tail *t, struct tail_file *f);
+/* Takes what is held back and has waited long enough; due_ms is no later than the moment when more of it has. */
+void tail_read_held(struct tail *t, struct tail_file *f);
 /* Takes what is held back as finished. */
 void tail_read_finish(struct tail *t, struct tail_file *f);
 /* Writes the position of the file into the open group. */
@@ -164,13 +167,15 @@ void tail_put_event(struct tail *t, const char *kind, const char *message, const
 /* --- tail_adopt.c */
 /* Takes up a file that is not followed yet, at the end of a path that a pattern means. */
 void tail_adopt(struct tail *t, int source, const char *path, const struct tail_stat *st);
+/* Whether it has the name of a rotated file, so that what is in it may be known from another one. */
+bool tail_may_be_copy(const struct tail *t, const struct tail_file *f);
 /* Decides about files that wait. */
 void tail_adopt_waiting(struct tail *t);
 /*
  * Looks for what rotation made of the file at `path`: files that a position is known of, copies, and files that were written since
- * `since_s` (INT64_MAX: none). They are read to their end.
+ * `since_us` (INT64_MAX: none). They are read to their end.
  */
-void tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_s);
+void tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_us);
 void tail_load_stored(struct tail *t);
 void tail_drop_stored(struct tail *t);
 void tail_adopt_stored(struct tail *t);

@@ -306,9 +306,15 @@ restart(struct tail *t, struct tail_file *f)
 	f->at = (struct tail_position){.dev = f->at.dev, .ino = f->at.ino};
 	f->safe = (struct tail_spot){0};
 	f->at_end = false;
-	if (commit(t, f, before))
+	if (commit(t, f, before)) {
 		t->scan_hinted = true; /* a copy may have the rest */
-	else {
+		if (tail_may_be_copy(t, f)) {
+			/* A backup that is written anew, of a file whose lines are known. */
+			f->state = TAIL_COPY;
+			f->adopted_ms = t->now_ms;
+			f->first_size = f->stat.size;
+		}
+	} else {
 		f->at = f->before;
 		f->at.offset = before.offset;
 		f->at.mark = before.mark;
@@ -353,6 +359,7 @@ take_chunk(struct tail *t, struct tail_file *f, size_t len)
 		return false;
 	}
 	slice_printable(slice_of(f->path), t->source, sizeof t->source);
+	grow_head(f);
 	take_lines(t, f, &w);
 	return commit(t, f, before);
 }
@@ -391,7 +398,6 @@ read_chunk(struct tail *t, struct tail_file *f)
 	int64_t before = f->at.offset;
 	if (!take_chunk(t, f, (size_t) got))
 		return -1;
-	grow_head(f);
 	f->at_end = (size_t) got < t->buffer_size;
 	if (!f->at_end && t->buffer[got - 1] == '\0' && jump_hole(f))
 		return 1;
@@ -436,9 +442,8 @@ tail_read_finish(struct tail *t, struct tail_file *f)
 	commit(t, f, before);
 }
 
-/* What is held back and has waited long enough. */
-static void
-flush_held(struct tail *t, struct tail_file *f)
+void
+tail_read_held(struct tail *t, struct tail_file *f)
 {
 	struct tail_spot before = f->safe;
 	int64_t wall_us = clock_us(CLOCK_REALTIME), due_us = log_lines_due_us(&f->lines);
@@ -516,8 +521,10 @@ tail_read(struct tail *t, struct tail_file *f)
 			f->at_end = false;
 			return 0;
 		}
-		if (f->stat.size < f->at.offset)
+		if (f->stat.size < f->at.offset) {
 			restart(t, f);
+			return 0;
+		}
 		while (total < TAIL_TURN_BYTES && (got = read_chunk(t, f)) > 0) {
 			total += got;
 			if (f->at_end || spool_room(t->env->spool) < ROOM_PER_CHUNK)
@@ -531,6 +538,6 @@ tail_read(struct tail *t, struct tail_file *f)
 	plan(t, f, news);
 	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
 		take_unterminated(t, f);
-	flush_held(t, f);
+	tail_read_held(t, f);
 	return total;
 }

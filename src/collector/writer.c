@@ -44,6 +44,7 @@ back_off(struct writer *w, int64_t now_ms)
 		turn_be_patient(w);
 	batch_clear(&w->batch);
 	w->bad_row[0] = '\0';
+	w->greeted = false; /* the next try begins with the newest sample */
 	w->bare = false;
 	w->gave_up = w->last_chance;
 	w->state = w->conn ? WRITER_IDLE : WRITER_DOWN;

@@ -173,7 +173,9 @@ is_behind(const struct writer *w)
 static void
 make_way(struct writer *w, int64_t last)
 {
-	spool_ack(w->spool, w->mine);
+	/* Before that nobody knows what an earlier run had sent: rather a line twice than none. */
+	if (w->known)
+		spool_ack(w->spool, w->mine);
 	spool_renumber(w->spool, last);
 	w->fresh_count = 0;
 }
@@ -276,7 +278,8 @@ turn_step_after(struct writer *w)
 		return STEP_ROWS;
 	if ((w->step == STEP_BATCH || w->step == STEP_ROWS) && !w->greeting && w->batch.quarantined > 0)
 		return STEP_QUARANTINE;
-	if (w->greeting && w->step != STEP_POSITIONS && !w->known && (spool_is_new(w->spool) || is_behind(w)))
+	if (w->greeting && w->step != STEP_POSITIONS && !w->known &&
+		(spool_is_new(w->spool) || spool_positions_lost(w->spool) || is_behind(w)))
 		return STEP_POSITIONS;
 	return PQtransactionStatus(w->conn) == PQTRANS_IDLE ? STEP_DONE : STEP_COMMIT;
 }

@@ -324,7 +324,8 @@ set_connection(struct transfer *x, const struct transfer_request *r)
 	if (!r->fresh)
 		return;
 	lib.curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, 1L);
+	/* A connection that is wanted for itself must be there when it is reported; it goes with its transfer. */
+	lib.curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, r->connect_only ? 0L : 1L);
 	lib.curl_easy_setopt(x->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 	lib.curl_easy_setopt(x->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
 }

@@ -303,7 +303,7 @@ render(struct log_workspace *w, struct slice object, struct slice template, stru
 		template.p++;
 	}
 	size_t n = b->used;
-	if (!log_buffer_reserve(b, &w->memory, LOG_CLEANED_MAX(n)))
+	if (!log_buffer_reserve(b, &w->memory, LOG_CLEANED_MAX(n) + 1)) /* an empty template is a text, too */
 		return false;
 	out->p = b->p + n;
 	out->end = out->p + log_clean((struct slice){b->p, b->p + n}, b->p + n, &replaced);

@@ -149,8 +149,6 @@ static bool
 is_trace(struct slice text)
 {
 	static const char *const begin[] = {"Traceback (most recent call last)",
-										"panic: ",
-										"fatal error: ",
 										"Exception in thread ",
 										"Caused by:",
 										"Unhandled exception",
@@ -189,6 +187,10 @@ level_of_word(struct slice word)
 		sure = sure || *word.p != '"';
 		word.p++;
 	}
+	/* Monolog and Laravel: production.ERROR: */
+	for (const char *p = word.p; p < word.end && word.end[-1] == ':'; p++)
+		if (*p == '.' && p[1] >= 'A' && p[1] <= 'Z')
+			word.p = p + 1;
 	struct slice name = {word.p, word.p};
 	while (name.end < word.end && (is_letter(*name.end) || is_digit(*name.end))) {
 		capitals = capitals && !(*name.end >= 'a' && *name.end <= 'z');
@@ -206,8 +208,11 @@ level_of_word(struct slice word)
 const char *
 log_text_level(struct slice text)
 {
+	static const char *const crash[] = {"panic: ", "fatal error: ", NULL};
 	struct slice line, rest, word;
 
+	if (starts_any(text, crash)) /* Go's runtime */
+		return "fatal";
 	if (text.p >= text.end || !slice_line(&text, &line))
 		return NULL;
 	rest = line;

@@ -30,7 +30,7 @@ enum log_trace log_trace_next(enum log_trace trace, struct slice record, struct 
 
 /*
  * The level that is written in the first words of a line, by its common name: ERROR, [error], <warn>, error:, level=error. "error" for
- * stack traces that have none. NULL: none.
+ * stack traces that have none, "fatal" for a panic of Go. NULL: none.
  */
 const char *log_text_level(struct slice text);
 

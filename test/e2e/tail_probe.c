@@ -9,6 +9,7 @@
  * (records are printed and not acknowledged), describe, positions, set KEY STATE, reload, quit.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,7 @@ main(int argc, char **argv)
 	env.database_known = getenv("PROBE_UNKNOWN") == NULL;
 	taking = getenv("PROBE_HOLD") == NULL;
 	fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit stands in for a full disk */
 	load(argv[2]);
 	desk_start(&desk, options.proc_root);
 	env.spool = spool_open(argv[1], (int64_t) config.spool_max_mb << 20, now_ms());

@@ -101,7 +101,8 @@ def test_every_function_pins_its_search_path_and_definers_are_few(server, db):
     assert server.sql(db, f"SELECT p.oid::regprocedure::text {functions} AND NOT "
                           "coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)") == [("observ_data._log_vector(text,text,text)",)]
     # docs/security.md says why each of these exists.
-    assert server.sql(db, f"SELECT p.oid::regprocedure::text {functions} AND p.prosecdef") == [("observ_data._vps_of(name)",)]
+    assert server.sql(db, f"SELECT p.oid::regprocedure::text {functions} AND p.prosecdef ORDER BY 1") == [
+        ("observ_data._may_write_agent(text,name)",), ("observ_data._vps_of(name)",)]
 
 
 def test_views_do_not_read_for_others(server, db):
@@ -185,6 +186,24 @@ def test_an_agent_does_not_reach_partitions(server, db):
     refuse(server, db, "CREATE TABLE observ.trap (n int)")
     refuse(server, db, "CREATE TABLE observ_data.trap (n int)")
     refuse(server, db, "SELECT observ_data._vps_of('other_agent')")
+    refuse(server, db, "SELECT observ_data._may_write_agent('their-agent', 'other_agent')")
+
+
+def test_an_agent_keeps_notes_of_its_own_only(server, db):
+    """observ.log_positions: the one table that agents read."""
+    server.sql(db, "SELECT observ._set_log_positions('their-agent', ARRAY['/var/log/theirs'], ARRAY['1'])")
+    with server.connect(db, user="agent") as conn:
+        conn.execute("SELECT observ._set_log_positions('my-agent', ARRAY['/a', '/b', '/a', '/c', '/b'], ARRAY['1', '1', '2', '1', NULL])")
+        assert conn.execute("SELECT agent_id, file, state FROM observ.log_positions ORDER BY 2").fetchall() == [
+            ("my-agent", "/a", "2"), ("my-agent", "/c", "1")]
+        conn.execute("DELETE FROM observ.log_positions WHERE agent_id = 'their-agent'")
+        conn.execute("UPDATE observ.log_positions SET state = 'x' WHERE agent_id = 'their-agent'")
+        conn.commit()
+    assert server.value(db, "SELECT state FROM observ.log_positions WHERE agent_id = 'their-agent'") == "1"
+    refuse(server, db, "SELECT observ._set_log_positions('their-agent', ARRAY['/x'], ARRAY['1'])")
+    refuse(server, db, "SELECT observ._set_log_positions('nobody', ARRAY['/x'], ARRAY['1'])")
+    refuse(server, db, "UPDATE observ.log_positions SET agent_id = 'their-agent'")
+    server.sql(db, "DELETE FROM observ.log_positions")
 
 
 def test_an_agent_speaks_for_its_own_vps_only(server, db):

@@ -77,6 +77,9 @@ delivered_goes(void **state)
 	g = read_all(spool_acked(spool));
 	assert_int_equal(g.oldest, 1001);
 	spool_ack(spool, g.last);
+	/* At once, or a second later. */
+	if (spool->remove_ms != INT64_MAX)
+		spool_run(spool, spool->remove_ms + 1000);
 	assert_int_equal(each_file(".seg", NULL), 1);
 	assert_true(spool->disk_bytes < BIG_BYTES);
 	spool_state(spool, &st);
@@ -104,6 +107,13 @@ renumbered(void **state)
 	struct got g = read_all(spool_acked(spool));
 	assert_int_equal(g.lines, 6);
 	assert_int_equal(g.first, above + 1);
+	/* Once more, with some of it delivered: that does not come again. */
+	spool_ack(spool, above + 2);
+	above += 50;
+	spool_renumber(spool, above + 2);
+	g = read_all(spool_acked(spool));
+	assert_int_equal(g.lines, 4);
+	assert_int_equal(g.first, above + 3);
 	add_lines(7, 1, RANK_LOW, "three");
 	kill_spool();
 	reopen();
@@ -256,6 +266,27 @@ garbage_and_foreign_files(void **state)
 	assert_non_null(strstr(g.event, "spool damaged"));
 	each_file("damaged", remove_path);
 	each_file("06.seg", remove_path);
+}
+
+/* Whole frames whose records are nothing that this program knows, as a newer one may have left them. */
+static void
+unknown_records(void **state)
+{
+	struct spool_state st;
+	char bytes[200];
+
+	kill_spool();
+	memset(bytes, 0, sizeof bytes);
+	memset(bytes + FRAME_HEAD, 99, 30);
+	bytes[FRAME_HEAD + 1] = RANK_LOW;
+	frame_write_head(bytes, 0, 0, 30);
+	write_file("0000000000000001.seg", bytes, FRAME_HEAD + 30);
+	reopen();
+	add_lines(1, 1, RANK_LOW, "x");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(read_all(0).lines, 1);
+	spool_state(spool, &st);
+	assert_int_equal(st.damaged, 1);
 }
 
 /* A file that was written to take long: valid heads with wrong payloads, each as long as the file. */
@@ -461,6 +492,7 @@ main(void)
 		TEST(lost_and_behind),
 		TEST(any_bit_flips),
 		TEST(garbage_and_foreign_files),
+		TEST(unknown_records),
 		TEST(damage_takes_no_time),
 		TEST(positions_file_cut_anywhere),
 		TEST(random_histories),
