@@ -34,7 +34,7 @@ CORE_AGENT_OBJS += src/core/tail_position.o src/core/log_clean.o src/core/log_en
 # health checks
 CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
-CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o
+CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o src/core/units.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
 COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
@@ -118,7 +118,7 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
-	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -193,6 +193,9 @@ build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 # Parts of the collector that need no process around them.
 build/unit/test_spool build/unit/test_spool_evict: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
 build/unit/test_spool build/unit/test_spool_evict: override CPPFLAGS += -D_GNU_SOURCE
+build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+build/unit/test_samples: src/collector/samples.o src/collector/series_table.o src/collector/statsd_store.o
+build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)
 

@@ -347,6 +347,25 @@ containers_stop(void *source, int64_t now_ms)
 	free(s);
 }
 
+/* What is known stays; the next round begins at once. Switched off, all that was told of ends. */
+static void
+containers_reload(void *source, int64_t now_ms)
+{
+	struct containers *s = source;
+
+	s->services_ms = now_ms;
+	s->ticks.due_ms = s->env->config->containers ? now_ms : NEVER;
+	if (s->env->config->containers)
+		return;
+	if (!s->round_open)
+		samples_begin(&s->samples, s->env->spool, clock_us(CLOCK_REALTIME));
+	for (int i = 0; i < s->count; i++)
+		s->container[i]->seen = false;
+	end_missing(s);
+	s->next = 0; /* a round that was open ends with the next turn */
+	s->round_open = true;
+}
+
 static void
 containers_describe(const void *source, struct strbuf *out, int64_t now_ms)
 {
@@ -365,6 +384,7 @@ containers_describe(const void *source, struct strbuf *out, int64_t now_ms)
 const struct source_ops containers_source = {
 	.name = "containers",
 	.start = containers_start,
+	.reload = containers_reload,
 	.run = containers_run,
 	.wait = containers_wait,
 	.stop = containers_stop,

@@ -361,6 +361,23 @@ disks_stop(void *source, int64_t now_ms)
 	free(s);
 }
 
+/* What is known stays; the next round begins at once. Switched off, all that was told of ends. */
+static void
+disks_reload(void *source, int64_t now_ms)
+{
+	struct disks *s = source;
+
+	s->ticks.due_ms = s->env->config->disks ? now_ms : NEVER;
+	if (s->env->config->disks)
+		return;
+	for (int i = 0; i < s->count; i++) {
+		end_disk(s, s->disk[i]);
+		forget_disk(s, s->disk[i]);
+	}
+	s->count = 0;
+	s->round_open = false;
+}
+
 static void
 disks_describe(const void *source, struct strbuf *out, int64_t now_ms)
 {
@@ -382,6 +399,7 @@ disks_describe(const void *source, struct strbuf *out, int64_t now_ms)
 const struct source_ops disks_source = {
 	.name = "disks",
 	.start = disks_start,
+	.reload = disks_reload,
 	.run = disks_run,
 	.wait = disks_wait,
 	.stop = disks_stop,

@@ -28,15 +28,23 @@ ask_statvfs(const char *path, struct fs_numbers *out)
 	return 0;
 }
 
-/* The text file that stands in for statvfs(). A FIFO in its place hangs here, as a dead mount does. */
+/*
+ * The text file that stands in for statvfs(): DIR/statvfs, or, for one mount alone, DIR/statvfs with each slash of the path as an
+ * underscore behind it. A FIFO in its place hangs here, as a dead mount does.
+ */
 static int
 ask_fixture(const char *root, const char *path, struct fs_numbers *out)
 {
-	char name[600], text[16384];
+	char name[1200], text[16384];
 	size_t used = 0;
 	ssize_t got;
 
-	snprintf(name, sizeof name, "%s/statvfs", root);
+	int len = snprintf(name, sizeof name, "%s/statvfs", root);
+	snprintf(name + len, sizeof name - (size_t) len, "%s", path);
+	for (char *c = name + len; *c; c++)
+		*c = *c == '/' ? '_' : *c;
+	if (access(name, F_OK) < 0)
+		name[len] = '\0';
 	int fd = open(name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;

@@ -222,6 +222,23 @@ interfaces_stop(void *source, int64_t now_ms)
 	free(s);
 }
 
+/* What is known stays; the next round begins at once. Switched off, all that was told of ends. */
+static void
+interfaces_reload(void *source, int64_t now_ms)
+{
+	struct interfaces *s = source;
+	struct samples samples = SAMPLES_INIT;
+
+	s->ticks.due_ms = s->env->config->interfaces ? now_ms : NEVER;
+	if (s->env->config->interfaces)
+		return;
+	s->round_open = false;
+	take_nics(s, NULL, 0);
+	samples_begin(&samples, s->env->spool, clock_us(CLOCK_REALTIME));
+	end_missing(s, &samples);
+	samples_end(&samples);
+}
+
 static void
 interfaces_describe(const void *source, struct strbuf *out, int64_t now_ms)
 {
@@ -236,6 +253,7 @@ interfaces_describe(const void *source, struct strbuf *out, int64_t now_ms)
 const struct source_ops interfaces_source = {
 	.name = "interfaces",
 	.start = interfaces_start,
+	.reload = interfaces_reload,
 	.run = interfaces_run,
 	.wait = interfaces_wait,
 	.stop = interfaces_stop,

@@ -282,6 +282,16 @@ peers_stop(void *source, int64_t now_ms)
 	free(s);
 }
 
+/* What was told of is forgotten by the database, in its time. */
+static void
+peers_reload(void *source, int64_t now_ms)
+{
+	struct peers *s = source;
+
+	s->look_ms = s->env->config->peers ? now_ms : NEVER;
+	s->report_ms = now_ms;
+}
+
 static void
 peers_describe(const void *source, struct strbuf *out, int64_t now_ms)
 {
@@ -296,6 +306,7 @@ peers_describe(const void *source, struct strbuf *out, int64_t now_ms)
 const struct source_ops peers_source = {
 	.name = "peers",
 	.start = peers_start,
+	.reload = peers_reload,
 	.run = peers_run,
 	.wait = peers_wait,
 	.stop = peers_stop,

@@ -42,7 +42,8 @@ void samples_at(struct samples *s, int64_t timestamp_us);
 void samples_add(struct samples *s, struct slice name, struct series_label *labels, int n, double value,
 				 enum sample_kind kind);
 
-/* The same, labels as name, value, name, value, ..., NULL. NAN (not measured) is not added. */
+/* The same, labels as name, value, name, value, ..., SAMPLES_NO_MORE. NAN (not measured) is not added. */
+#define SAMPLES_NO_MORE ((const char *) NULL)
 void samples_put(struct samples *s, const char *name, double value, enum sample_kind kind, ...)
 	__attribute__((sentinel));
 

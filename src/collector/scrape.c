@@ -101,7 +101,8 @@ add_target_labels(const struct target *t, struct series_label *label, int n)
 static void
 put(struct target *t, struct samples *s, const char *name, double value, enum sample_kind kind)
 {
-	samples_put(s, name, value, kind, "job", t->job, "instance", t->instance, "layer", t->layer, NULL);
+	samples_put(s, name, value, kind, "job", t->job, "instance", t->instance, "layer", t->layer,
+				SAMPLES_NO_MORE);
 }
 
 /* What is known about every scrape, also of one that failed: series of their own, which never end. */

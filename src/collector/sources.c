@@ -14,6 +14,7 @@ const struct source_ops *const sources[] = {
 	&disks_source,
 	&interfaces_source,
 	&containers_source,
+	&units_source,
 	&peers_source,
 	&scrape_source,
 	&statsd_source,

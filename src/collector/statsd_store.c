@@ -328,8 +328,10 @@ send_troubles(struct statsd_store *s, struct flush *f)
 
 	if (s->errors + s->full == 0 || (!news && f->now_ms - s->told_ms < REPEAT_MS))
 		return;
-	samples_put(&f->samples, "observ_statsd_errors_total", (double) s->errors, SAMPLE_COUNTER, NULL);
-	samples_put(&f->samples, "observ_statsd_left_out_total", (double) s->full, SAMPLE_COUNTER, NULL);
+	samples_put(&f->samples, "observ_statsd_errors_total", (double) s->errors, SAMPLE_COUNTER,
+				SAMPLES_NO_MORE);
+	samples_put(&f->samples, "observ_statsd_left_out_total", (double) s->full, SAMPLE_COUNTER,
+				SAMPLES_NO_MORE);
 	s->told_errors = s->errors;
 	s->told_full = s->full;
 	s->told_ms = f->now_ms;

@@ -153,13 +153,15 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 			*out = g->before;
 			return COPY_OF_TRUNCATED;
 		}
-		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 || tail_file_open(t, g) != 0)
+		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 ||
+			tail_file_open(t, g) != 0)
 			continue;
 		*out = g->at;
 		if (is_truncated(g)) {
 			if (continues(f, &g->at))
 				return COPY_OF_TRUNCATED;
-		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at) : same_before(f, g, f->stat.size))
+		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at)
+												: same_before(f, g, f->stat.size))
 			return COPY_OF_LIVE; /* or the beginning of one, still empty perhaps */
 	}
 	for (int i = 0; i < t->stored_count; i++) {
@@ -468,7 +470,8 @@ tail_adopt_stored(struct tail *t)
 		if (s->used)
 			continue;
 		if (source >= 0)
-			tail_adopt_siblings(t, source, s->path, file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
+			tail_adopt_siblings(t, source, s->path,
+								file_at(t, s->path) ? last_seen_s(t, s->path) * 1000000 : INT64_MAX);
 		if (s->used || s->position.seen_s >= wall_s - FORGET_AFTER_S)
 			continue;
 		tail_position_key(&s->position, key);

@@ -126,7 +126,8 @@ least_needed(struct tail *t)
 		struct tail_file *f = t->file[i];
 		if (f->fd < 0 || need_of(f) == 3)
 			continue;
-		if (!best || need_of(f) < need_of(best) || (need_of(f) == need_of(best) && f->grown_ms < best->grown_ms))
+		if (!best || need_of(f) < need_of(best) ||
+			(need_of(f) == need_of(best) && f->grown_ms < best->grown_ms))
 			best = f;
 	}
 	return best;
