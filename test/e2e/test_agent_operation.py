@@ -212,7 +212,8 @@ def test_a_reboot_is_an_event(server, observ_db, setup, run_agent, status, tmp_p
         wait_until(lambda a=agent: (s := status()[1]) and s["pid"] == a.pid and s["boot_id"] == boot, 20, "the state file")
         if boot == "second":
             wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.events"), 20, "the event")
-        agent.stop(10)
+        assert agent.stop(10) == 0
+        assert server.value(observ_db, "SELECT count(*) FROM observ.events") == (boot == "second")
     kind, vps, app, message, duration, data = server.sql(observ_db, "SELECT kind, vps_name, app_name, message, duration_ms, data FROM observ.events")[0]
     assert server.value(observ_db, "SELECT count(*) FROM observ.events") == 1
     assert (kind, vps, app) == ("rebooted", "test-vps", "app")
