@@ -271,7 +271,7 @@ tail_scan(struct tail *t)
 		struct tail_file *f = t->file[i];
 		if (f->scan != t->scan && !f->gone && !f->remote)
 			now_gone(t, f, since_us);
-		else if (f->before.offset > 0 && f->before_ms > t->scan_ms)
+		else if (f->before.offset > 0 && f->before_ms >= t->scan_ms)
 			tail_adopt_siblings(t, f->source, f->path,
 								INT64_MAX); /* truncated: the copy has what was unread */
 	}
