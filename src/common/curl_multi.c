@@ -502,7 +502,9 @@ finish(struct transfer *x, CURLcode rc)
 	if (r.outcome == TRANSFER_ANSWERED && x->connect_only &&
 		lib.curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK)
 		r.fd = fd;
-	if (r.outcome != TRANSFER_ANSWERED)
+	if (r.outcome == TRANSFER_REDIRECT && rc == CURLE_UNSUPPORTED_PROTOCOL)
+		snprintf(r.error, sizeof r.error, "it leads from https to http, or away from both");
+	else if (r.outcome != TRANSFER_ANSWERED)
 		snprintf(r.error, sizeof r.error, "%s", x->error[0] ? x->error : lib.curl_easy_strerror(rc));
 	x->done(x->arg, &r);
 	transfer_cancel(x);

@@ -184,7 +184,7 @@ def test_certificates(server, observ_db, agent_for, make, authority):
     assert wait_for(server, observ_db, "trusting")[0]["success"]
     for name in ("down", "down and up"):
         row = wait_for(server, observ_db, name)[0]
-        assert row["error_message"].startswith("status: a redirect that is not followed: "), row
+        assert row["error_message"] == "status: a redirect that is not followed: it leads from https to http, or away from both", row
     assert wait_for(server, observ_db, "up")[0]["success"]
 
 
@@ -201,6 +201,19 @@ def test_transport_errors_are_tried_again_at_once(server, observ_db, agent_for, 
     agent_for([{"name": "flaky", "url": web.url("/flaky")}])
     assert all(row["success"] for row in wait_for(server, observ_db, "flaky", count=3))
     assert web.flaky_calls >= 6
+
+
+def test_address_families(server, observ_db, agent_for, make):
+    """localhost has an address of each; the servers listen on 127.0.0.1 alone."""
+    web = make(Web)
+    agent_for([{"name": "any", "url": web.url()}, {"name": "four", "url": web.url(), "ip_family": 4}, {"name": "six", "url": web.url(), "ip_family": 6},
+               {"name": "pg four", "url": f"postgresql://postgres@localhost:{server.port}/postgres", "ip_family": 4},
+               {"name": "pg six", "url": f"postgresql://postgres@localhost:{server.port}/postgres", "ip_family": 6}])
+    for name in ("any", "four", "pg four"):
+        assert wait_for(server, observ_db, name)[0]["success"], name
+    assert wait_for(server, observ_db, "six")[0]["error_message"].startswith("connect: ")
+    # Whether /etc/hosts knows ::1 depends on the machine.
+    assert wait_for(server, observ_db, "pg six")[0]["error_message"].split(":")[0] in ("dns", "connect")
 
 
 # --- other kinds
