@@ -60,9 +60,9 @@ put_process(struct samples *s, pid_t pid, const char *name)
 {
 	struct process_memory memory = read_memory(pid);
 
-	samples_put(s, P "rss_bytes", memory.rss, SAMPLE_GAUGE, "process", name, NULL);
-	samples_put(s, P "private_bytes", memory.private, SAMPLE_GAUGE, "process", name, NULL);
-	samples_put(s, P "cpu_seconds_total", cpu_seconds(pid), SAMPLE_COUNTER, "process", name, NULL);
+	samples_put(s, P "rss_bytes", memory.rss, SAMPLE_GAUGE, "process", name, SAMPLES_NO_MORE);
+	samples_put(s, P "private_bytes", memory.private, SAMPLE_GAUGE, "process", name, SAMPLES_NO_MORE);
+	samples_put(s, P "cpu_seconds_total", cpu_seconds(pid), SAMPLE_COUNTER, "process", name, SAMPLES_NO_MORE);
 }
 
 static void
@@ -70,16 +70,16 @@ put_spool(struct samples *s, const struct spool_state *spool)
 {
 	static const char *const reasons[RANKS] = {"metrics", "log_lines", "warnings", "errors_and_events"};
 
-	samples_put(s, P "spool_records", (double) spool->records, SAMPLE_GAUGE, NULL);
-	samples_put(s, P "spool_bytes", (double) spool->bytes, SAMPLE_GAUGE, NULL);
-	samples_put(s, P "spool_on_disk", spool->on_disk, SAMPLE_GAUGE, NULL);
+	samples_put(s, P "spool_records", (double) spool->records, SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	samples_put(s, P "spool_bytes", (double) spool->bytes, SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	samples_put(s, P "spool_on_disk", spool->on_disk, SAMPLE_GAUGE, SAMPLES_NO_MORE);
 	for (int i = 0; i < RANKS; i++)
 		samples_put(s, P "rows_dropped_total", (double) spool->dropped[i], SAMPLE_COUNTER, "reason",
-					reasons[i], NULL);
+					reasons[i], SAMPLES_NO_MORE);
 	samples_put(s, P "rows_dropped_total", (double) spool->thinned, SAMPLE_COUNTER, "reason", "thinned",
-				NULL);
+				SAMPLES_NO_MORE);
 	samples_put(s, P "rows_dropped_total", (double) spool->damaged, SAMPLE_COUNTER, "reason", "damaged",
-				NULL);
+				SAMPLES_NO_MORE);
 }
 
 void
@@ -94,13 +94,14 @@ self_metrics_put(const struct agent_view *a, const struct spool_state *spool, in
 	if (a->env->desk->helper.fd >= 0)
 		put_process(&s, a->env->desk->helper.pid, "helper");
 	put_spool(&s, spool);
-	samples_put(&s, P "cycle_cpu_ms_max", (double) hints->cycle_cpu_us_max / 1000, SAMPLE_GAUGE, NULL);
+	samples_put(&s, P "cycle_cpu_ms_max", (double) hints->cycle_cpu_us_max / 1000, SAMPLE_GAUGE,
+				SAMPLES_NO_MORE);
 	hints->cycle_cpu_us_max = 0;
-	samples_put(&s, P "rows_sent_total", (double) w->rows_sent, SAMPLE_COUNTER, NULL);
-	samples_put(&s, P "reconnects_total", (double) w->reconnects, SAMPLE_COUNTER, NULL);
+	samples_put(&s, P "rows_sent_total", (double) w->rows_sent, SAMPLE_COUNTER, SAMPLES_NO_MORE);
+	samples_put(&s, P "reconnects_total", (double) w->reconnects, SAMPLE_COUNTER, SAMPLES_NO_MORE);
 	samples_put(&s, P "clock_offset_ms", w->offset_known ? (double) w->offset_us / 1000 : NAN, SAMPLE_GAUGE,
-				NULL);
-	samples_put(&s, P "stuck_helpers", desk_stuck(a->env->desk, now_ms), SAMPLE_GAUGE, NULL);
+				SAMPLES_NO_MORE);
+	samples_put(&s, P "stuck_helpers", desk_stuck(a->env->desk, now_ms), SAMPLE_GAUGE, SAMPLES_NO_MORE);
 	for (int i = 0; sources[i]; i++)
 		if (a->source[i] && sources[i]->measure)
 			sources[i]->measure(a->source[i], &s, now_ms);
