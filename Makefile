@@ -104,6 +104,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/tail_adopt.o \
 	src/collector/tail_file.o \
 	src/collector/tail_find.o \
+	src/collector/tail_group.o \
 	src/collector/tail_mounts.o \
 	src/collector/tail_read.o \
 	src/collector/tail_remote.o \

@@ -77,6 +77,7 @@ struct tail_file {
 	int64_t looked_ms, due_ms,
 		pause_ms; /* last look, next look, and how long after it the next when nothing is new */
 	int64_t grown_ms, adopted_ms;
+	int refusals; /* of the spool, one after the other */
 };
 
 struct tail_pattern {
@@ -125,10 +126,12 @@ struct tail {
 
 	/* the group that is being written, begun by its first record */
 	bool group_open, group_entries;
+	int group_records;
+	size_t group_bytes;
 	char source[512]; /* LINE_SOURCE of the file whose turn it is */
 
 	int64_t now_ms;
-	int64_t lines_read, lines_cut, truncations, data_lost, refused;
+	int64_t lines_read, lines_cut, truncations, data_lost;
 	struct problem open_problem, list_problem, limit_problem, spool_problem;
 };
 
@@ -160,6 +163,10 @@ void tail_read_piece(struct tail *t, struct tail_file *f);
 void tail_read_held(struct tail *t, struct tail_file *f);
 /* Takes what is held back as finished. */
 void tail_read_finish(struct tail *t, struct tail_file *f);
+
+/* --- tail_group.c */
+/* The next records are one group; nothing happens when one is open. */
+void tail_group_begin(struct tail *t);
 /* Writes the position of the file into the open group. */
 void tail_put_position(struct tail *t, struct tail_file *f);
 void tail_put_mark(struct tail *t, const char *key, const char *state);

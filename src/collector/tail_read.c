@@ -14,73 +14,11 @@
 
 #include "collector/clock.h"
 
-#define ROOM_PER_CHUNK (4 * TAIL_CHUNK_BYTES) /* what a chunk may become in the spool: context, frames */
-
-/* --- groups */
-
-static void
-group_begin(struct tail *t)
-{
-	if (!t->group_open)
-		spool_begin(t->env->spool);
-	t->group_open = true;
-}
-
-void
-tail_put_mark(struct tail *t, const char *key, const char *state)
-{
-	struct record r;
-
-	group_begin(t);
-	record_init(&r, RECORD_POSITION, RANK_KEEP, clock_us(CLOCK_REALTIME));
-	record_set(&r, POSITION_FILE, key);
-	record_set(&r, POSITION_STATE, state);
-	spool_put(t->env->spool, &r);
-}
-
-void
-tail_put_position(struct tail *t, struct tail_file *f)
-{
-	static char state[TAIL_STATE_BYTES];
-	struct tail_position p = f->at;
-	char key[TAIL_KEY_BYTES];
-
-	if (f->safe.offset != p.offset)
-		p.skipping = false;
-	p.offset = f->safe.offset;
-	p.mark = f->safe.mark;
-	p.seen_s = clock_us(CLOCK_REALTIME) / 1000000;
-	tail_position_key(&p, key);
-	if (!tail_position_write(&p, f->path, state, sizeof state))
-		return;
-	tail_put_mark(t, key, state);
-	f->stored = p.offset;
-}
-
-void
-tail_put_event(struct tail *t, const char *kind, const char *message, const char *data)
-{
-	struct record r;
-
-	group_begin(t);
-	t->group_entries = true;
-	record_init(&r, RECORD_EVENT, RANK_KEEP, clock_us(CLOCK_REALTIME));
-	record_set(&r, EVENT_KIND, kind);
-	record_set(&r, EVENT_MESSAGE, message);
-	record_set(&r, EVENT_DATA, data);
-	spool_put(t->env->spool, &r);
-}
-
-bool
-tail_group_end(struct tail *t)
-{
-	bool entries = t->group_entries;
-
-	if (!t->group_open)
-		return true;
-	t->group_open = t->group_entries = false;
-	return spool_end(t->env->spool, entries ? SPOOL_SOON : SPOOL_LATER);
-}
+#define ROOM_PER_CHUNK (4 * TAIL_CHUNK_BYTES) /* what a group may become in the spool: context, frames */
+/* A group is full: short lines take much more room as records. */
+#define GROUP_RECORDS 1000
+#define GROUP_BYTES   (2 * TAIL_CHUNK_BYTES)
+#define REFUSALS_MAX  10 /* tries of a group that the spool has no room for */
 
 /* --- entries */
 
@@ -90,7 +28,7 @@ put_entry(void *into, const struct log_entry *e)
 	struct tail *t = into;
 	struct record r;
 
-	group_begin(t);
+	tail_group_begin(t);
 	t->group_entries = true;
 	record_init(&r, RECORD_LOG, record_rank_of_level(e->level), e->timestamp_us);
 	r.field[LINE_LEVEL] = e->level;
@@ -98,6 +36,8 @@ put_entry(void *into, const struct log_entry *e)
 	r.field[LINE_CONTEXT] = e->context;
 	r.field[LINE_LOGGER] = e->logger;
 	record_set(&r, LINE_SOURCE, t->source);
+	t->group_records++;
+	t->group_bytes += record_size(&r);
 	spool_put(t->env->spool, &r);
 }
 
@@ -212,10 +152,16 @@ pass_over(struct tail *t, struct tail_file *f, struct walk *w)
 	f->at.skipping = false;
 }
 
+static bool
+group_is_full(const struct tail *t)
+{
+	return t->group_records >= GROUP_RECORDS || t->group_bytes >= GROUP_BYTES;
+}
+
 static void
 take_lines(struct tail *t, struct tail_file *f, struct walk *w)
 {
-	while (w->p < w->end) {
+	while (w->p < w->end && !group_is_full(t)) {
 		if (f->cut || f->at.skipping) {
 			pass_over(t, f, w);
 			continue;
@@ -261,6 +207,25 @@ have_buffer(struct tail *t)
 	return t->buffer != NULL;
 }
 
+/* A record that is larger than the spool holds up everything behind it: it goes. */
+static void
+give_up(struct tail *t, struct tail_file *f, int64_t bytes)
+{
+	struct strbuf data = STRBUF_INIT;
+
+	strbuf_printf(&data, "{\"reason\": \"larger_than_spool\", \"bytes\": %" PRId64 ", \"file\": ", bytes);
+	strbuf_json_string(&data, t->source);
+	strbuf_puts(&data, "}");
+	log_line(LOG_LEVEL_WARNING, "\"%s\": %" PRId64 " bytes are lost: they do not fit into the spool",
+			 t->source, bytes);
+	tail_put_event(t, "data_lost", "log lines were lost: they do not fit into the spool", data.data);
+	tail_put_position(t, f);
+	tail_group_end(t);
+	strbuf_free(&data);
+	t->data_lost += bytes;
+	f->refusals = 0;
+}
+
 /* The group goes to the spool with the position. False: the spool gave it up; reading goes back to where it was safe. */
 static bool
 commit(struct tail *t, struct tail_file *f, struct tail_spot before)
@@ -269,9 +234,14 @@ commit(struct tail *t, struct tail_file *f, struct tail_spot before)
 
 	if (t->group_open || f->safe.offset != f->stored)
 		tail_put_position(t, f);
-	if (tail_group_end(t))
+	if (tail_group_end(t)) {
+		f->refusals = 0;
 		return true;
-	t->refused++;
+	}
+	if (++f->refusals >= REFUSALS_MAX && f->safe.offset > before.offset) {
+		give_up(t, f, f->safe.offset - before.offset);
+		return true;
+	}
 	f->stored = stored;
 	f->safe = before;
 	f->at.offset = before.offset;
@@ -337,7 +307,7 @@ grow_head(struct tail_file *f)
 
 /* `len` bytes of the file from the mark on are in the buffer. False: it is not the file that was read so far, or the spool is full. */
 static bool
-take_chunk(struct tail *t, struct tail_file *f, size_t len)
+take_chunk(struct tail *t, struct tail_file *f, size_t len, bool at_end)
 {
 	const char *start = t->buffer + f->at.mark.len;
 	size_t max_line = (size_t) t->env->config->max_line_bytes;
@@ -362,6 +332,7 @@ take_chunk(struct tail *t, struct tail_file *f, size_t len)
 	slice_printable(slice_of(f->path), t->source, sizeof t->source);
 	grow_head(f);
 	take_lines(t, f, &w);
+	f->at_end = at_end && !group_is_full(t);
 	return commit(t, f, before);
 }
 
@@ -397,9 +368,8 @@ read_chunk(struct tail *t, struct tail_file *f)
 		return -1;
 	}
 	int64_t before = f->at.offset;
-	if (!take_chunk(t, f, (size_t) got))
+	if (!take_chunk(t, f, (size_t) got, (size_t) got < t->buffer_size))
 		return -1;
-	f->at_end = (size_t) got < t->buffer_size;
 	if (!f->at_end && t->buffer[got - 1] == '\0' && jump_hole(f))
 		return 1;
 	return f->at.offset - before;
@@ -598,9 +568,8 @@ tail_read_piece(struct tail *t, struct tail_file *f)
 		if (len > t->buffer_size)
 			len = t->buffer_size;
 		memcpy(t->buffer, (const char *) (piece + 1) + piece->head_bytes, len);
-		if (!take_chunk(t, f, len))
+		if (!take_chunk(t, f, len, piece->from + (int64_t) len >= f->stat.size))
 			return;
-		f->at_end = piece->from + (int64_t) len >= f->stat.size;
 	}
 	look_done(t, f, news);
 }

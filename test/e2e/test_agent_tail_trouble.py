@@ -482,6 +482,31 @@ def test_t42_a_burst(make_tail):
     assert harness.anonymous_kb(tail.process.pid) - before < 4096
 
 
+def test_t42_the_shortest_lines_there_are(make_tail):
+    """A record takes fifty times the room of such a line: groups stay small enough for the smallest spool."""
+    tail = make_tail("app.log", spool_max_mb=1).start()
+    tail.append("app.log", *["a"] * 100000)
+    harness.wait_until(lambda: len(tail.lines()) == 100000, 90, "all lines", interval=0.5)
+    records = tail.of(tail_files.LOG) + tail.of(POSITION)
+    sizes, size = [], 0
+    for record in sorted(records, key=lambda r: r["n"]):
+        size += 1
+        if record["record"] == POSITION:
+            sizes.append(size)
+            size = 0
+    assert max(sizes) <= 1002
+
+
+def test_t42_a_record_that_is_larger_than_the_spool(make_tail):
+    """It is given up and told of; what is behind it arrives."""
+    tail = make_tail("app.log", spool_max_mb=1, log_max_line_bytes=1 << 20).start(speed=50)
+    tail.append("app.log", "before", "y" * 1000000, "behind")
+    harness.wait_until(lambda: "behind" in tail.lines(), 60, "the line behind it")
+    assert "before" in tail.lines() and len(tail.lines()) <= 3
+    if len(tail.lines()) == 2:
+        assert [json.loads(r["data"])["reason"] for r in tail.of(EVENT) if r["kind"] == "data_lost"] == ["larger_than_spool"]
+
+
 def test_t43_first_start_on_a_file_of_10_gb(make_tail):
     tail = make_tail("app.log", {"path": "whole.log", "start_at": "beginning"})
     with open(tail.path("app.log"), "wb") as out:
