@@ -275,6 +275,7 @@ agent_run(const struct options *options, struct config *config)
 			 options->vps_name, options->app_name, a->config.interval_s);
 	loop(a, signal_fd);
 	say_what_waits(a);
+	upkeep_end(&a->upkeep, monotonic_ms());
 	writer_close(&a->writer);
 	spool_close(a->spool);
 	log_line(LOG_LEVEL_INFO, "ended");

@@ -125,3 +125,12 @@ upkeep_stopping(void)
 {
 	notify_systemd("STOPPING=1");
 }
+
+void
+upkeep_end(struct upkeep *u, int64_t now_ms)
+{
+	struct spool_state spool;
+
+	spool_state(u->view.env->spool, &spool);
+	status_write(&u->view, &spool, now_ms);
+}

@@ -28,5 +28,7 @@ int64_t upkeep_wake_ms(const struct upkeep *u);
 void upkeep_reloading(int64_t now_ms);
 void upkeep_reloaded(struct upkeep *u, int64_t now_ms);
 void upkeep_stopping(void);
+/* The last word in the state file, for who asks later and for the downtime of a reboot. */
+void upkeep_end(struct upkeep *u, int64_t now_ms);
 
 #endif

@@ -60,7 +60,8 @@ def test_status_of_an_agent_that_delivers(server, observ_db, setup, run_agent, s
     assert "postgres" not in text
     assert agent.stop(10) == 0
     code, text = status(text=True)
-    assert code == 1 and text.startswith("running: no")
+    assert code == 1 and text.startswith("running: no, as of ")
+    assert "spool_records: 0\n" in text  # its last word: everything was delivered
 
 
 def test_status_without_a_database(setup, run_agent, status):
@@ -93,6 +94,23 @@ def test_damaged_state_file(setup, status):
         (setup.state / "status-test-vps").write_bytes(content)
         code, said = status()
         assert code == 1 and (said == "" or said["running"] is False)
+
+
+def test_a_reload_starts_sources(server, observ_db, setup, run_agent, status):
+    """What the new configuration adds begins without a restart."""
+    logs = setup.dir / "app.log"
+    logs.write_text("")
+    agent = run_agent(*setup.args())
+    said = wait_for_status(status, lambda s: s["sources"], 15, "the state file")
+    assert "logs" not in said["sources"] and "health" not in said["sources"]
+    add_to_config(setup, f"  log_files: [{{path: '{logs}', start_at: beginning}}]\n  health_checks: [{{url: 'tcp://127.0.0.1:1'}}]\n")
+    agent.signal(signal.SIGHUP)
+    wait_for_status(status, lambda s: {"machine", "logs", "health"} <= set(s["sources"]), 15, "the new sources")
+    with open(logs, "a", encoding="ascii") as file:
+        file.write("hello\n")
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.log_entries WHERE message = 'hello'") == 1, 30, "the line")
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.health_checks WHERE NOT success") >= 1, 30, "the check")
+    assert agent.stop(10) == 0
 
 
 # --- systemd ------------------------------------------------------------------------------------------------------------
@@ -194,7 +212,8 @@ def test_a_reboot_is_an_event(server, observ_db, setup, run_agent, status, tmp_p
         wait_until(lambda a=agent: (s := status()[1]) and s["pid"] == a.pid and s["boot_id"] == boot, 20, "the state file")
         if boot == "second":
             wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.events"), 20, "the event")
-        agent.stop(10)
+        assert agent.stop(10) == 0
+        assert server.value(observ_db, "SELECT count(*) FROM observ.events") == (boot == "second")
     kind, vps, app, message, duration, data = server.sql(observ_db, "SELECT kind, vps_name, app_name, message, duration_ms, data FROM observ.events")[0]
     assert server.value(observ_db, "SELECT count(*) FROM observ.events") == 1
     assert (kind, vps, app) == ("rebooted", "test-vps", "app")
