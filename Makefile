@@ -73,6 +73,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/encode.o \
 	src/collector/helper.o \
 	src/collector/helper_desk.o \
+	src/collector/helper_logs.o \
 	src/collector/helper_process.o \
 	src/collector/identity.o \
 	src/collector/log.o \
@@ -94,6 +95,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/spool_loss.o \
 	src/collector/spool_positions.o \
 	src/collector/spool_recover.o \
+	src/collector/spool_running.o \
 	src/collector/spool_segment.o \
 	src/collector/spool_sieve.o \
 	src/collector/state_dir.o \
@@ -102,7 +104,9 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/tail_adopt.o \
 	src/collector/tail_file.o \
 	src/collector/tail_find.o \
+	src/collector/tail_mounts.o \
 	src/collector/tail_read.o \
+	src/collector/tail_remote.o \
 	src/collector/tail_watch.o \
 	src/collector/upkeep.o \
 	src/collector/waiting.o \
@@ -118,7 +122,7 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
-	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o src/collector/child.o
 
 OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
 SCRIPTS_built = obs-agent
@@ -211,6 +215,7 @@ build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_log_lines: test/fuzz/fuzz_log_lines.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
 build/fuzz/fuzz_exposition: test/fuzz/fuzz_exposition.c $(FUZZ_CORE)
+build/fuzz/fuzz_json_path: test/fuzz/fuzz_json_path.c src/core/json_path.c src/core/slice.c
 build/fuzz/fuzz_statsd: test/fuzz/fuzz_statsd.c $(FUZZ_CORE)
 build/fuzz/fuzz_frame: test/fuzz/fuzz_frame.c src/collector/spool_segment.c src/collector/spool_loss.c $(FUZZ_CORE)
 build/fuzz/%:
@@ -218,7 +223,7 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs exposition statsd frame)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
@@ -258,7 +263,7 @@ build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMO
 -include $(LOADER_OBJS:.o=.d)
 
 # The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
-build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o src/collector/agent.o src/collector/sources.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
+build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
 

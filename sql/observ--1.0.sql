@@ -642,7 +642,8 @@ CREATE FUNCTION observ._begin_batch(
 	RETURNS bigint[]
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT set_config('lock_timeout', '12s', true), set_config('statement_timeout', '14s', true);
+		SELECT set_config('lock_timeout', '12s', true), set_config('statement_timeout', '14s', true),
+			set_config('idle_in_transaction_session_timeout', '20s', true);
 		SELECT ARRAY[b.accepted::integer, b.last_seq, t.us[1], t.us[2], t.us[3], t.us[4], b.backpressure_ms]
 		FROM observ.begin_batch($1, $2, 'epoch'::timestamptz + $3 * interval '1 microsecond', $4, $5, $6, $7,
 				$8[1], $8[2], $8[3], $8[4]) b,
@@ -800,16 +801,16 @@ COMMENT ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[], jso
 'Stores samples of labelled metrics of one VPS and application, element by element; at may have one element for all. Each sample is stored, a duplicate (there is one of that series and time: it stays), rejected (bad name, labels or value; too many series: a notice gives the first reason), or quarantined (older than the partitions). clamped: later than observ.max_future_skew allows, stored as of now. nonfinite: NaN or infinite, stored as given. kinds: gauge or counter, for new series; by default what ends in _total, _count, _sum or _bucket is a counter. Errors: 42501 when the role may not write that VPS';
 
 CREATE FUNCTION observ._add_samples(
-	vps_name text, app_name text, at timestamptz[], metric_names text[], labels text[], "values" text[], kinds text[],
-	OUT duplicates bigint, OUT clamped bigint, OUT quarantined bigint)
+	vps_name text, app_name text, at timestamptz[], metric_names text[], labels text[], "values" text[], kinds text[])
+	RETURNS bigint[]
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT coalesce(sum(s.duplicates), 0)::bigint, coalesce(sum(s.clamped), 0)::bigint, coalesce(sum(s.quarantined), 0)::bigint
+		SELECT ARRAY[sum(s.duplicates), sum(s.clamped), sum(s.quarantined)]::bigint[]
 		FROM unnest($3, $4, $5, $6, $7) u(at, names, labels, vals, kinds),
 			LATERAL observ.insert_samples($1, $2, ARRAY[u.at], u.names::text[], u.labels::jsonb[], u.vals::float8[], u.kinds::text[]) s
 	$$;
 COMMENT ON FUNCTION observ._add_samples(text, text, timestamptz[], text[], text[], text[], text[]) IS
-'observ.insert_samples() for several scrapes at once: an array literal each of names, labels, values and kinds. Not an interface';
+'observ.insert_samples() for several scrapes at once: an array literal each of names, labels, values and kinds. Returns how many were duplicates, clamped, quarantined. Not an interface';
 
 CREATE FUNCTION observ.record_metric(
 	name text, value float8, labels jsonb DEFAULT '{}', vps_name text DEFAULT 'default', app_name text DEFAULT '',

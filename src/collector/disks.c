@@ -192,20 +192,6 @@ begin_round(struct disks *s)
 	s->round_us = clock_us(CLOCK_REALTIME);
 }
 
-static bool
-is_network_type(const char *type)
-{
-	static const char *const types[] = {
-		"nfs",       "nfs4",   "cifs",  "smb3",       "9p",          "ceph",      "glusterfs",
-		"afs",       "ncpfs",  "davfs", "fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs",
-		"fuse.ceph", "lustre", "gpfs",  "ocfs2",      "gfs2"};
-
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-		if (strcmp(type, types[i]) == 0)
-			return true;
-	return false;
-}
-
 static int
 hanging(const struct disks *s)
 {
@@ -238,7 +224,7 @@ go_on(struct disks *s, int64_t now_ms)
 		struct disk *d = s->disk[i];
 		if (d->done)
 			continue;
-		if (d->stale_ms || (hanging(s) >= HANGING_MAX && is_network_type(d->mount.type))) {
+		if (d->stale_ms || (hanging(s) >= HANGING_MAX && mount_is_network(d->mount.type))) {
 			d->done = true;
 			continue;
 		}

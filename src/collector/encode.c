@@ -3,6 +3,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <time.h>
 
@@ -87,6 +89,21 @@ encode_array_item(struct strbuf *b, struct slice text)
 	}
 	strbuf_add(b, from, (size_t) (text.end - from));
 	strbuf_putc(b, '"');
+}
+
+int64_t
+encode_next_number(const char **at, int64_t if_null)
+{
+	char *end;
+
+	*at += strspn(*at, "{,");
+	if (strncmp(*at, "NULL", 4) == 0) {
+		*at += 4;
+		return if_null;
+	}
+	int64_t value = strtoll(*at, &end, 10);
+	*at = end;
+	return value;
 }
 
 /* Length of the UTF-8 character at `p`; 0 when it is none. No surrogates, nothing above U+10FFFF, nothing longer than need be. */

@@ -20,6 +20,9 @@ void encode_json(struct strbuf *b, const struct row *row, const char *vps_name, 
 /* An element of a PostgreSQL array literal: quotes where they are needed, NULL for no text, zero bytes left out. */
 void encode_array_item(struct strbuf *b, struct slice text);
 
+/* The next number of an array of bigint as PostgreSQL writes it, moving `at` behind it; 0 where the array has ended. */
+int64_t encode_next_number(const char **at, int64_t if_null);
+
 /* A JSON string of any bytes: those that are not UTF-8, and what jsonb does not take, become U+FFFD. */
 void encode_json_text(struct strbuf *b, struct slice text);
 

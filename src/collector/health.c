@@ -106,11 +106,9 @@ settle(struct health *h, struct health_target *t, bool inconclusive, int64_t now
 	if ((before == BREAKER_CLOSED) != (t->breaker.state == BREAKER_CLOSED))
 		log_line(t->good ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health check %s: the breaker is %s",
 				 t->check->name, breaker_state_name(t->breaker.state));
-	if (!t->good && !inconclusive)
+	if (!t->good)
 		h->env->hints->check_failed_ms = now_ms;
 	health_row(h->env->spool, t, &t->result, t->begun_us, inconclusive);
-	if (t->result.failure != HEALTH_GOOD)
-		h->env->hints->check_failed_ms = monotonic_ms();
 }
 
 /* Whether it will have a result in this round. */
@@ -213,12 +211,7 @@ finish(struct health *h, struct health_target *t, int64_t now_ms)
 static void
 begin(struct health *h, struct health_target *t, struct probe *probe, int64_t now_ms)
 {
-	if (t->part != ROUND_NONE) /* its turn again: nobody is waited for any longer */
-		judge_round(h, true, now_ms);
-	if (!breaker_allows(&t->breaker, now_ms)) {
-		health_row_skipped(h->env->spool, t, row_time_us(h), now_ms);
-		return;
-	}
+	breaker_allows(&t->breaker, now_ms); /* an open one whose pause is over is half-open from now on */
 	t->try_ms = NEVER;
 	t->retried = false;
 	t->begun_us = row_time_us(h);
@@ -255,7 +248,7 @@ begin_due(struct health *h, int64_t now_ms)
 	}
 }
 
-/* A slot is an attempt, or a row that says why there was none; while an attempt goes on (or waits) it is that one's. */
+/* A slot is an attempt, or a row that says why there was none; while an attempt goes on, or its result is held, it is that one's. */
 static void
 take_slots(struct health *h, int64_t now_ms)
 {
@@ -264,7 +257,7 @@ take_slots(struct health *h, int64_t now_ms)
 		if (t->slot_ms > now_ms)
 			continue;
 		target_plan(t, h->env->options->vps_name, now_ms);
-		if (t->probe)
+		if (t->probe || t->held)
 			continue;
 		if (t->breaker.state == BREAKER_OPEN && now_ms < t->breaker.probe_ms)
 			health_row_skipped(h->env->spool, t, row_time_us(h), now_ms);

@@ -10,7 +10,7 @@
 
 #define BREAKER_SUCCESSES 2
 #define SPREAD_MS         500  /* of checks of one round: at most, and a tenth of the interval */
-#define FIRST_WITHIN_MS   3000 /* after a start */
+#define FIRST_WITHIN_MS   1000 /* after a start: one round */
 #define CONFIRM_MS        5000 /* half-open: from the first success to the second */
 #define DOUBTFUL_MS       30000
 

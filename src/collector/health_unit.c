@@ -7,42 +7,13 @@
 #include "collector/health_probe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/child.h"
 #include "core/slice.h"
-
-extern char **environ;
-
-/* All signals as a program expects them: the agent blocks and ignores some. */
-static pid_t
-spawn(char *const argv[], int output)
-{
-	posix_spawnattr_t attributes;
-	posix_spawn_file_actions_t actions;
-	sigset_t none, all;
-	pid_t pid;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	int error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	errno = error;
-	return error ? -1 : pid;
-}
 
 static void
 start(struct probe *p)
@@ -50,25 +21,18 @@ start(struct probe *p)
 	char *argv[] = {"systemctl", "--no-pager", "--property=LoadState,ActiveState,SubState,Result",
 					"show",      "--",         p->check->url + strlen("unit:"),
 					NULL};
-	int pipe_fd[2];
 
 	p->pid = -1;
 	if (access(p->tools->systemd_dir, F_OK) < 0) {
 		probe_fail(p, HEALTH_BAD_UNIT, "systemd is not running here");
 		return;
 	}
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0) {
-		probe_fail(p, HEALTH_NOT_TRIED, "%s", strerror(errno));
-		return;
-	}
-	p->pid = spawn(argv, pipe_fd[1]);
-	int error = errno;
-	close(pipe_fd[1]);
-	fcntl(pipe_fd[0], F_SETFL, O_NONBLOCK);
-	p->fd = pipe_fd[0];
+	p->fd = child_start(argv, &p->pid);
 	p->events = POLLIN;
-	if (p->pid < 0)
-		probe_fail(p, HEALTH_NOT_TRIED, "systemctl: %s", strerror(error));
+	if (p->fd < 0) {
+		p->pid = -1;
+		probe_fail(p, HEALTH_NOT_TRIED, "systemctl: %s", strerror(errno));
+	}
 }
 
 /* "ActiveState=active\n": the value, empty when it is missing. */

@@ -17,6 +17,8 @@
 enum helper_question {
 	ASK_FILESYSTEM, /* statvfs() of a path, answered by a struct fs_numbers, or an errno */
 	ASK_TOPOLOGY,   /* a scan of sysfs, answered by text for choose_topology() */
+	ASK_LOG_LIST,   /* log files that a pattern means, see tail_stat.h */
+	ASK_LOG_READ,   /* a piece of a log file, see tail_stat.h */
 };
 
 #define HELPER_ANSWER_MAX 32768

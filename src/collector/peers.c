@@ -25,6 +25,7 @@
 #define MUCH          5
 #define FIRST_MS      5000
 #define PIECE_BYTES   32768
+#define PIECES_MANY   50   /* 10,000 sockets cost some 10 ms: they are looked at for reports only */
 #define PIECES_MAX    4096 /* of one look: 128 MB, 800,000 sockets */
 #define ADDRESSES_MAX 100
 
@@ -34,7 +35,8 @@ struct peers {
 	const struct source_env *env;
 	struct proc_paths paths;
 	enum step step;
-	int file, fd, pieces; /* fd -1: to be opened */
+	int file, fd; /* fd -1: to be opened */
+	int pieces;   /* of this look */
 	char piece[PIECE_BYTES];
 	size_t kept; /* bytes of a line whose end is still to come */
 	int64_t look_ms, report_ms;
@@ -137,6 +139,7 @@ end_look(struct peers *s, int64_t now_ms)
 	struct tcp_peers *last = s->told;
 
 	s->step = STEP_IDLE;
+	s->look_ms = now_ms + (s->pieces > PIECES_MANY ? REPORT_MS : LOOK_MS);
 	if (s->now->left_out)
 		problem_occurred(&s->problem, LOG_LEVEL_WARNING, now_ms, "many",
 						 "connections with more than %d others: the rest is left out of the topology",
@@ -164,7 +167,6 @@ next_file(struct peers *s)
 		close(s->fd);
 	s->fd = -1;
 	s->kept = 0;
-	s->pieces = 0;
 	s->file++;
 }
 

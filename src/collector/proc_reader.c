@@ -153,9 +153,10 @@ proc_reader_init(struct proc_reader *r, const char *root)
 	r->buffer = malloc(r->size);
 	if (!r->buffer)
 		return false;
-	bool nested = root && file_exists(root, "proc/stat");
-	snprintf(r->proc, sizeof r->proc, "%s%s", root ? root : "/proc", nested ? "/proc" : "");
-	snprintf(r->sys, sizeof r->sys, "%s/sys", root ? root : "");
+	struct proc_paths paths = {"", ""};
+	proc_paths(root, &paths);
+	memcpy(r->proc, paths.proc, sizeof r->proc);
+	memcpy(r->sys, paths.sys, sizeof r->sys);
 	return file_exists(r->proc, "stat");
 }
 

@@ -7,13 +7,14 @@
 #ifndef OBSERV_COLLECTOR_PROC_READER_H
 #define OBSERV_COLLECTOR_PROC_READER_H
 
+#include "collector/proc_files.h"
 #include "core/rates.h"
 
 #define PROC_FILES 13
 
 struct proc_reader {
-	char proc[512]; /* "/proc", or what stands in for it */
-	char sys[512];
+	char proc[PROC_PATH_MAX]; /* "/proc", or what stands in for it */
+	char sys[PROC_PATH_MAX];
 	bool fixture; /* files may be replaced between two readings: they are opened anew each time */
 	int fd[PROC_FILES];
 	char *buffer;
@@ -25,8 +26,7 @@ struct proc_reader {
 };
 
 /*
- * `root` NULL: the machine itself. Otherwise DIR/proc and DIR/sys when DIR/proc/stat exists, else DIR and DIR/sys when
- * DIR/stat exists, else false.
+ * `root` as in proc_paths(). False when there is no /proc with a file stat.
  */
 bool proc_reader_init(struct proc_reader *r, const char *root);
 

@@ -43,6 +43,7 @@ struct target {
 	struct problem down, trouble;
 	bool up, kept;           /* kept: a reload found it again */
 	int64_t samples, errors; /* of the last scrape; ever */
+	uint32_t sent;           /* of what is told about scrapes */
 };
 
 struct scrape {
@@ -98,22 +99,36 @@ add_target_labels(const struct target *t, struct series_label *label, int n)
 
 /* ---- what came */
 
+enum about_metric { ABOUT_UP, ABOUT_DURATION, ABOUT_SAMPLES, ABOUT_ERRORS, ABOUT_METRICS };
+
+static const struct sample_metric about[ABOUT_METRICS] = {
+	[ABOUT_UP] = {"up", SAMPLE_GAUGE},
+	[ABOUT_DURATION] = {"scrape_duration_seconds", SAMPLE_GAUGE},
+	[ABOUT_SAMPLES] = {"scrape_samples_scraped", SAMPLE_GAUGE},
+	[ABOUT_ERRORS] = {"observ_scrape_errors_total", SAMPLE_COUNTER},
+};
+
+/* Values NULL: the target is not asked any more. */
 static void
-put(struct target *t, struct samples *s, const char *name, double value, enum sample_kind kind)
+put_about(struct target *t, struct samples *s, const double *values)
 {
-	samples_put(s, name, value, kind, "job", t->job, "instance", t->instance, "layer", t->layer,
-				SAMPLES_NO_MORE);
+	struct series_label label[3];
+
+	samples_put_thing(s, about, ABOUT_METRICS, values, &t->sent, label, add_target_labels(t, label, 0));
 }
 
-/* What is known about every scrape, also of one that failed: series of their own, which never end. */
+/* What is known about every scrape, also of one that failed. */
 static void
-put_about(struct target *t, struct samples *s, int64_t took_us)
+tell_about(struct target *t, struct samples *s, int64_t took_us)
 {
-	put(t, s, "up", t->up, SAMPLE_GAUGE);
-	put(t, s, "scrape_duration_seconds", took_us < 0 ? NAN : (double) took_us / 1e6, SAMPLE_GAUGE);
-	put(t, s, "scrape_samples_scraped", t->up ? (double) t->samples : NAN, SAMPLE_GAUGE);
-	if (t->errors > 0)
-		put(t, s, "observ_scrape_errors_total", (double) t->errors, SAMPLE_COUNTER);
+	const double value[ABOUT_METRICS] = {
+		[ABOUT_UP] = t->up,
+		[ABOUT_DURATION] = took_us < 0 ? NAN : (double) took_us / 1e6,
+		[ABOUT_SAMPLES] = t->up ? (double) t->samples : NAN,
+		[ABOUT_ERRORS] = t->errors > 0 ? (double) t->errors : NAN,
+	};
+
+	put_about(t, s, value);
 }
 
 struct tally {
@@ -252,7 +267,7 @@ answered(void *arg, const struct transfer_response *response)
 	}
 	samples_at(&s, t->started_us);
 	samples_end_missing(&s, &t->series);
-	put_about(t, &s, response->total_us);
+	tell_about(t, &s, response->total_us);
 	samples_end(&s);
 }
 
@@ -267,7 +282,7 @@ note_down(struct target *t)
 	t->up = false;
 	samples_begin(&s, t->scrape->env->spool, t->started_us);
 	samples_end_missing(&s, &t->series);
-	put_about(t, &s, -1);
+	tell_about(t, &s, -1);
 	samples_end(&s);
 }
 
@@ -429,6 +444,7 @@ end_target(struct target *t)
 
 	samples_begin(&s, t->scrape->env->spool, clock_us(CLOCK_REALTIME));
 	samples_end_missing(&s, &t->series);
+	put_about(t, &s, NULL);
 	samples_end(&s);
 }
 

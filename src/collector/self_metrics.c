@@ -79,9 +79,9 @@ put(struct report *r, const char *name, const char *reason, double value, enum s
 		return;
 	*said = value;
 	if (reason)
-		samples_put(&r->samples, name, value, kind, "reason", reason, NULL);
+		samples_put(&r->samples, name, value, kind, "reason", reason, SAMPLES_NO_MORE);
 	else
-		samples_put(&r->samples, name, value, kind, NULL);
+		samples_put(&r->samples, name, value, kind, SAMPLES_NO_MORE);
 }
 
 /* The agent and the helper that is at work; what they share is the agent's. */
@@ -132,7 +132,8 @@ self_metrics_put(struct self_metrics *self, const struct agent_view *a, const st
 	hints->cycle_cpu_us_max = 0;
 	put(&r, P "rows_sent_total", NULL, (double) w->rows_sent, SAMPLE_COUNTER, 0);
 	put(&r, P "reconnects_total", NULL, (double) w->reconnects, SAMPLE_COUNTER, 0);
-	put(&r, P "clock_offset_ms", NULL, w->offset_known ? (double) (w->offset_us / 1000) : NAN, SAMPLE_GAUGE, 0);
+	put(&r, P "clock_offset_ms", NULL, w->offset_known ? (double) (w->offset_us / 1000) : NAN, SAMPLE_GAUGE,
+		0);
 	put(&r, P "stuck_helpers", NULL, desk_stuck(a->env->desk, now_ms), SAMPLE_GAUGE, 0);
 	for (int i = 0; sources[i]; i++)
 		if (a->source[i] && sources[i]->measure)

@@ -186,10 +186,10 @@ sink_json(struct strbuf *b, const struct record *r, const char *vps_name, const 
 	strbuf_putc(b, '}');
 }
 
-static int64_t
-number_of(const PGresult *res, int column)
+static const char *
+only_value(const PGresult *res)
 {
-	return PQntuples(res) == 1 && column < PQnfields(res) ? strtoll(PQgetvalue(res, 0, column), NULL, 10) : 0;
+	return PQntuples(res) == 1 && PQnfields(res) == 1 ? PQgetvalue(res, 0, 0) : "";
 }
 
 struct sink_counts
@@ -199,13 +199,13 @@ sink_read_answer(enum record_kind kind, int rows, const PGresult *res)
 
 	if (sinks[kind].answer == SINK_STORED) {
 		/* As the command tag has it: "INSERT 0 n", where n are the rows that were not there yet. */
-		int64_t stored =
-			PQnfields(res) > 0 ? number_of(res, 0) : strtoll(PQcmdTuples((PGresult *) res), NULL, 10);
-		counts.duplicates = rows - stored;
+		const char *stored = PQnfields(res) > 0 ? only_value(res) : PQcmdTuples((PGresult *) res);
+		counts.duplicates = rows - strtoll(stored, NULL, 10);
 	} else if (sinks[kind].answer == SINK_COUNTS) {
-		counts.duplicates = number_of(res, 0);
-		counts.clamped = number_of(res, 1);
-		counts.quarantined = number_of(res, 2);
+		const char *at = only_value(res);
+		counts.duplicates = encode_next_number(&at, 0);
+		counts.clamped = encode_next_number(&at, 0);
+		counts.quarantined = encode_next_number(&at, 0);
 	}
 	return counts;
 }

@@ -54,7 +54,9 @@ spool_close(struct spool *s)
 	if (s->in_memory)
 		spool_back_to_disk(s, now_ms);
 	spool_say_loss(s, now_ms);
+	s->positions_dirty |= s->positions_unsaved;
 	spool_sync(s);
+	spool_end_running(s);
 	spool_forget_segments(s, 0, s->count);
 	positions_free(&s->positions);
 	if (s->fd >= 0)
@@ -112,9 +114,14 @@ spool_note(struct spool *s, struct segment *seg, const struct frame *frame)
 			s->newest_bytes = size;
 			s->newest_number = (int64_t) frame->number;
 		}
-	} else if (frame->payload.p[0] == RECORD_POSITION && record_read(frame->payload, &r))
+	} else if (frame->payload.p[0] == RECORD_POSITION && record_read(frame->payload, &r)) {
+		/* What the file of positions says at that number is that, or what the database said since. */
+		const struct position *p = positions_find(&s->positions, r.field[POSITION_FILE]);
+		if (p && p->number >= (int64_t) frame->number)
+			return;
 		positions_set(&s->positions, r.field[POSITION_FILE], r.field[POSITION_STATE], (int64_t) frame->number,
 					  seg->memory != NULL);
+	}
 }
 
 /* --- putting */
@@ -272,9 +279,24 @@ spool_read(struct spool *s, int64_t after, spool_take take, void *into)
 	read_all(s, after, take, into);
 }
 
+/* With the next sync that is due anyway, or one of its own. */
+static void
+sync_soon(struct spool *s)
+{
+	int64_t due = monotonic_ms() + SYNC_MS;
+
+	if (due < s->sync_ms)
+		s->sync_ms = due;
+}
+
 void
 spool_ack(struct spool *s, int64_t number)
 {
+	if (s->uncertain) {
+		s->uncertain = false;
+		s->positions_unsaved = s->positions_dirty = true;
+		sync_soon(s);
+	}
 	if (number <= s->acked)
 		return;
 	s->acked = number;
@@ -309,7 +331,7 @@ spool_is_new(const struct spool *s)
 bool
 spool_positions_lost(const struct spool *s)
 {
-	return s->positions_lost;
+	return s->uncertain;
 }
 
 bool
@@ -437,7 +459,7 @@ spool_run(struct spool *s, int64_t now_ms)
 const char *
 spool_position(const struct spool *s, const char *file)
 {
-	const struct position *p = positions_find(&s->positions, slice_of(file));
+	const struct position *p = s->uncertain ? NULL : positions_find(&s->positions, slice_of(file));
 
 	return p ? p->state : NULL;
 }
@@ -446,7 +468,7 @@ void
 spool_positions(const struct spool *s, void (*each)(void *into, const char *file, const char *state),
 				void *into)
 {
-	for (int i = 0; i < s->positions.count; i++)
+	for (int i = 0; i < s->positions.count && !s->uncertain; i++)
 		if (s->positions.entry[i].state)
 			each(into, s->positions.entry[i].file, s->positions.entry[i].state);
 }
@@ -458,7 +480,5 @@ spool_set_position(struct spool *s, const char *file, const char *state)
 
 	positions_set(&s->positions, slice_of(file), text, s->acked, false);
 	s->positions_dirty = true;
-	int64_t due = monotonic_ms() + 5000;
-	if (due < s->sync_ms)
-		s->sync_ms = due;
+	sync_soon(s);
 }

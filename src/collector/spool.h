@@ -65,7 +65,10 @@ bool spool_is_new(const struct spool *s);
  * (power failure, memory only). Then the database's positions of log files are the newer ones. To be asked at the first greeting.
  */
 bool spool_is_behind(const struct spool *s, int64_t last_seq);
-/* Whether the file of positions was damaged: those that are known are right, others are missing, and the database's are to be asked. */
+/*
+ * Whether positions may be missing or old: their file was damaged, the power failed, or the agent was killed while the spool was in
+ * memory. Then none are known until the first spool_ack(), and the database's are to be asked.
+ */
 bool spool_positions_lost(const struct spool *s);
 /* Gives everything that waits new numbers, above `number`. For a spool that is new, before anything of it was sent. */
 void spool_renumber(struct spool *s, int64_t number);

@@ -11,7 +11,6 @@
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
 
-#define SYNC_MS      5000
 #define RETRY_MS     30000
 #define SAVE_EACH_MS 1000
 #define FREE_MIN     0.05 /* of the disk stays free */
@@ -26,6 +25,8 @@ spool_disk_failed(struct spool *s, const char *doing, int error)
 	problem_occurred(&s->problem, LOG_LEVEL_ERROR, now_ms, strerror(error),
 					 "spool: cannot %s in %s: %s; going on in memory (%d kB), next try in %d s", doing,
 					 s->dir, strerror(error), MEMORY_BYTES >> 10, RETRY_MS / 1000);
+	if (!s->in_memory)
+		spool_is_unsafe(s);
 	s->in_memory = true;
 	s->retry_ms = now_ms + RETRY_MS;
 }
@@ -59,9 +60,14 @@ save_positions(struct spool *s)
 	if (s->dir_fd < 0 || !sync_files(s))
 		return false;
 	if (!positions_save(&s->positions, s->dir_fd)) {
-		log_line(LOG_LEVEL_WARNING, "spool: cannot write %s/" POSITIONS_FILE ": %s", s->dir, strerror(errno));
+		problem_occurred(&s->positions_problem, LOG_LEVEL_WARNING, monotonic_ms(), strerror(errno),
+						 "spool: cannot write %s/" POSITIONS_FILE ": %s", s->dir, strerror(errno));
 		return false;
 	}
+	problem_over(&s->positions_problem, monotonic_ms(), "spool: positions of log files are written again");
+	if (s->positions_unsaved && !s->in_memory)
+		spool_is_safe(s);
+	s->positions_unsaved = false;
 	s->positions_dirty = false;
 	s->saved_ms = monotonic_ms();
 	return true;
@@ -306,6 +312,8 @@ spool_back_to_disk(struct spool *s, int64_t now_ms)
 			return;
 		}
 	positions_safe(&s->positions);
+	if (s->in_memory && !s->positions_unsaved)
+		spool_is_safe(s);
 	s->in_memory = false;
 	s->problem_text[0] = '\0';
 	problem_over(&s->problem, now_ms, "spool: writing to disk again");
@@ -341,6 +349,21 @@ delivered_segments(struct spool *s)
 	return next_segment(s) ? n : n - 1;
 }
 
+/*
+ * Whether delivered segments with positions may go: those are saved, or, where that can't be done (a full disk, which these
+ * segments may fill), the next start has to ask the database for them.
+ */
+static bool
+may_go(struct spool *s)
+{
+	if (save_positions(s))
+		return true;
+	if (!spool_is_unsafe(s))
+		return false;
+	s->positions_unsaved = s->positions_dirty = true;
+	return true;
+}
+
 void
 spool_remove_delivered(struct spool *s, int64_t now_ms)
 {
@@ -348,21 +371,24 @@ spool_remove_delivered(struct spool *s, int64_t now_ms)
 	bool saved = false;
 
 	s->remove_ms = NEVER;
-
 	for (; removed < n; removed++) {
 		const struct segment *seg = &s->segment[removed];
 		if (seg->memory)
 			continue;
 		/* Writing the positions is four syncs: not for each segment of a burst, unless there is little room. */
 		if (seg->positions && !saved && now_ms < s->saved_ms + SAVE_EACH_MS &&
-			s->disk_bytes < spool_limit(s) / 4) {
+			s->disk_bytes < s->max_bytes / 4) {
 			s->remove_ms = s->saved_ms + SAVE_EACH_MS;
 			break;
 		}
-		if ((seg->positions && !saved && !(saved = save_positions(s))) || !spool_remove_file(s, seg))
+		if ((seg->positions && !saved && !(saved = may_go(s))) || !spool_remove_file(s, seg))
 			break;
 	}
 	spool_forget_segments(s, 0, removed);
+	/* Memory is given back even where files stay. */
+	for (int i = s->count - 1; i >= 0; i--)
+		if (s->segment[i].memory && s->segment[i].last <= s->acked)
+			spool_forget_segments(s, i, 1);
 	if (s->memory_bytes == 0)
 		positions_safe(&s->positions);
 }

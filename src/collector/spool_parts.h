@@ -12,6 +12,7 @@
 #include "collector/spool_positions.h"
 #include "collector/spool_segment.h"
 
+#define SYNC_MS              5000
 #define GROUP_BYTES_MAX      (4 << 20)
 #define MEMORY_BYTES         (1 << 20) /* of the spool where the disk can't be written */
 #define MEMORY_SEGMENT_BYTES (64 << 10)
@@ -49,7 +50,11 @@ struct spool {
 	struct cursor cursor[2]; /* behind what was read last, behind what was acknowledged */
 
 	struct positions positions;
-	bool positions_dirty, positions_lost;
+	bool positions_dirty;   /* they are to be written with the next sync */
+	bool positions_unsaved; /* segments went although they could not be written */
+	bool
+		uncertain; /* the end may be missing, or positions are: they are not believed before the database has spoken */
+	struct problem positions_problem;
 
 	struct buffer newest; /* payload of the newest RECORD_METRICS */
 	size_t newest_bytes;
@@ -98,6 +103,15 @@ void spool_look_at_disk(struct spool *s);
 void spool_remove_delivered(struct spool *s, int64_t now_ms);
 /* Writes what is in memory to disk. */
 void spool_back_to_disk(struct spool *s, int64_t now_ms);
+
+/* --- spool_running.c: whether the next start may believe what it finds */
+/* Looks how the spool ended before, and says that it is in use. */
+void spool_begin_running(struct spool *s);
+/* From now on something is not on disk that the database may get. False and errno. */
+bool spool_is_unsafe(struct spool *s);
+/* All of it is. */
+void spool_is_safe(struct spool *s);
+void spool_end_running(struct spool *s);
 
 /* --- spool_evict.c */
 /* The bytes that segments may have, on disk or, where the spool is in memory, there. */

@@ -40,8 +40,11 @@ copy(struct slice s)
 static int
 find(const struct positions *p, struct slice file)
 {
-	uint64_t hash = hash_span(HASH_SEED, file.p, (size_t) (file.end - file.p));
+	uint64_t hash;
 
+	if (file.p == NULL)
+		return -1;
+	hash = hash_span(HASH_SEED, file.p, (size_t) (file.end - file.p));
 	for (int i = 0; i < p->count; i++)
 		if (p->entry[i].hash == hash && slice_equals(file, p->entry[i].file))
 			return i;

@@ -188,11 +188,12 @@ open_directory(struct spool *s)
 	}
 	s->is_new = s->count == 0 && faccessat(s->dir_fd, POSITIONS_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 	if (!positions_load(&s->positions, s->dir_fd, &s->reading)) {
-		s->positions_lost = true;
+		s->uncertain = true;
 		spool_lose(s, &(struct loss){.damaged = 1, .reasons = LOSS_DAMAGED});
 		move_aside(s, POSITIONS_FILE, "is damaged");
 	}
 	recover_segments(s);
+	spool_begin_running(s);
 	s->found_last = s->next > 0 ? s->next - 1 : 0;
 	return true;
 }

@@ -9,10 +9,10 @@
 
 /*
  * The server gives up when the agent does (15 s): a transaction whose agent is gone would hold the lock on its number, and
- * each new attempt would leave one more backend waiting for it. For this transaction only, as PgBouncer wants it; the limits
- * for locks and statements are set by _begin_batch().
+ * each new attempt would leave one more backend waiting for it. _begin_batch() sets the limits, for this transaction only, as
+ * PgBouncer wants it.
  */
-#define SQL_BEGIN    "BEGIN;SET LOCAL idle_in_transaction_session_timeout=20000"
+#define SQL_BEGIN    "BEGIN"
 #define SQL_COMMIT   "COMMIT"
 #define SQL_ROLLBACK "ROLLBACK"
 
@@ -27,7 +27,7 @@
 	"source) SELECT $1::text, $2::text, t, coalesce(v, 'info'), m, c, l, s "                                 \
 	"FROM unnest($3::timestamptz[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::text[]) "           \
 	"u(t, v, m, c, l, s)"
-#define SQL_SAMPLES "SELECT * FROM observ._add_samples($1,$2,$3,$4,$5,$6,$7)"
+#define SQL_SAMPLES "SELECT observ._add_samples($1,$2,$3,$4,$5,$6,$7)"
 #define SQL_EVENT                                                                                            \
 	"INSERT INTO observ.events (vps_name, app_name, \"timestamp\", kind, message, success, duration_ms, "    \
 	"data) SELECT $1::text, $2::text, * FROM unnest($3::timestamptz[], $4::text[], $5::text[], "             \

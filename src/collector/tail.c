@@ -151,6 +151,8 @@ stop(void *source, int64_t now_ms)
 	tail_drop_stored(t);
 	free_patterns(t->pattern, t->patterns);
 	tail_watch_close(&t->watch);
+	tail_remote_stop(t);
+	tail_mounts_free(&t->mounts);
 	log_workspace_free(&t->space);
 	free(t->file);
 	free(t->buffer);
@@ -223,9 +225,15 @@ scan_due_ms(const struct tail *t)
 static int64_t
 take_turn(struct tail *t, struct tail_file *f)
 {
-	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0) {
+	bool partial = f->remote && (f->cut || (f->final && f->stat.size > f->at.offset));
+	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0 && !partial) {
 		f->due_ms = t->now_ms + TAIL_QUIET_MS; /* closed, and the last scan saw nothing new */
 		tail_read_held(t, f);
+		return 0;
+	}
+	if (f->remote) {
+		f->wanted = true;
+		f->due_ms = t->now_ms + TAIL_QUIET_MS;
 		return 0;
 	}
 	int error = tail_file_open(t, f);
@@ -287,6 +295,7 @@ run(void *source, const struct waiting *w, int64_t now_ms)
 		tail_close_gone(t);
 	}
 	take_turns(t);
+	tail_remote_run(t);
 }
 
 static void
@@ -322,8 +331,8 @@ measure(const void *source, struct samples *s, int64_t now_ms)
 {
 	const struct tail *t = source;
 
-	samples_put(s, "observ_agent_open_log_files", t->open, SAMPLE_GAUGE, NULL);
-	samples_put(s, "observ_agent_log_lag_bytes", (double) lag_bytes(t), SAMPLE_GAUGE, NULL);
+	samples_put(s, "observ_agent_open_log_files", t->open, SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	samples_put(s, "observ_agent_log_lag_bytes", (double) lag_bytes(t), SAMPLE_GAUGE, SAMPLES_NO_MORE);
 }
 
 static void
@@ -354,6 +363,7 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		strbuf_printf(out, "waiting: %d (for the database's positions, or for the end of a copy)\n", held);
 	if (t->scan_problems > 0)
 		strbuf_printf(out, "cannot be read: %d, see the log\n", t->scan_problems);
+	tail_remote_describe(t, out);
 	if (t->room_missing)
 		strbuf_puts(out, "paused: the spool has no room, lines wait in their files\n");
 }

@@ -146,7 +146,7 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 {
 	for (int i = 0; i < t->files; i++) {
 		struct tail_file *g = t->file[i];
-		if (g == f || g->state == TAIL_IGNORED)
+		if (g == f || g->state == TAIL_IGNORED || g->remote || f->remote)
 			continue;
 		if (g->before.offset > 0 && t->now_ms - g->before_ms < BEFORE_VALID_MS &&
 			(continues(f, &g->before) || was_copied_before(f, g))) {
@@ -166,7 +166,7 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 	}
 	for (int i = 0; i < t->stored_count; i++) {
 		struct tail_stored *s = &t->stored[i];
-		if (!s->used && is_rotated(s->path, f->path) && continues(f, &s->position)) {
+		if (!s->used && !f->remote && is_rotated(s->path, f->path) && continues(f, &s->position)) {
 			*out = s->position;
 			return COPY_OF_LIVE; /* its original comes later in this scan */
 		}
@@ -269,7 +269,8 @@ decide(struct tail *t, struct tail_file *f, int64_t since_us)
 }
 
 static void
-adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, bool gone, int64_t since_us)
+adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, bool gone, int64_t since_us,
+	  const struct tail_piece *piece)
 {
 	char head[8];
 	struct tail_file *f = tail_file_new(t, source, path, st);
@@ -277,6 +278,8 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	if (!f)
 		return;
 	f->gone = f->final = gone;
+	f->remote = piece != NULL;
+	f->piece = piece;
 	f->first_mtime_us = st->mtime_ns / 1000;
 	f->lines.level = t->pattern[source].level;
 	f->lines.zone_s = t->pattern[source].zone_s;
@@ -292,14 +295,23 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	if (got > 0 && tail_is_compressed((struct slice){head, head + got})) {
 		f->state = TAIL_IGNORED;
 		tail_file_close(t, f);
-	} else if (!decide(t, f, since_us))
+	} else if (!decide(t, f, since_us)) {
 		tail_file_remove(t, f, false);
+		return;
+	}
+	f->piece = NULL;
 }
 
 void
 tail_adopt(struct tail *t, int source, const char *path, const struct tail_stat *st)
 {
-	adopt(t, source, path, st, false, 0);
+	adopt(t, source, path, st, false, 0, NULL);
+}
+
+void
+tail_adopt_remote(struct tail *t, const struct tail_arrival *a, const struct tail_piece *piece)
+{
+	adopt(t, a->source, a->path, &a->stat, a->rotated, t->remote.listed_us, piece);
 }
 
 bool
@@ -358,7 +370,7 @@ adopt_sibling(struct tail *t, int source, const char *path, int64_t since_us)
 	struct tail_stat st = tail_stat_of(&s);
 	struct tail_file *known = tail_file_find(t, st.dev, st.ino);
 	if (!known)
-		adopt(t, source, path, &st, true, since_us);
+		adopt(t, source, path, &st, true, since_us, NULL);
 	else if (known->gone && known->fd < 0 && known->state == TAIL_READING) {
 		char *copy = strdup(path);
 		if (!copy)
@@ -374,6 +386,8 @@ adopt_sibling(struct tail *t, int source, const char *path, int64_t since_us)
 void
 tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_us)
 {
+	if (t->pattern[source].remote)
+		return;
 	char *other = NULL, *directory = strndup(path, (size_t) (base_name(path) - path));
 	DIR *d = directory ? opendir(directory[0] ? directory : ".") : NULL;
 	struct dirent *e;

@@ -7,18 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct tail_stat
-tail_stat_of(const struct stat *s)
-{
-	return (struct tail_stat){.dev = s->st_dev,
-							  .ino = s->st_ino,
-							  .size = s->st_size,
-							  .mtime_ns = (int64_t) s->st_mtim.tv_sec * 1000000000 + s->st_mtim.tv_nsec,
-							  .mode = s->st_mode,
-							  .links = (uint32_t) s->st_nlink,
-							  .disk_bytes = (int64_t) s->st_blocks * 512};
-}
-
 static bool
 make_room(struct tail *t)
 {
@@ -140,6 +128,8 @@ tail_file_open(struct tail *t, struct tail_file *f)
 
 	if (f->fd >= 0)
 		return 0;
+	if (f->remote)
+		return f->piece ? 0 : ESTALE;
 	if (t->open >= TAIL_MAX_OPEN) {
 		struct tail_file *other = least_needed(t);
 		if (!other)
@@ -159,11 +149,35 @@ tail_file_open(struct tail *t, struct tail_file *f)
 	return 0;
 }
 
+/* From what the helper answered: the head, or the bytes from `from` on. */
+static ssize_t
+read_piece(const struct tail_piece *piece, char *out, size_t size, int64_t offset)
+{
+	const char *bytes = (const char *) (piece + 1);
+	int64_t start = 0, length = piece->head_bytes;
+
+	if (offset >= piece->from && offset <= piece->from + piece->bytes) {
+		bytes += piece->head_bytes;
+		start = piece->from;
+		length = piece->bytes;
+	}
+	if (offset < start || offset > start + length) {
+		errno = EIO;
+		return -1;
+	}
+	if ((int64_t) size > start + length - offset)
+		size = (size_t) (start + length - offset);
+	memcpy(out, bytes + (offset - start), size);
+	return (ssize_t) size;
+}
+
 ssize_t
 tail_file_pread(const struct tail_file *f, char *out, size_t size, int64_t offset)
 {
 	size_t done = 0;
 
+	if (f->remote && f->piece)
+		return read_piece(f->piece, out, size, offset);
 	while (done < size) {
 		ssize_t got = pread(f->fd, out + done, size - done, offset + (int64_t) done);
 		if (got < 0 && errno == EINTR)

@@ -1,6 +1,7 @@
 /* tail_find.c: Which files the patterns mean now, and which are not there any more. See tail_parts.h. */
 #include "collector/tail_parts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
@@ -36,10 +37,12 @@ tail_found(struct tail *t, int source, const char *path, const struct tail_stat 
 		t->pattern[source].odd++;
 		return;
 	}
-	if (!f) {
+	if (!f && t->pattern[source].remote)
+		tail_remote_arrived(t, source, path, st, false);
+	else if (!f)
 		tail_adopt(t, source, path, st);
+	if (!f)
 		return;
-	}
 	if (f->scan == t->scan)
 		return; /* by another name, or another pattern */
 	f->scan = t->scan;
@@ -59,17 +62,32 @@ tail_found(struct tail *t, int source, const char *path, const struct tail_stat 
 	}
 }
 
+/* A wildcard or a link that meets a network filesystem on its way: it is not followed, and said so. */
+static bool
+is_refused(struct tail *t, const char *path)
+{
+	if (!tail_mounts_may_hang(&t->mounts, path))
+		return false;
+	tail_list_problem(
+		t, path, "is on a network filesystem, and needs a pattern that begins with its directory", EREMOTE);
+	errno = EREMOTE;
+	return true;
+}
+
 /* One path of a pattern. */
 static void
 look_at(struct tail *t, int source, const char *path)
 {
 	struct stat s;
 
+	if (is_refused(t, path))
+		return;
 	if (stat(path, &s) < 0) {
 		/* A link that leads nowhere, a loop, a directory that may not be entered: said. A file that is not there yet: it may come. */
 		struct stat link;
-		if (errno != ENOENT || lstat(path, &link) == 0)
-			tail_list_problem(t, path, "cannot be found", errno);
+		int error = errno;
+		if (error != ENOENT || (lstat(path, &link) == 0 && S_ISLNK(link.st_mode)))
+			tail_list_problem(t, path, "cannot be found", error);
 		return;
 	}
 	struct tail_stat st = tail_stat_of(&s);
@@ -82,18 +100,55 @@ static struct tail *globbing;
 static int
 glob_problem(const char *path, int error)
 {
-	if (error != ENOENT && error != ENOTDIR)
+	if (error != ENOENT && error != ENOTDIR && error != EREMOTE)
 		tail_list_problem(globbing, path, "is a directory that cannot be read", error);
 	return 0;
+}
+
+/* What glob() does with directories, but for those that are refused. */
+
+static void *
+local_opendir(const char *path)
+{
+	return is_refused(globbing, path) ? NULL : opendir(path);
+}
+
+static struct dirent *
+local_readdir(void *d)
+{
+	return readdir(d);
+}
+
+static void
+local_closedir(void *d)
+{
+	closedir(d);
+}
+
+static int
+local_lstat(const char *restrict path, struct stat *restrict s)
+{
+	return is_refused(globbing, path) ? -1 : lstat(path, s);
+}
+
+static int
+local_stat(const char *restrict path, struct stat *restrict s)
+{
+	return is_refused(globbing, path) ? -1 : stat(path, s);
 }
 
 static void
 expand(struct tail *t, int source)
 {
-	glob_t found = {0};
+	glob_t found = {.gl_opendir = local_opendir,
+					.gl_readdir = local_readdir,
+					.gl_closedir = local_closedir,
+					.gl_lstat = local_lstat,
+					.gl_stat = local_stat};
 
 	globbing = t;
-	if (glob(t->pattern[source].pattern, 0, glob_problem, &found) == 0)
+	if (glob(t->pattern[source].pattern, t->mounts.count > 0 ? GLOB_ALTDIRFUNC : 0, glob_problem, &found) ==
+		0)
 		for (size_t i = 0; i < found.gl_pathc; i++)
 			look_at(t, source, found.gl_pathv[i]);
 	globfree(&found);
@@ -119,11 +174,13 @@ watch_directories(struct tail *t)
 	int watched = 0;
 
 	for (int i = 0; i < t->patterns; i++)
-		if (!is_pattern(t->pattern[i].pattern))
+		if (!is_pattern(t->pattern[i].pattern) && !t->pattern[i].remote)
 			watch_directory_of(t, t->pattern[i].pattern);
 	for (int i = 0; i < t->files && watched < TAIL_MAX_OPEN; i++) {
 		const char *path = t->file[i]->path, *slash = strrchr(path, '/');
 		size_t len = slash ? (size_t) (slash - path) + 1 : 0;
+		if (t->file[i]->remote)
+			continue;
 		if (len > 0 && strncmp(last, path, len) == 0 && !strchr(last + len, '/'))
 			continue;
 		watch_directory_of(t, path);
@@ -132,8 +189,8 @@ watch_directories(struct tail *t)
 	}
 }
 
-static void
-say_what_is_missing(struct tail *t, int source)
+void
+tail_say_missing(struct tail *t, int source)
 {
 	struct tail_pattern *p = &t->pattern[source];
 
@@ -155,22 +212,30 @@ now_gone(struct tail *t, struct tail_file *f, int64_t since_us)
 	tail_adopt_siblings(t, f->source, f->path, since_us);
 }
 
+void
+tail_pattern_done(struct tail *t, int source)
+{
+	struct tail_pattern *p = &t->pattern[source];
+	char key[4200];
+
+	p->scanned = true;
+	if (p->marked || !t->database_known)
+		return;
+	tail_pattern_key(p, key, sizeof key);
+	tail_put_mark(t, key, "looked at");
+	p->marked = true;
+}
+
 /* Positions of what was taken up, and that the patterns were looked at, in one group: all of it or nothing. */
 static void
 write_down(struct tail *t)
 {
-	char key[4200];
-
-	for (int i = 0; i < t->patterns; i++) {
-		t->pattern[i].scanned = true;
-		if (t->pattern[i].marked || !t->database_known)
-			continue;
-		tail_pattern_key(&t->pattern[i], key, sizeof key);
-		tail_put_mark(t, key, "looked at");
-	}
+	for (int i = 0; i < t->patterns; i++)
+		if (!t->pattern[i].remote)
+			tail_pattern_done(t, i);
 	bool kept = tail_group_end(t);
-	for (int i = 0; i < t->patterns && kept && t->database_known; i++)
-		t->pattern[i].marked = true;
+	for (int i = 0; i < t->patterns && !kept; i++)
+		t->pattern[i].marked &= t->pattern[i].remote;
 	for (int i = 0; i < t->files && !kept; i++)
 		t->file[i]->stored = -1;
 }
@@ -184,7 +249,11 @@ tail_scan(struct tail *t)
 	t->scan++;
 	t->scan_problems = 0;
 	t->scanned_us = clock_us(CLOCK_REALTIME);
+	tail_mounts_read(&t->mounts, t->env->options->proc_root);
 	for (int i = 0; i < t->patterns; i++) {
+		t->pattern[i].remote = tail_mounts_may_hang(&t->mounts, t->pattern[i].pattern);
+		if (t->pattern[i].remote)
+			continue;
 		t->pattern[i].files = t->pattern[i].odd = 0;
 		if (is_pattern(t->pattern[i].pattern))
 			expand(t, i);
@@ -195,12 +264,12 @@ tail_scan(struct tail *t)
 			if (!first && (t->files > files || t->pattern[i].files == 0))
 				tail_adopt_siblings(t, i, t->pattern[i].pattern, since_us);
 		}
-		say_what_is_missing(t, i);
+		tail_say_missing(t, i);
 	}
 	/* Those that were rotated away: by index, the list grows on the way. */
 	for (int i = 0; i < t->files; i++) {
 		struct tail_file *f = t->file[i];
-		if (f->scan != t->scan && !f->gone)
+		if (f->scan != t->scan && !f->gone && !f->remote)
 			now_gone(t, f, since_us);
 		else if (f->before.offset > 0 && f->before_ms > t->scan_ms)
 			tail_adopt_siblings(t, f->source, f->path,

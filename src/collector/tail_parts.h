@@ -9,6 +9,9 @@
 
 #include "collector/log.h"
 #include "collector/source.h"
+#include "collector/tail_mounts.h"
+#include "collector/tail_remote.h"
+#include "collector/tail_stat.h"
 #include "collector/tail_watch.h"
 #include "core/log_lines.h"
 #include "core/tail_position.h"
@@ -35,14 +38,6 @@ struct tail_spot {
 	struct tail_print mark;
 };
 
-/* What is known of a file without holding it: the part of stat() that counts. */
-struct tail_stat {
-	uint64_t dev, ino;
-	int64_t size, mtime_ns;
-	uint32_t mode, links;
-	int64_t disk_bytes;
-};
-
 enum tail_state {
 	TAIL_READING,
 	TAIL_WAITING, /* where it begins depends on the database's positions */
@@ -58,7 +53,9 @@ struct tail_file {
 	bool gone;   /* its path leads elsewhere, or nowhere: read to its end, then closed */
 	bool final;  /* a copy, or gone: nobody completes its last line */
 	bool at_end; /* all there was has been read */
-	bool remote; /* on a filesystem that may hang */
+	bool remote; /* on a filesystem that may hang: has no descriptor, `piece` while one was answered */
+	bool wanted; /* it is its turn to be asked for */
+	const struct tail_piece *piece;
 	unsigned scan;
 	struct tail_stat stat; /* at the last look */
 	int64_t first_size;    /* when it was first seen: where a TAIL_WAITING one may begin */
@@ -89,6 +86,8 @@ struct tail_pattern {
 	bool missing; /* said that nothing matches */
 	int32_t zone_s;
 	bool zone_given;
+	bool remote;       /* on a filesystem that may hang */
+	int64_t listed_ms; /* remote: when it was asked for */
 	int files;
 	int odd; /* matches that are no regular files */
 };
@@ -121,6 +120,8 @@ struct tail {
 	char *buffer;
 	size_t buffer_size;
 	struct tail_watch watch;
+	struct tail_mounts mounts;
+	struct tail_remote remote;
 
 	/* the group that is being written, begun by its first record */
 	bool group_open, group_entries;
@@ -132,7 +133,6 @@ struct tail {
 };
 
 /* --- tail_file.c */
-struct tail_stat tail_stat_of(const struct stat *s);
 struct tail_file *tail_file_new(struct tail *t, int source, const char *path, const struct tail_stat *st);
 /* Closes and frees; the position stays in the spool unless `forget`. */
 void tail_file_remove(struct tail *t, struct tail_file *f, bool forget);
@@ -154,6 +154,8 @@ int64_t tail_file_last_line(const struct tail_file *f, int64_t size);
 /* --- tail_read.c */
 /* Reads what is new, at most TAIL_TURN_BYTES; returns the bytes read. Sets due_ms. */
 int64_t tail_read(struct tail *t, struct tail_file *f);
+/* The same for a piece of a remote file, see tail_remote.h. */
+void tail_read_piece(struct tail *t, struct tail_file *f);
 /* Takes what is held back and has waited long enough; due_ms is no later than the moment when more of it has. */
 void tail_read_held(struct tail *t, struct tail_file *f);
 /* Takes what is held back as finished. */
@@ -167,6 +169,8 @@ void tail_put_event(struct tail *t, const char *kind, const char *message, const
 /* --- tail_adopt.c */
 /* Takes up a file that is not followed yet, at the end of a path that a pattern means. */
 void tail_adopt(struct tail *t, int source, const char *path, const struct tail_stat *st);
+/* The same for one that was listed by the helper, with a piece of it. */
+void tail_adopt_remote(struct tail *t, const struct tail_arrival *a, const struct tail_piece *piece);
 /* Whether it has the name of a rotated file, so that what is in it may be known from another one. */
 bool tail_may_be_copy(const struct tail *t, const struct tail_file *f);
 /* Decides about files that wait. */
@@ -185,6 +189,10 @@ void tail_adopt_stored(struct tail *t);
 void tail_scan(struct tail *t);
 /* What is wrong with a path; said once until all is well. */
 void tail_list_problem(struct tail *t, const char *path, const char *what, int error);
+/* All of a pattern's files were looked at: says so in the open group, once ever. */
+void tail_pattern_done(struct tail *t, int source);
+/* Says once that a pattern means nothing. */
+void tail_say_missing(struct tail *t, int source);
 /* A file was found by pattern `source`. */
 void tail_found(struct tail *t, int source, const char *path, const struct tail_stat *st);
 /* Lets go of what is gone and was read to its end. */

@@ -340,13 +340,14 @@ static bool
 take_chunk(struct tail *t, struct tail_file *f, size_t len)
 {
 	const char *start = t->buffer + f->at.mark.len;
+	size_t max_line = (size_t) t->env->config->max_line_bytes;
 	struct walk w = {t->buffer,
 					 start,
 					 t->buffer + len,
 					 f->at.offset,
 					 NULL,
 					 clock_us(CLOCK_REALTIME),
-					 (size_t) t->env->config->max_line_bytes};
+					 f->remote && max_line > TAIL_REMOTE_LINE_MAX ? TAIL_REMOTE_LINE_MAX : max_line};
 	struct tail_spot before = f->safe;
 
 	if (len < f->at.mark.len || !tail_mark_matches(f->at.mark, (struct slice){t->buffer, start})) {
@@ -442,6 +443,13 @@ tail_read_finish(struct tail *t, struct tail_file *f)
 	commit(t, f, before);
 }
 
+/* Nothing was written for so long that a line is finished, whenever it was read: an agent that is started often gets on, too. */
+static bool
+was_idle(const struct tail_file *f, int64_t wall_us)
+{
+	return f->at_end && !f->remote && wall_us - f->stat.mtime_ns / 1000 >= LOG_IDLE_US;
+}
+
 void
 tail_read_held(struct tail *t, struct tail_file *f)
 {
@@ -453,6 +461,8 @@ tail_read_held(struct tail *t, struct tail_file *f)
 	/* A clock that was set back is no reason to hold a line for longer. */
 	if (due_us - wall_us > 2 * LOG_JOIN_MAX_US)
 		wall_us = INT64_MAX;
+	else if (was_idle(f, wall_us) && due_us - wall_us <= LOG_IDLE_US)
+		wall_us = due_us;
 	slice_printable(slice_of(f->path), t->source, sizeof t->source);
 	log_lines_flush(&f->lines, wall_us, put_entry, t);
 	if (log_lines_pending(&f->lines) == 0) {
@@ -500,6 +510,38 @@ has_room(struct tail *t, struct tail_file *f)
 	return !t->room_missing;
 }
 
+/* Takes note of what stat() says now; whether there is news. */
+static bool
+look(struct tail *t, struct tail_file *f, const struct tail_stat *fresh)
+{
+	bool news = fresh->size != f->stat.size || fresh->mtime_ns != f->stat.mtime_ns;
+
+	f->stat = *fresh;
+	if (news)
+		f->grown_ms = t->now_ms;
+	return news;
+}
+
+/* After a look that was not cut short. */
+static void
+look_done(struct tail *t, struct tail_file *f, bool news)
+{
+	if (f->stored < 0 && !commit(t, f, f->safe))
+		return;
+	plan(t, f, news);
+	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
+		take_unterminated(t, f);
+	tail_read_held(t, f);
+}
+
+/* There is something to read, but no room for it: to be found again. */
+static void
+leave(struct tail_file *f)
+{
+	f->stat.mtime_ns = -1;
+	f->at_end = false;
+}
+
 int64_t
 tail_read(struct tail *t, struct tail_file *f)
 {
@@ -511,14 +553,10 @@ tail_read(struct tail *t, struct tail_file *f)
 		return 0;
 	}
 	struct tail_stat fresh = tail_stat_of(&s);
-	bool news = fresh.size != f->stat.size || fresh.mtime_ns != f->stat.mtime_ns;
-	f->stat = fresh;
-	if (news)
-		f->grown_ms = t->now_ms;
+	bool news = look(t, f, &fresh);
 	if (news || !f->at_end) {
 		if (!has_room(t, f)) {
-			f->stat.mtime_ns = -1;
-			f->at_end = false;
+			leave(f);
 			return 0;
 		}
 		if (f->stat.size < f->at.offset) {
@@ -533,11 +571,36 @@ tail_read(struct tail *t, struct tail_file *f)
 		if (got < 0) /* begun again, refused or unreadable: due_ms says when */
 			return total;
 	}
-	if (f->stored < 0 && !commit(t, f, f->safe))
-		return total;
-	plan(t, f, news);
-	if (f->at_end && t->now_ms - f->grown_ms >= TAIL_PARTIAL_MS)
-		take_unterminated(t, f);
-	tail_read_held(t, f);
+	look_done(t, f, news);
 	return total;
+}
+
+void
+tail_read_piece(struct tail *t, struct tail_file *f)
+{
+	const struct tail_piece *piece = f->piece;
+	size_t len = piece->bytes;
+
+	if (!have_buffer(t))
+		return;
+	bool news = look(t, f, &piece->stat);
+	if (news || !f->at_end) {
+		if (!has_room(t, f)) {
+			leave(f);
+			return;
+		}
+		if (f->stat.size < f->at.offset) {
+			restart(t, f);
+			return;
+		}
+		if (piece->from != f->at.offset - f->at.mark.len)
+			return; /* asked for before it was begun again */
+		if (len > t->buffer_size)
+			len = t->buffer_size;
+		memcpy(t->buffer, (const char *) (piece + 1) + piece->head_bytes, len);
+		if (!take_chunk(t, f, len))
+			return;
+		f->at_end = piece->from + (int64_t) len >= f->stat.size;
+	}
+	look_done(t, f, news);
 }

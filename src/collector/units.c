@@ -7,16 +7,15 @@
  * that is killed when it is not done in time. D-Bus by a library would cost the agent its memory, for what happens once a minute.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/child.h"
 #include "collector/log.h"
 #include "collector/proc_files.h"
 #include "collector/sample_sources.h"
@@ -30,8 +29,6 @@
 #define UNITS_MAX       200
 #define ANSWER_MAX      (1024 * 1024)
 #define UNIT_NAME_BYTES 256 /* of systemd */
-
-extern char **environ;
 
 enum unit_metric { UNIT_IS_ACTIVE, UNIT_RESTARTS, UNIT_METRICS };
 
@@ -88,51 +85,15 @@ fail(struct units *s, const char *why, int64_t now_ms)
 	s->step = STEP_IDLE;
 }
 
-/* All signals as a program expects them: the agent blocks and ignores some. */
-static int
-spawn(char *const argv[], int output, pid_t *pid)
-{
-	posix_spawnattr_t attributes;
-	posix_spawn_file_actions_t actions;
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(&attributes);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	int error = posix_spawnp(pid, argv[0], &actions, &attributes, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attributes);
-	return error;
-}
-
 static void
 ask(struct units *s, char *const argv[], enum step step, int64_t now_ms)
 {
-	int ends[2];
-
 	s->step = step;
 	s->give_up_ms = now_ms + ANSWER_MS;
 	strbuf_reset(&s->answer);
-	if (pipe2(ends, O_CLOEXEC) < 0) {
+	s->fd = child_start(argv, &s->pid);
+	if (s->fd < 0)
 		fail(s, strerror(errno), now_ms);
-		return;
-	}
-	int error = spawn(argv, ends[1], &s->pid);
-	close(ends[1]);
-	if (error) {
-		close(ends[0]);
-		fail(s, strerror(error), now_ms);
-		return;
-	}
-	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	s->fd = ends[0];
 }
 
 static void
@@ -253,7 +214,7 @@ tell_states(struct units *s, struct samples *samples, int64_t now_ms)
 		return;
 	for (int i = 0; i < UNIT_STATES; i++)
 		samples_put(samples, "units", (double) s->states[i], SAMPLE_GAUGE, "state", unit_state_names[i],
-					NULL);
+					SAMPLES_NO_MORE);
 	memcpy(s->told_states, s->states, sizeof s->states);
 	s->states_ms = now_ms;
 }

@@ -156,22 +156,6 @@ writer_send(struct writer *w, enum writer_step step)
 	return false;
 }
 
-/* The next number of an array of PostgreSQL. */
-static int64_t
-next_number(const char **at, int64_t if_null)
-{
-	char *end;
-
-	*at += strspn(*at, "{,");
-	if (strncmp(*at, "NULL", 4) == 0) {
-		*at += 4;
-		return if_null;
-	}
-	int64_t value = strtoll(*at, &end, 10);
-	*at = end;
-	return value;
-}
-
 void
 writer_read_reply(struct writer *w, const PGresult *res)
 {
@@ -181,13 +165,13 @@ writer_read_reply(struct writer *w, const PGresult *res)
 	if (PQntuples(res) != 1 || PQnfields(res) != 1)
 		return;
 	const char *at = PQgetvalue(res, 0, 0);
-	reply->accepted = next_number(&at, 0) == 1;
-	reply->last_seq = next_number(&at, 0);
-	reply->server_time_us = next_number(&at, INT64_MIN);
-	reply->accept_from_us = next_number(&at, INT64_MIN);
-	reply->accept_until_us = next_number(&at, INT64_MAX);
-	reply->boost_until_us = next_number(&at, 0);
-	reply->backpressure_ms = next_number(&at, 0);
+	reply->accepted = encode_next_number(&at, 0) == 1;
+	reply->last_seq = encode_next_number(&at, 0);
+	reply->server_time_us = encode_next_number(&at, INT64_MIN);
+	reply->accept_from_us = encode_next_number(&at, INT64_MIN);
+	reply->accept_until_us = encode_next_number(&at, INT64_MAX);
+	reply->boost_until_us = encode_next_number(&at, 0);
+	reply->backpressure_ms = encode_next_number(&at, 0);
 	if (reply->backpressure_ms < 0)
 		reply->backpressure_ms = 0;
 	if (reply->backpressure_ms > BACKPRESSURE_MAX_MS)

@@ -195,6 +195,7 @@ turn_greeted(struct writer *w, int64_t now_ms)
 				"the spool is behind the database: its end was lost (a power failure?), or it was set back; "
 				"log files are read from where the database says");
 		spool_ack(w->spool, last);
+		w->mine = last;
 	} else {
 		log_line(LOG_LEVEL_WARNING,
 				 "batch number %lld was used by somebody else, or the clock was set back; does another agent "

@@ -2,7 +2,7 @@
 #include "core/log_clean.h"
 
 /* The longest title (ESC ] … BEL) that is taken for one. */
-#define OSC_MAX 512
+#define OSC_MAX 128
 
 bool
 log_buffer_reserve(struct log_buffer *b, const struct log_memory *m, size_t more)

@@ -377,13 +377,18 @@ static bool
 put_own_context(struct log_workspace *w, const struct log_object *object, const struct told *told)
 {
 	static const enum log_key usual[] = {KEY_TIMESTAMP, KEY_LEVEL, KEY_LOGGER, KEY_MESSAGE, KEY_CONTEXT};
+	enum log_key there[sizeof usual / sizeof usual[0]];
 	bool has = log_json_has(object->values, KEY_CONTEXT);
-	int n = 4 + has;
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+		if (log_json_has(object->values, usual[i]))
+			there[n++] = usual[i];
 
 	if (!begin_context(w, told, notes_name(object->values, true), length(object->text) + 2))
 		return false;
 	if (object->json->top > n)
-		put_members(&w->context, object, usual, n);
+		put_members(&w->context, object, there, n);
 	if (has) {
 		struct log_object context = *object;
 		context.text = log_json_text(object->text, &object->values->of[KEY_CONTEXT]);

@@ -26,6 +26,7 @@ static const struct log_format formats[] = {
 	 {KEY_TIMESTAMP, KEY_LEVEL, KEY_LOGGER, KEY_MESSAGE},
 	 .string = KEY_LEVEL,
 	 .own_context = true},
+	{"logcore", {KEY_LEVEL, KEY_MESSAGE, KEY_CONTEXT}, .string = KEY_LEVEL, .own_context = true},
 	{"journald",
 	 {KEY_REALTIME_TIMESTAMP, KEY_MESSAGE_UPPER},
 	 .scale = LOG_SCALE_SYSLOG,

@@ -114,6 +114,27 @@ next_of_text(struct slice record, struct slice line)
 	return LOG_TRACE_NEW;
 }
 
+/* Blanks at the beginning. */
+static ptrdiff_t
+indent(struct slice line)
+{
+	const char *p = line.p;
+
+	while (p < line.end && is_blank(*p))
+		p++;
+	return p - line.p;
+}
+
+/* Whether an indented line is part of the record. A file may have all of its lines indented: then only frames are, and what is deeper. */
+static bool
+is_below(struct slice record, struct slice line)
+{
+	static const char *const frames[] = {"at ", "File \"", "... ", "in ", "from ", "thrown in ", NULL};
+
+	return !is_blank(*record.p) || indent(line) > indent(record) ||
+		   starts_any((struct slice){line.p + indent(line), line.end}, frames);
+}
+
 enum log_trace
 log_trace_next(enum log_trace trace, struct slice record, struct slice line)
 {
@@ -124,6 +145,8 @@ log_trace_next(enum log_trace trace, struct slice record, struct slice line)
 
 	if (trace == LOG_TRACE_NEW || line.p >= line.end)
 		return trace;
+	if (is_blank(*line.p) && !is_below(record, line))
+		return LOG_TRACE_NEW;
 	if (is_blank(*line.p))
 		return trace == LOG_TRACE_PYTHON_END ? LOG_TRACE_TEXT : trace;
 	switch (trace) {

@@ -33,6 +33,20 @@ next_mount(struct slice *text, struct mount_entry *out)
 	return false;
 }
 
+bool
+mount_is_network(const char *type)
+{
+	static const char *const types[] = {
+		"nfs",       "nfs4",   "cifs",  "smb3",       "9p",          "ceph",      "glusterfs",
+		"afs",       "ncpfs",  "davfs", "fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs",
+		"fuse.ceph", "lustre", "gpfs",  "ocfs2",      "gfs2"};
+
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (strcmp(type, types[i]) == 0)
+			return true;
+	return false;
+}
+
 static bool
 is_octal(char c)
 {

@@ -29,6 +29,9 @@ bool next_mount(struct slice *text, struct mount_entry *out);
 /* Turns \040 \011 \012 \134 and any other octal escape into its byte. False when it does not fit (`dst` is then empty). */
 bool mount_unescape(struct slice s, char *dst, size_t size);
 
+/* Whether another machine must answer for what lies on a filesystem of that type: it may hang. */
+bool mount_is_network(const char *type);
+
 /*
  * Why a mount is not reported, in a few words; NULL: it is. `later` is what follows it in the file, `all` the whole file.
  * Rules: "/" always; else no pseudo filesystem, no automount point, no container layer, no system directory. Of several mounts

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import threading
 
 import pytest
 
@@ -284,8 +283,21 @@ def test_units(server, observ_db, agent_for, tmp_path):
         row = wait_for(server, observ_db, f"unit:{name}.service")[0]
         assert row["error_message"] == error and row["success"] == (error is None), row
     wait_for(server, observ_db, "unit:stuck.service", count=2)
+    # The one that hangs (a sleep) was killed at its deadline: there is never more than the present one.
+    wait_until(lambda: names_of_children(agent.pid).count("sleep") <= 1, 10, "the end of the systemctl that was given up")
     agent.stop()
-    assert not [pid for pid in harness.children_of(os.getpid()) if pid == agent.pid]
+
+
+def names_of_children(pid):
+    """What the children of a process are called."""
+    names = []
+    for child in harness.children_of(pid):
+        try:
+            with open(f"/proc/{child}/comm", encoding="ascii") as file:
+                names.append(file.read().strip())
+        except OSError:
+            pass
+    return names
 
 
 def proc_stand_in(tmp_path):
@@ -333,9 +345,9 @@ def test_breaker_survives_a_restart(server, observ_db, agent_for, run_agent, mak
     wait_until(lambda: "open 1 0 1" in state_file(agent), 10, "the state file")
     agent.kill9()
     web.status, seen = 200, len(web.seen)
-    before = server.value(observ_db, "SELECT max(timestamp) FROM observ.health_checks")
+    before = server.value(observ_db, "SELECT clock_timestamp()")  # what the first has in its spool is older
     run_agent(*agent.setup.args())
-    row = wait_for(server, observ_db, "app", f"AND timestamp > '{before}'")[0]
+    row = wait_for(server, observ_db, "app", f"AND timestamp > '{before}'", count=2)[1]
     assert row["breaker_state"] == "open" and row["error_message"].startswith("breaker open: 1 failures in a row, next attempt in "), row
     assert len(web.seen) == seen
 
@@ -408,17 +420,75 @@ def test_nothing_that_hangs_delays_the_others(server, observ_db, agent_for, make
         one.close()
 
 
+HANGING_NAMES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+	if (name && strstr(name, "hanging"))
+		sleep(30);
+	return ((int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **)) dlsym(RTLD_NEXT, "getaddrinfo"))(
+		name, service, hints, out);
+}
+"""
+
+
+def test_a_name_server_that_hangs_delays_nobody(server, observ_db, agent_for, make, tmp_path):
+    """getaddrinfo() takes 30 s: libcurl's and libpq's look-ups end at their deadline, others go on, the agent ends at once."""
+    source, library = tmp_path / "names.c", tmp_path / "names.so"
+    source.write_text(HANGING_NAMES)
+    harness.run_tool(["gcc", "-shared", "-fPIC", "-o", library, source])
+    web = make(Web)
+    urls = {"http": "http://hanging.example/", "tcp": "tcp://hanging.example:1", "postgres": "postgresql://x@hanging.example/x"}
+    agent = agent_for([*({"name": name, "url": url} for name, url in urls.items()), {"name": "good", "url": web.url()}],
+                      env={"LD_PRELOAD": str(library)})
+    for name in urls:
+        row = wait_for(server, observ_db, name)[0]
+        assert row["error_message"] == "dns: no answer within 2 s" and row["dns_ms"] is None, row
+    seen = len(web.seen)
+    wait_until(lambda: len(web.seen) > seen + 2, 10, "checks beside those that hang")
+    agent.signal(signal.SIGTERM)
+    assert agent.wait(5) == 0
+
+
+def test_nothing_is_left_open(server, observ_db, agent_for, make, authority):
+    """Descriptors and memory after many checks of each kind are those after a few."""
+    web, tls, good = make(Web), make(Web, authority.certificate("leak")), make(Listener, redis())
+    agent = agent_for([{"name": "http", "url": web.url()}, {"name": "refused", "url": tls.url()},
+                       {"name": "reset", "url": web.url("/reset"), "failure_threshold": 100},
+                       {"name": "tcp", "url": f"tcp://127.0.0.1:{good.port}"}, {"name": "redis", "url": f"redis://127.0.0.1:{good.port}"},
+                       {"name": "postgres", "url": server.url()}])
+
+    def descriptors():
+        return sorted(os.readlink(f"/proc/{agent.pid}/fd/{fd}").split("[")[0] for fd in os.listdir(f"/proc/{agent.pid}/fd"))
+
+    wait_for(server, observ_db, "refused")  # the certificates of the system are parsed by now, and stay
+    wait_for(server, observ_db, "postgres")
+    few = wait_until(lambda: descriptors() or None, 5, "descriptors", retry_on=OSError)
+    memory = harness.anonymous_kb(agent.pid)
+    more = len(web.seen) + 30
+    wait_until(lambda: len(web.seen) >= more, 60, "many checks")
+    # At most four are under way in a moment; each has two descriptors.
+    assert len(wait_until(lambda: descriptors() or None, 5, "descriptors", retry_on=OSError)) <= len(few) + 8
+    assert harness.anonymous_kb(agent.pid) < memory + 1000
+
+
 def test_reload_keeps_what_did_not_change(server, observ_db, agent_for, make):
     web = make(Web)
     web.status = 500
     kept = {"name": "kept", "url": web.url("/switch"), "failure_threshold": 1, "cooldown": 60}
     agent = agent_for([kept, {"name": "gone", "url": web.url("/gone")}])
     wait_for(server, observ_db, "kept", "AND breaker_state = 'open'")
+    attempts = [path for _, path, *_ in web.seen].count("/switch")
     wait_for(server, observ_db, "gone")
     write_config(agent.setup, server.url(observ_db), [{"name": "new", "url": web.url("/new")}, kept])
     agent.signal(signal.SIGHUP)
     wait_for(server, observ_db, "new")
     assert not rows(server, observ_db, "kept", "AND breaker_state <> 'open'")
+    assert [path for _, path, *_ in web.seen].count("/switch") == attempts == 1
     gone = len([1 for _, path, *_ in web.seen if path == "/gone"])
     wait_for(server, observ_db, "new", count=3)
     assert len([1 for _, path, *_ in web.seen if path == "/gone"]) == gone
@@ -437,12 +507,10 @@ def test_reload_and_stop_in_the_middle_of_everything(server, observ_db, agent_fo
     checks = [{"name": str(i), "url": url, "timeout": 5} for i, url in enumerate(
         [f"http://127.0.0.1:{mute.port}/", f"redis://127.0.0.1:{mute.port}", f"postgresql://x@127.0.0.1:{mute.port}/x", web.url("/hang")])]
     agent = agent_for(checks)
-    stopped = threading.Event()
     for i in range(12):
         wait_until(lambda: mute.open or web.seen, 10, "a check under way")
         write_config(agent.setup, server.url(observ_db), checks[i % 3:])
         agent.signal(signal.SIGHUP)
         wait_until(lambda n=i + 1: agent.stderr().count("configuration read again") >= n, 10, "a reload")
-    stopped.set()
     agent.signal(signal.SIGTERM)
     assert agent.wait(5) == 0

@@ -143,6 +143,9 @@ def test_outage_that_fills_the_spool(make_server, make_proxy, tmp_path, run_agen
         stored = """SELECT count(*) FROM observ.metric_samples WHERE metric_name = 'filler' AND right(labels ->> 'i', 3) IN ('000', '500')
                     AND extract(epoch FROM timestamp) BETWEEN %s AND %s"""
         wait_until(lambda: server.value(db, stored, (restored_s, time.time())) >= 12, 60, "new samples after the backlog")
+        # What is under way between exporter and table is some records.
+        wait_until(lambda: server.sql(db, lost)[0][0] + 20 >= exporter.scrapes * SERIES // PER_RECORD - server.value(db, stored, (0, time.time() + 60)), 90,
+                   "every loss to be told")
         assert agent.stop() == 0
         # Every scrape is four records; a scrape that was under way when the agent ended may be neither.
         total = exporter.scrapes * SERIES // PER_RECORD

@@ -220,6 +220,7 @@ def test_a_target_that_is_taken_out_of_the_configuration_ends(collector, exporte
     assert collector.agent.stop(5) == 0
     assert collector.samples("a")[-1] is None
     assert collector.samples("a")[0] == 1
+    assert collector.samples("up")[-1] is None
 
 
 # --- StatsD -------------------------------------------------------------------------------------------------------------

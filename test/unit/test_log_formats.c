@@ -279,6 +279,10 @@ logcore_keeps_what_stands_beside_its_keys(void **state)
 			->context,
 		"{\"timestamp\": \"2026-01-02T03:04:05Z\", \"level\": \"INFO\", \"logger\": \"a\", \"context\": "
 		"[1]}");
+	/* Written by hand: without a logger, or a time. */
+	assert_text(
+		entry_of("{\"level\": \"INFO\", \"message\": \"m\", \"context\": {\"b\": 1}, \"line\": 7}")->context,
+		"{\"line\": 7,\"b\": 1}");
 }
 
 static void

@@ -238,6 +238,14 @@ t24_traces_between_json_lines_are_records_of_their_own(void **state)
 }
 
 static void
+a_file_whose_lines_are_all_indented_is_no_trace(void **state)
+{
+	assert_text(messages_of(" INFO a\n INFO b\n   more\n INFO c"), "[ INFO a][ INFO b\n   more][ INFO c]");
+	assert_text(messages_of("  File \"a.py\"\n    x()\n  File \"b.py\"\nE: x"),
+				"[  File \"a.py\"\n    x()\n  File \"b.py\"][E: x]");
+}
+
+static void
 t24_text_is_held_for_a_second(void **state)
 {
 	feed_bytes("Error: x", 8, 0, READ_US);
@@ -378,6 +386,7 @@ main(void)
 		TEST(t23_an_object_is_waited_for_5_seconds_and_a_megabyte),
 		TEST(t24_traces_are_one_record),
 		TEST(t24_traces_between_json_lines_are_records_of_their_own),
+		TEST(a_file_whose_lines_are_all_indented_is_no_trace),
 		TEST(t24_text_is_held_for_a_second),
 		TEST(json_is_given_out_at_once),
 		TEST(docker_s_pieces_and_traces_are_joined),

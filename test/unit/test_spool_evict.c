@@ -284,6 +284,38 @@ killed_while_in_memory(void **state)
 	kill_spool();
 	reopen_with(64 * MB);
 	assert_true(spool_is_behind(spool, last));
+	assert_true(spool_positions_lost(spool));
+	assert_null(spool_position(spool, "/var/log/a"));
+	/* The greeting, and all is well. */
+	spool_ack(spool, last);
+	spool_set_position(spool, "/var/log/a", "201");
+	assert_string_equal(spool_position(spool, "/var/log/a"), "201");
+	spool_sync(spool);
+	kill_spool();
+	reopen_with(64 * MB);
+	assert_false(spool_positions_lost(spool));
+	assert_string_equal(spool_position(spool, "/var/log/a"), "201");
+}
+
+/* Delivered files that can't be told from others without room for the positions: the next start asks. */
+static void
+delivered_without_room(void **state)
+{
+	fill_text(2000);
+	reopen_with(64 * MB);
+	for (int i = 0; i < 1000; i++)
+		assert_true(add_lines(1 + i, 1, RANK_LOW, text));
+	limit_files(0);
+	for (int i = 1000; i < 1100; i++)
+		assert_true(add_lines(1 + i, 1, RANK_LOW, text));
+	struct got g = read_all(spool_acked(spool));
+	spool_ack(spool, g.last);
+	assert_int_equal(spool->memory_bytes, 0);
+	assert_int_equal(each_file(".seg", NULL), 0);
+	limit_files(RLIM_INFINITY);
+	kill_spool();
+	reopen_with(64 * MB);
+	assert_true(spool_positions_lost(spool));
 }
 
 static void
@@ -450,6 +482,7 @@ main(void)
 		TEST(what_is_on_its_way_is_not_lost),
 		TEST(memory_stands_in),
 		TEST(killed_while_in_memory),
+		TEST(delivered_without_room),
 		TEST(memory_is_bounded),
 		TEST(directory_comes_late),
 		TEST(files_that_vanish),
