@@ -189,6 +189,7 @@ def test_adaptive_sampling_and_boost(server, observ_db, setup, run_agent, status
     tree = ProcTree(tmp_path / "t")  # a machine that has nothing to tell, whatever this one is doing
     add_to_config(setup, "  adaptive: true\n")
     agent = run_agent(*setup.args("--proc-root", tree.dir))
+    agent.wait_for_stderr("a sample each 5 to 30 s, delivered each 10 s")
     wait_for_rows(server, observ_db, 4, 40)
     gaps = server.sql(observ_db, "SELECT extract(epoch FROM timestamp - lag(timestamp) OVER (ORDER BY timestamp))::float FROM observ.vps_metrics")
     assert all(1.5 < gap < 7.6 for gap, in gaps[1:])
