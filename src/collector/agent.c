@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -46,6 +47,18 @@ pass_on(struct agent *a, int64_t now_ms)
 
 	a->env.database_known = writer_database_known(&a->writer);
 	a->hints.boost_until_ms = boost_us ? now_ms + boost_us / 1000 - clock_us(CLOCK_REALTIME) / 1000 : 0;
+}
+
+/* "a sample each 10 s", for the log. */
+static const char *
+rhythm(const struct config *c)
+{
+	static char text[80];
+
+	snprintf(text, sizeof text,
+			 c->adaptive ? "a sample each 5 to 30 s, delivered each %d s" : "a sample each %d s",
+			 c->interval_s);
+	return text;
 }
 
 static void
@@ -112,7 +125,7 @@ reload(struct agent *a, int64_t now_ms)
 		a->writer.url = fresh.postgres_url;
 		reload_sources(a, now_ms);
 		config_free(&old);
-		log_line(LOG_LEVEL_INFO, "configuration read again: a sample each %d s", fresh.interval_s);
+		log_line(LOG_LEVEL_INFO, "configuration read again: %s", rhythm(&fresh));
 		if (!fresh.enabled) {
 			log_line(LOG_LEVEL_INFO, "monitoring.enabled is now false: the agent ends");
 			stop(a, now_ms, EXIT_CODE_DISABLED);
@@ -271,8 +284,8 @@ agent_run(const struct options *options, struct config *config)
 	upkeep_start(&a->upkeep,
 				 &(struct agent_view){&a->env, &a->writer, a->source, clock_us(CLOCK_REALTIME), a->agent_id},
 				 monotonic_ms());
-	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", a sample each %d s",
-			 options->vps_name, options->app_name, a->config.interval_s);
+	log_line(LOG_LEVEL_INFO, "collecting for vps \"%s\", application \"%s\", %s", options->vps_name,
+			 options->app_name, rhythm(&a->config));
 	loop(a, signal_fd);
 	say_what_waits(a);
 	upkeep_end(&a->upkeep, monotonic_ms());

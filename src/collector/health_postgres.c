@@ -29,7 +29,7 @@ fail_to_connect(struct probe *p)
 {
 	const struct connector *c = &p->connector;
 	bool answered = c->sqlstate[0] != '\0';
-	bool no_name = strncmp(c->message, "host \"", 6) == 0;
+	bool no_name = strncmp(c->message, "host \"", 6) == 0 || strncmp(c->message, "no address", 10) == 0;
 
 	p->result.again = p->result.lost = !answered;
 	probe_fail(p,

@@ -2,6 +2,7 @@
 #include "collector/health_target.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "collector/clock.h"
 #include "collector/waiting.h"
@@ -46,7 +47,7 @@ hash_settings(const struct health_check *c)
 bool
 target_is_remote(const struct health_target *t)
 {
-	return t->check->kind != CHECK_UNIT && strncmp(t->check->url, "redis:///", 9) != 0;
+	return t->check->kind != CHECK_UNIT && strncasecmp(t->check->url, "redis:///", 9) != 0;
 }
 
 void

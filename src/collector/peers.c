@@ -20,14 +20,16 @@
 #include "collector/sample_sources.h"
 #include "core/tcp_table.h"
 
-#define REPORT_MS     300000
-#define LOOK_MS       60000 /* between two looks; a report follows at once when much has changed: */
-#define MUCH          5
-#define FIRST_MS      5000
-#define PIECE_BYTES   32768
-#define PIECES_MANY   50   /* 10,000 sockets cost some 10 ms: they are looked at for reports only */
-#define PIECES_MAX    4096 /* of one look: 128 MB, 800,000 sockets */
-#define ADDRESSES_MAX 100
+#define REPORT_MS      300000
+#define LOOK_MS        60000 /* between two looks, at least; a report follows at once when much has changed: */
+#define MUCH           5
+#define LONGEST_MS     1800000 /* between two looks: peers are part of the topology for an hour */
+#define FIRST_MS       5000
+#define PIECE_BYTES    8192 /* the kernel hands out 4,096 at a time: some 27 sockets */
+#define PIECES_A_TURN  10
+#define PIECE_PAUSE_MS 500   /* a piece costs 0.1 ms: not more than 0.02 % of a CPU */
+#define PIECES_MAX     40000 /* of one look: a million sockets */
+#define ADDRESSES_MAX  100
 
 enum step { STEP_IDLE, STEP_LISTENING, STEP_CONNECTIONS };
 
@@ -139,7 +141,8 @@ end_look(struct peers *s, int64_t now_ms)
 	struct tcp_peers *last = s->told;
 
 	s->step = STEP_IDLE;
-	s->look_ms = now_ms + (s->pieces > PIECES_MANY ? REPORT_MS : LOOK_MS);
+	int64_t pause = (int64_t) s->pieces * PIECE_PAUSE_MS;
+	s->look_ms = now_ms + (pause < LOOK_MS ? LOOK_MS : pause > LONGEST_MS ? LONGEST_MS : pause);
 	if (s->now->left_out)
 		problem_occurred(&s->problem, LOG_LEVEL_WARNING, now_ms, "many",
 						 "connections with more than %d others: the rest is left out of the topology",
@@ -230,7 +233,7 @@ begin_look(struct peers *s, int64_t now_ms)
 	s->pieces = 0;
 }
 
-/* A piece of work in each turn of the loop. */
+/* A part of the work in each turn of the loop. */
 static void
 peers_run(void *source, const struct waiting *w, int64_t now_ms)
 {
@@ -238,7 +241,12 @@ peers_run(void *source, const struct waiting *w, int64_t now_ms)
 
 	if (s->step == STEP_IDLE && now_ms >= s->look_ms)
 		begin_look(s, now_ms);
-	if (s->step == STEP_IDLE || read_piece(s))
+	if (s->step == STEP_IDLE)
+		return;
+	bool more = true;
+	for (int i = 0; more && i < PIECES_A_TURN; i++)
+		more = read_piece(s);
+	if (more)
 		return;
 	next_file(s);
 	if (s->file < FILES)

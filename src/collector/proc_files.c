@@ -14,6 +14,7 @@ proc_paths(const char *root, struct proc_paths *out)
 {
 	char probe[PROC_PATH_MAX + 20];
 
+	*out = (struct proc_paths){"", ""};
 	snprintf(probe, sizeof probe, "%s/proc/stat", root ? root : "");
 	bool nested = !root || access(probe, F_OK) == 0;
 	snprintf(out->proc, sizeof out->proc, "%s%s", root ? root : "", nested ? "/proc" : "");

@@ -153,7 +153,7 @@ proc_reader_init(struct proc_reader *r, const char *root)
 	r->buffer = malloc(r->size);
 	if (!r->buffer)
 		return false;
-	struct proc_paths paths = {"", ""};
+	struct proc_paths paths;
 	proc_paths(root, &paths);
 	memcpy(r->proc, paths.proc, sizeof r->proc);
 	memcpy(r->sys, paths.sys, sizeof r->sys);

@@ -229,14 +229,15 @@ take_answer(struct target *t, struct samples *s, const struct transfer_response 
 
 static const struct breaker_rules rules = {OPEN_AFTER, CLOSE_AFTER, PAUSE_MS};
 
+/* `face`: the kind of failure, in words that do not change from one time to the next. */
 static void
-failed(struct target *t, const char *why)
+failed(struct target *t, const char *face, const char *why)
 {
 	int64_t now_ms = monotonic_ms();
 
 	t->up = false;
 	breaker_failed(&t->breaker, &rules, now_ms, (uint32_t) random());
-	problem_occurred(&t->down, LOG_LEVEL_WARNING, now_ms, why, "scrape of %s failed: %s", t->instance, why);
+	problem_occurred(&t->down, LOG_LEVEL_WARNING, now_ms, face, "scrape of %s failed: %s", t->instance, why);
 }
 
 static void
@@ -244,13 +245,14 @@ answered(void *arg, const struct transfer_response *response)
 {
 	struct target *t = arg;
 	struct samples s = SAMPLES_INIT;
-	char why[300] = "";
+	char why[300] = "", face[20] = "";
 
 	t->transfer = NULL;
 	samples_begin(&s, t->scrape->env->spool, t->started_us);
-	if (response->outcome != TRANSFER_ANSWERED)
+	if (response->outcome != TRANSFER_ANSWERED) {
 		snprintf(why, sizeof why, "%s", response->error);
-	else if (response->status != 200)
+		snprintf(face, sizeof face, "outcome %d", response->outcome);
+	} else if (response->status != 200)
 		snprintf(why, sizeof why, "status %d", response->status);
 	else if (response->cut)
 		snprintf(why, sizeof why, "the answer is longer than 1 MB");
@@ -259,7 +261,7 @@ answered(void *arg, const struct transfer_response *response)
 		snprintf(why, sizeof why, "%s", no_text ? no_text : "");
 	}
 	if (why[0])
-		failed(t, why);
+		failed(t, face[0] ? face : why, why);
 	else {
 		t->up = true;
 		breaker_succeeded(&t->breaker, &rules);
@@ -309,7 +311,7 @@ ask(struct target *t, int64_t now_ms)
 	}
 	t->transfer = transfer_start(t->scrape->transfers, &request, answered, t);
 	if (!t->transfer) {
-		failed(t, "the request could not be started");
+		failed(t, "start", "the request could not be started");
 		note_down(t);
 	}
 }

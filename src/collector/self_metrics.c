@@ -11,7 +11,9 @@
 #include "collector/samples.h"
 #include "core/slice.h"
 
-#define P "observ_agent_"
+#define P                "observ_agent_"
+#define EVERYTHING_MS    600000
+#define MEMORY_TOLERANCE 0.02
 
 /* Memory of a process, bytes; NAN where the kernel does not say. */
 struct process_memory {
@@ -54,56 +56,87 @@ cpu_seconds(pid_t pid)
 	return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
-/* The agent and its helper, as two series of each metric. */
-static void
-put_process(struct samples *s, pid_t pid, const char *name)
-{
-	struct process_memory memory = read_memory(pid);
+/* What is to be said, in an order that stays the same. */
+struct report {
+	struct samples samples;
+	struct self_metrics *self;
+	bool everything;
+	int count;
+};
 
-	samples_put(s, P "rss_bytes", memory.rss, SAMPLE_GAUGE, "process", name, SAMPLES_NO_MORE);
-	samples_put(s, P "private_bytes", memory.private, SAMPLE_GAUGE, "process", name, SAMPLES_NO_MORE);
-	samples_put(s, P "cpu_seconds_total", cpu_seconds(pid), SAMPLE_COUNTER, "process", name, SAMPLES_NO_MORE);
+/*
+ * Says the value unless it is what was said last, give or take `tolerance` (a share of it): most of them hardly ever change, and their
+ * names would be most of what an idle agent sends.
+ */
+static void
+put(struct report *r, const char *name, const char *reason, double value, enum sample_kind kind,
+	double tolerance)
+{
+	double *said = &r->self->said[r->count++];
+
+	/* Nothing was said: NAN, which compares as false. */
+	if (!r->everything && fabs(value - *said) <= tolerance * fabs(*said))
+		return;
+	*said = value;
+	if (reason)
+		samples_put(&r->samples, name, value, kind, "reason", reason, SAMPLES_NO_MORE);
+	else
+		samples_put(&r->samples, name, value, kind, SAMPLES_NO_MORE);
+}
+
+/* The agent and the helper that is at work; what they share is the agent's. */
+static void
+put_processes(struct report *r, const struct helper *helper)
+{
+	struct process_memory agent = read_memory(getpid());
+	double private = agent.private, cpu = cpu_seconds(getpid());
+
+	if (helper->fd >= 0) {
+		double more = read_memory(helper->pid).private, spent = cpu_seconds(helper->pid);
+		private += isnan(more) ? 0 : more;
+		cpu += isnan(spent) ? 0 : spent;
+	}
+	put(r, P "rss_bytes", NULL, agent.rss, SAMPLE_GAUGE, MEMORY_TOLERANCE);
+	put(r, P "private_bytes", NULL, private, SAMPLE_GAUGE, MEMORY_TOLERANCE);
+	put(r, P "cpu_seconds_total", NULL, cpu, SAMPLE_COUNTER, 0);
 }
 
 static void
-put_spool(struct samples *s, const struct spool_state *spool)
+put_spool(struct report *r, const struct spool_state *spool)
 {
 	static const char *const reasons[RANKS] = {"metrics", "log_lines", "warnings", "errors_and_events"};
 
-	samples_put(s, P "spool_records", (double) spool->records, SAMPLE_GAUGE, SAMPLES_NO_MORE);
-	samples_put(s, P "spool_bytes", (double) spool->bytes, SAMPLE_GAUGE, SAMPLES_NO_MORE);
-	samples_put(s, P "spool_on_disk", spool->on_disk, SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	put(r, P "spool_records", NULL, (double) spool->records, SAMPLE_GAUGE, 0);
+	put(r, P "spool_bytes", NULL, (double) spool->bytes, SAMPLE_GAUGE, 0);
+	put(r, P "spool_on_disk", NULL, spool->on_disk, SAMPLE_GAUGE, 0);
 	for (int i = 0; i < RANKS; i++)
-		samples_put(s, P "rows_dropped_total", (double) spool->dropped[i], SAMPLE_COUNTER, "reason",
-					reasons[i], SAMPLES_NO_MORE);
-	samples_put(s, P "rows_dropped_total", (double) spool->thinned, SAMPLE_COUNTER, "reason", "thinned",
-				SAMPLES_NO_MORE);
-	samples_put(s, P "rows_dropped_total", (double) spool->damaged, SAMPLE_COUNTER, "reason", "damaged",
-				SAMPLES_NO_MORE);
+		put(r, P "rows_dropped_total", reasons[i], (double) spool->dropped[i], SAMPLE_COUNTER, 0);
+	put(r, P "rows_dropped_total", "thinned", (double) spool->thinned, SAMPLE_COUNTER, 0);
+	put(r, P "rows_dropped_total", "damaged", (double) spool->damaged, SAMPLE_COUNTER, 0);
 }
 
 void
-self_metrics_put(const struct agent_view *a, const struct spool_state *spool, int64_t now_ms)
+self_metrics_put(struct self_metrics *self, const struct agent_view *a, const struct spool_state *spool,
+				 int64_t now_ms)
 {
 	const struct writer *w = a->writer;
 	struct source_hints *hints = a->env->hints;
-	struct samples s = SAMPLES_INIT;
+	struct report r = {.samples = SAMPLES_INIT, .self = self, .everything = now_ms >= self->everything_ms};
 
-	samples_begin(&s, a->env->spool, clock_us(CLOCK_REALTIME));
-	put_process(&s, getpid(), "agent");
-	if (a->env->desk->helper.fd >= 0)
-		put_process(&s, a->env->desk->helper.pid, "helper");
-	put_spool(&s, spool);
-	samples_put(&s, P "cycle_cpu_ms_max", (double) hints->cycle_cpu_us_max / 1000, SAMPLE_GAUGE,
-				SAMPLES_NO_MORE);
+	if (r.everything)
+		self->everything_ms = now_ms + EVERYTHING_MS;
+	samples_begin(&r.samples, a->env->spool, clock_us(CLOCK_REALTIME));
+	put_processes(&r, &a->env->desk->helper);
+	put_spool(&r, spool);
+	put(&r, P "cycle_cpu_ms_max", NULL, (double) hints->cycle_cpu_us_max / 1000, SAMPLE_GAUGE, 0);
 	hints->cycle_cpu_us_max = 0;
-	samples_put(&s, P "rows_sent_total", (double) w->rows_sent, SAMPLE_COUNTER, SAMPLES_NO_MORE);
-	samples_put(&s, P "reconnects_total", (double) w->reconnects, SAMPLE_COUNTER, SAMPLES_NO_MORE);
-	samples_put(&s, P "clock_offset_ms", w->offset_known ? (double) w->offset_us / 1000 : NAN, SAMPLE_GAUGE,
-				SAMPLES_NO_MORE);
-	samples_put(&s, P "stuck_helpers", desk_stuck(a->env->desk, now_ms), SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	put(&r, P "rows_sent_total", NULL, (double) w->rows_sent, SAMPLE_COUNTER, 0);
+	put(&r, P "reconnects_total", NULL, (double) w->reconnects, SAMPLE_COUNTER, 0);
+	put(&r, P "clock_offset_ms", NULL, w->offset_known ? (double) (w->offset_us / 1000) : NAN, SAMPLE_GAUGE,
+		0);
+	put(&r, P "stuck_helpers", NULL, desk_stuck(a->env->desk, now_ms), SAMPLE_GAUGE, 0);
 	for (int i = 0; sources[i]; i++)
 		if (a->source[i] && sources[i]->measure)
-			sources[i]->measure(a->source[i], &s, now_ms);
-	samples_end(&s);
+			sources[i]->measure(a->source[i], &r.samples, now_ms);
+	samples_end(&r.samples);
 }

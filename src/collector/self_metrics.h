@@ -8,7 +8,15 @@
 
 #include "collector/agent_view.h"
 
-/* Puts one set of samples into the spool. */
-void self_metrics_put(const struct agent_view *a, const struct spool_state *spool, int64_t now_ms);
+#define SELF_METRICS_MAX 24
+
+struct self_metrics {
+	double said[SELF_METRICS_MAX];
+	int64_t everything_ms; /* when all of them are said again, changed or not */
+};
+
+/* Puts samples into the spool: those that have changed since the last call, and each ten minutes all. */
+void self_metrics_put(struct self_metrics *self, const struct agent_view *a, const struct spool_state *spool,
+					  int64_t now_ms);
 
 #endif

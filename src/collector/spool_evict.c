@@ -25,7 +25,7 @@ load(struct spool *s, struct segment *seg)
 
 	if (fd < 0)
 		return false;
-	char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0, 0);
 	if (bytes == MAP_FAILED) {
 		close(fd);
 		errno = ENOMEM;

@@ -386,7 +386,7 @@ units_describe(const void *source, struct strbuf *out, int64_t now_ms)
 	const struct units *s = source;
 
 	if (s->missing) {
-		strbuf_puts(out, "systemd is not running here\n");
+		strbuf_puts(out, "systemd: not running here\n");
 		return;
 	}
 	strbuf_printf(out, "units: %lld active, %lld failed\ntold one by one: %d\n",

@@ -10,7 +10,6 @@
 #include "collector/encode.h"
 #include "collector/log.h"
 #include "collector/notify.h"
-#include "collector/self_metrics.h"
 #include "collector/status.h"
 
 #define STATUS_PERIOD_MS  10000
@@ -94,7 +93,7 @@ upkeep_run(struct upkeep *u, int64_t now_ms)
 		u->status_ms = now_ms + STATUS_PERIOD_MS;
 	}
 	if (now_ms >= u->metrics_ms) {
-		self_metrics_put(&u->view, &spool, now_ms);
+		self_metrics_put(&u->self, &u->view, &spool, now_ms);
 		u->metrics_ms = now_ms + METRICS_PERIOD_MS;
 	}
 }

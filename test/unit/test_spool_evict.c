@@ -125,7 +125,13 @@ positions_stay(void **state)
 	char file[40], state_text[40];
 	int i;
 
-	/* Groups of ten files until many lines have gone. */
+	/* A file of which nothing is heard again, then groups of ten files until many lines have gone. */
+	for (i = 0; i < 3; i++) {
+		spool_begin(spool);
+		put_line(i, RANK_LOW, text);
+		put_position("/var/log/old", i == 2 ? "last" : "earlier");
+		assert_true(spool_end(spool, SPOOL_LATER));
+	}
 	for (i = 0; spool->ever.records[RANK_LOW] < 20000; i++) {
 		spool_begin(spool);
 		put_line(i, RANK_LOW, text);
@@ -137,6 +143,7 @@ positions_stay(void **state)
 	}
 	kill_spool();
 	reopen_with(MB);
+	assert_string_equal(spool_position(spool, "/var/log/old"), "last");
 	for (int n = i - 10; n < i; n++) {
 		snprintf(file, sizeof file, "/var/log/%d", n % 10);
 		snprintf(state_text, sizeof state_text, "%d", n);
@@ -295,6 +302,29 @@ killed_while_in_memory(void **state)
 	reopen_with(64 * MB);
 	assert_false(spool_positions_lost(spool));
 	assert_string_equal(spool_position(spool, "/var/log/a"), "201");
+}
+
+/* The file of positions never speaks of lines that are in memory only. */
+static void
+saved_while_in_memory(void **state)
+{
+	reopen_with(64 * MB);
+	for (int i = 0; i < 100; i++)
+		add_lines(1 + i, 1, RANK_LOW, text);
+	int64_t on_disk = spool_last(spool);
+	limit_files(1000); /* enough for the positions */
+	for (int i = 100; i < 200; i++)
+		add_lines(1 + i, 1, RANK_LOW, text);
+	spool_set_position(spool, "/var/log/b", "1");
+	spool_sync(spool);
+	assert_false(spool->positions_dirty);
+	limit_files(RLIM_INFINITY);
+	kill_spool();
+	reopen_with(64 * MB);
+	assert_true(spool_positions_lost(spool));
+	spool_ack(spool, on_disk - 50);
+	assert_string_equal(spool_position(spool, "/var/log/b"), "1");
+	assert_string_equal(spool_position(spool, "/var/log/a"), "101");
 }
 
 /* Delivered files that can't be told from others without room for the positions: the next start asks. */
@@ -482,6 +512,7 @@ main(void)
 		TEST(what_is_on_its_way_is_not_lost),
 		TEST(memory_stands_in),
 		TEST(killed_while_in_memory),
+		TEST(saved_while_in_memory),
 		TEST(delivered_without_room),
 		TEST(memory_is_bounded),
 		TEST(directory_comes_late),

@@ -109,10 +109,30 @@ broken_lines(void **state)
 	assert_int_equal(t.disks, 0);
 }
 
+static void
+every_interface_but_the_loopback_and_ends_of_pairs_has_a_line(void **state)
+{
+	static const char scan[] =
+		"net lo 1 - o\nnet eth0 2 1000 d\nnet bond0 4 - l\nnet veth1 8 10000 v\nnet wg0 9 - t\n"
+		"net br0 6 - b\nnonsense\nnet much-too-long-for-a-name 7 - -\nblock sda -\n";
+	struct counted_nic nic[8];
+
+	assert_int_equal(list_nics(slice_of(scan), slice_of(""), nic, 8), 4);
+	assert_string_equal(nic[0].name, "eth0");
+	assert_int_equal(nic[0].ifindex, 2);
+	assert_int_equal(nic[0].speed_mbit, 1000);
+	assert_int_equal(nic[1].speed_mbit, UNKNOWN);
+	assert_string_equal(nic[3].name, "br0");
+	/* Inside a container the end of a pair is the interface that there is. */
+	assert_int_equal(list_nics(slice_of(scan), slice_of("veth1"), nic, 8), 5);
+	assert_int_equal(list_nics(slice_of(scan), slice_of("veth1"), nic, 2), 2);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_interface_but_the_loopback_and_ends_of_pairs_has_a_line),
 		cmocka_unit_test(bond_vlan_bridge_and_containers_count_once),
 		cmocka_unit_test(in_a_container_the_default_route_decides),
 		cmocka_unit_test(without_a_route_what_is_no_known_layer),
