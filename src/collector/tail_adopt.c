@@ -131,11 +131,11 @@ is_truncated(const struct tail_file *g)
 	return fstat(g->fd, &s) < 0 || s.st_size < g->at.offset || !tail_file_verify(g, &g->at);
 }
 
-/* Whether the file was a part of the other one when that was truncated: too short for its head, but compared while it could be. */
+/* Whether the file was a part of the other one up to `offset`: too short for its head, but compared before that was truncated. */
 static bool
-was_copied_before(const struct tail_file *f, const struct tail_file *g)
+was_copied(const struct tail_file *f, const struct tail_file *g, int64_t offset)
 {
-	return f->copied > 0 && f->stat.size <= g->before.offset && is_rotated(g->path, f->path);
+	return f->copied > 0 && f->stat.size <= offset && is_rotated(g->path, f->path);
 }
 
 enum copy { NO_COPY, COPY_OF_TRUNCATED, COPY_OF_LIVE };
@@ -149,7 +149,7 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 		if (g == f || g->state == TAIL_IGNORED || g->remote || f->remote)
 			continue;
 		if (g->before.offset > 0 && t->now_ms - g->before_ms < BEFORE_VALID_MS &&
-			(continues(f, &g->before) || was_copied_before(f, g))) {
+			(continues(f, &g->before) || was_copied(f, g, g->before.offset))) {
 			*out = g->before;
 			return COPY_OF_TRUNCATED;
 		}
@@ -158,7 +158,7 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 			continue;
 		*out = g->at;
 		if (is_truncated(g)) {
-			if (continues(f, &g->at))
+			if (continues(f, &g->at) || was_copied(f, g, g->at.offset))
 				return COPY_OF_TRUNCATED;
 		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at)
 												: same_before(f, g, f->stat.size))
@@ -190,6 +190,8 @@ known_as_copy(struct tail *t, struct tail_file *f)
 			tail_file_resume(t, f, &p);
 		break;
 	case COPY_OF_LIVE:
+		if (f->stat.size != f->copied)
+			f->adopted_ms = t->now_ms; /* still being made: of a large file that takes its time */
 		if (!waited || t->now_ms - f->adopted_ms < TAIL_COPY_WAIT_MS) {
 			f->state = TAIL_COPY;
 			f->copied = f->stat.size;

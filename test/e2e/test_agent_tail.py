@@ -185,8 +185,28 @@ def test_t08_the_copy_matches_the_pattern(make_tail):
     assert len(tail.lines()) == 13
 
 
-def test_t08_a_copy_that_is_made_slowly(make_tail):
+def test_t08_the_original_is_found_truncated_by_the_look_at_the_copy(make_tail):
+    """The copy is shorter than what was read of the original, and a scan comes before the turn of either."""
     tail = make_tail("*.log*").start()
+    tail.append("app.log", *numbered("old", 10))
+    tail.wait_lines(numbered("old", 10))
+    shutil.copy(tail.path("app.log"), tail.path("app.log.1"))
+    harness.wait_until(lambda: "waiting" in tail.describe(), 20, "the copy to be seen")
+    tail.append("app.log", "late 0")
+    tail.wait_lines(numbered("old", 10) + ["late 0"])
+    with tail.frozen():
+        tail.settle(0.6)  # a scan is due when it goes on
+        os.truncate(tail.path("app.log"), 0)
+        tail.append("app.log", "new 0")
+    tail.wait_lines(numbered("old", 10) + ["late 0", "new 0"])
+    tail.settle()
+    assert len(tail.lines()) == 12
+
+
+@pytest.mark.parametrize("speed", [10, 200])
+def test_t08_a_copy_that_is_made_slowly(make_tail, speed):
+    """In a second, and in minutes."""
+    tail = make_tail("*.log*").start(speed=speed)
     tail.append("app.log", *numbered("old", 100))
     tail.wait_lines(numbered("old", 100))
     whole = tail.path("app.log").read_bytes()
