@@ -58,7 +58,7 @@ run_isolation() {
 }
 
 e2e_pytest() {
-	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1200 /usr/bin/python3 -m pytest test/e2e -o cache_dir="$work/build/pytest-cache" -rfEs \
+	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1400 /usr/bin/python3 -m pytest test/e2e -o cache_dir="$work/build/pytest-cache" -rfEs \
 		--durations=10 "$@")
 }
 
