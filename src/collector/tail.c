@@ -261,7 +261,7 @@ take_turns(struct tail *t)
 		if (t->cursor >= t->files)
 			t->cursor = 0;
 		struct tail_file *f = t->file[t->cursor++];
-		if (f->state != TAIL_READING || f->due_ms > t->now_ms)
+		if (f->state != TAIL_READING || f->copy_first || f->due_ms > t->now_ms)
 			continue;
 		bytes += take_turn(t, f);
 		tail_group_end(t);
@@ -308,7 +308,7 @@ wait(const void *source, struct waiting *w)
 	waiting_fd(w, t->watch.fd, POLLIN);
 	waiting_until(w, scan_due_ms(t));
 	for (int i = 0; i < t->files; i++)
-		if (t->file[i]->state == TAIL_READING)
+		if (t->file[i]->state == TAIL_READING && !t->file[i]->copy_first)
 			waiting_until(w, t->file[i]->due_ms);
 }
 

@@ -158,8 +158,13 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 			continue;
 		*out = g->at;
 		if (is_truncated(g)) {
-			if (continues(f, &g->at) || was_copied(f, g, g->at.offset))
+			if (continues(f, &g->at) || was_copied(f, g, g->at.offset)) {
+				/* The copy begins behind what is held back of the original: that is given out before. */
+				tail_read_finish(t, g);
+				*out = g->at;
+				out->skipping |= g->cut != NULL;
 				return COPY_OF_TRUNCATED;
+			}
 		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at)
 												: same_before(f, g, f->stat.size))
 			return COPY_OF_LIVE; /* or the beginning of one, still empty perhaps */

@@ -306,6 +306,10 @@ tail_scan(struct tail *t)
 		else if (f->before.offset > 0 && f->before_ms >= t->scan_ms)
 			tail_adopt_siblings(t, f->source, f->path,
 								INT64_MAX); /* truncated: the copy has what was unread */
+		/* In one group with the copy's. */
+		if (f->copy_first && f->state == TAIL_READING)
+			tail_put_position(t, f);
+		f->copy_first = false;
 	}
 	tail_adopt_waiting(t);
 	if (!t->first_scan_done) {

@@ -68,6 +68,7 @@ struct tail_file {
 	int64_t stored;              /* offset of the position in the spool; -1: none */
 	struct tail_position before; /* where it stood when it was truncated; offset 0: it was not */
 	int64_t before_ms;
+	bool copy_first; /* truncated: read on when a scan has looked for the copy */
 
 	struct log_lines lines;
 	char *cut; /* beginning of a line that is too long, until its end is found */

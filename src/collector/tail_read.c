@@ -282,30 +282,30 @@ restart(struct tail *t, struct tail_file *f)
 	struct tail_spot before = f->safe;
 
 	t->truncations++;
+	f->at.skipping |= f->cut != NULL;
 	f->before = f->at;
-	f->before.skipping |= f->cut != NULL;
 	f->before_ms = t->now_ms;
 	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
 	if (f->cut)
 		end_cut(t, f, LOG_LINE_UNTERMINATED, f->safe, clock_us(CLOCK_REALTIME));
 	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
+	f->safe = spot_here(f);
+	if (!commit(t, f, before)) {
+		f->before.offset = 0;
+		return;
+	}
 	f->at = (struct tail_position){.dev = f->at.dev, .ino = f->at.ino};
 	f->safe = (struct tail_spot){0};
 	f->at_end = false;
-	if (commit(t, f, before)) {
-		t->scan_hinted = true; /* a copy may have the rest */
-		if (tail_may_be_copy(t, f)) {
-			/* A backup that is written anew, of a file whose lines are known. */
-			f->state = TAIL_COPY;
-			f->adopted_ms = t->now_ms;
-			f->first_size = f->stat.size;
-		}
-	} else {
-		f->at = f->before;
-		f->at.offset = before.offset;
-		f->at.mark = before.mark;
-		f->at.skipping = before.skipping;
-		f->before.offset = 0;
+	f->stored = f->remote ? -1 : f->stored;
+	/* Where it stood stays written down until the copy, which may have the rest, has been looked for. */
+	f->copy_first = !f->remote;
+	t->scan_hinted = true;
+	if (tail_may_be_copy(t, f)) {
+		/* A backup that is written anew, of a file whose lines are known. */
+		f->state = TAIL_COPY;
+		f->adopted_ms = t->now_ms;
+		f->first_size = f->stat.size;
 	}
 }
 

@@ -259,7 +259,8 @@ def test_t35_deleted_files_are_not_held_for_ever(make_tail):
     assert lost and json.loads(lost[0]["data"])["bytes"] > 0 and json.loads(lost[0]["data"])["file"].endswith("app.log")
 
 
-def test_t36_killed_at_any_moment(make_tail):
+@pytest.mark.parametrize("how", ["renamed", "copied and truncated"])
+def test_t36_killed_at_any_moment(make_tail, how):
     """Numbered lines, a rotation now and then, kill -9 as often as OBSERV_TAIL_KILLS says (200 in full): each line once."""
     kills = int(os.environ.get("OBSERV_TAIL_KILLS", "40"))
     rng = random.Random(36)
@@ -278,7 +279,10 @@ def test_t36_killed_at_any_moment(make_tail):
                 for i in range(9, 0, -1):
                     if tail.path(f"app.log.{i}").exists():
                         tail.rename(f"app.log.{i}", f"app.log.{i + 1}")
-                tail.rename("app.log", "app.log.1")
+                if how == "renamed":
+                    tail.rename("app.log", "app.log.1")
+                else:
+                    tail.copytruncate("app.log", "app.log.1")
             time.sleep(0.01)
 
     writer = threading.Thread(target=write)
