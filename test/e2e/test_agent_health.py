@@ -97,6 +97,9 @@ def test_answers_of_web_servers(server, observ_db, agent_for, make):
         "must not": ({"body_not_contains": "hello"}, 'body: contains "hello"', 200),
         "regex": ({"body_regex": "^h.l+o"}, None, 200),
         "no regex": ({"body_regex": "^el+o"}, "body: does not match ^el+o", 200),
+        # The second would take 20 minutes: it holds up nobody.
+        "long regex": ({"url": "/long?500000", "body_regex": "^a+"}, None, 200),
+        "no long regex": ({"url": "/long?1000000", "body_regex": "a.*b"}, "body: could not be matched with a.*b within 2 s", 200),
         "json": ({"url": "/json", "json_path": '$.status == "UP"'}, None, 200),
         "json not": ({"url": "/json", "json_path": "$.queue < 10"}, "body: $.queue < 10: $.queue is 42", 200),
         "no json": ({"json_path": "$.queue < 10"}, "body: $.queue < 10: the body is no JSON", 200),
