@@ -263,6 +263,7 @@ def test_variables_are_expanded(run_agent, tmp_path):
     (("--config",), "a value is missing after: --config"),
     (("--frob",), "unknown option: --frob"),
     (("--once", "extra"), "unexpected argument: extra"),
+    (("--once", "--check-config"), "--config is required"),
     (("--config", "/x", "--app-name", "a/b"), "--app-name must be"),
     (("--config", "/x", "--app-name", ""), "--app-name must be"),
     (("--config", "/x", "--app-name", "a", "--vps-name", "a\nb"), "--vps-name must be"),
