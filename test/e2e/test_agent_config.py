@@ -138,6 +138,8 @@ WRONG = {
     "check of ftp": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: ftp://x\n", "config.yml:4: monitoring.health_checks[0].url: must be an http"),
     "check without host": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: http:///x\n", "config.yml:4: monitoring.health_checks[0].url: must be"),
     "check with a bad port": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: http://h:x/\n", "config.yml:4: monitoring.health_checks[0].url: must be"),
+    "check with an @ in the password": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: http://u:hunter2@x@h/\n",
+                                        "config.yml:4: monitoring.health_checks[0].url: has an @ in its user or password, which is written %40"),
     "check with a line feed": (f'monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: "http://h/\\r\\nX: y"\n', "config.yml:4: monitoring.health_checks[0].url: must be"),
     "check with an unknown key": (f"monitoring:\n  postgres_url: {URL}\n  health_checks:\n    - url: http://h\n      timout: 1\n",
                                   'config.yml:5: monitoring.health_checks[0].timout: unknown key; did you mean "timeout"?'),
