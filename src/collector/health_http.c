@@ -85,6 +85,8 @@ limit_memory(void)
 	ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text);
 	struct slice rest = {text, text + (got > 0 ? got : 0)};
 
+	if (fd >= 0)
+		close(fd);
 	if (!slice_skip_words(&rest, 5) || !slice_next_i64(&rest, &pages))
 		return;
 	rlim_t limit = (rlim_t) pages * (rlim_t) sysconf(_SC_PAGESIZE) + REGEX_MEMORY;
