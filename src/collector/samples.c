@@ -166,7 +166,7 @@ samples_add_literal(struct samples *s, struct slice name, struct slice labels, d
 	strbuf_putc(&s->kinds, separator);
 	strbuf_puts(&s->kinds, as_named ? "NULL" : kind == SAMPLE_COUNTER ? "counter" : "gauge");
 	s->any_kind = s->any_kind || !as_named;
-	if (++s->count == SAMPLES_PER_RECORD)
+	if (++s->count == SAMPLES_PER_RECORD || s->names.len + s->labels.len > SAMPLES_BYTES)
 		hand_over(s);
 }
 

@@ -14,6 +14,8 @@
 #include "core/series.h"
 
 #define SAMPLES_PER_RECORD 500
+#define SAMPLES_BYTES                                                                                        \
+	262144 /* of names and labels of a record, about: long ones must not make it larger than the spool takes */
 
 enum sample_kind { SAMPLE_BY_NAME, SAMPLE_GAUGE, SAMPLE_COUNTER };
 
