@@ -58,6 +58,7 @@ spool_begin_running(struct spool *s)
 	if (there >= 0 || errno != ENOENT)
 		s->uncertain |= there <= 0 || there != size || memcmp(before, boot, (size_t) size) != 0;
 	/* Until the database has spoken, and what it said is saved, the next start knows no better. */
+	s->found_uncertain = s->uncertain;
 	if (s->uncertain)
 		spool_is_unsafe(s);
 	else if (there < 0)

@@ -43,6 +43,7 @@ back_off(struct writer *w, int64_t now_ms)
 	if (strcmp(w->sqlstate, "57014") == 0)
 		turn_be_patient(w);
 	batch_clear(&w->batch);
+	turn_release_memory(w); /* an outage may last */
 	w->bad_row[0] = '\0';
 	w->greeted = false; /* the next try begins with the newest sample */
 	w->bare = false;
@@ -57,8 +58,8 @@ static void
 set_error(struct writer *w, const char *sqlstate, const char *message, const char *hint)
 {
 	snprintf(w->sqlstate, sizeof w->sqlstate, "%s", sqlstate ? sqlstate : "");
-	snprintf(w->message, sizeof w->message, "%s", message ? message : "the connection was lost");
-	snprintf(w->hint, sizeof w->hint, "%s", hint ? hint : "");
+	slice_printable(slice_of(message ? message : "the connection was lost"), w->message, sizeof w->message);
+	slice_printable(slice_of(hint ? hint : ""), w->hint, sizeof w->hint);
 	size_t len = strlen(w->hint);
 	if (len > 0 && w->hint[len - 1] == '.')
 		w->hint[len - 1] = '\0'; /* the line goes on */

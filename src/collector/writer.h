@@ -97,7 +97,7 @@ struct writer {
 	int64_t dropped_reported;
 	int64_t rows_sent, reconnects; /* ever, by this process */
 	int64_t delivered_ms;          /* the last batch, monotonic; 0: none yet */
-	struct problem problem;
+	struct problem problem, twin;
 	enum writer_step failed_step;
 	char sqlstate[6]; /* of the statement that failed; "" while all is well and for a lost connection */
 	char message[300];

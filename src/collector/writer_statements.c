@@ -203,8 +203,10 @@ void
 writer_read_positions(struct writer *w, const PGresult *res)
 {
 	/* What is delivered, the spool's positions say no better than these. */
-	if (w->reply.last_seq <= w->mine || spool_is_behind(w->spool, w->reply.last_seq))
+	if (w->reply.last_seq <= w->mine)
 		spool_ack(w->spool, w->reply.last_seq);
+	else if (spool_is_behind(w->spool, w->reply.last_seq))
+		spool_catch_up(w->spool, w->reply.last_seq);
 	for (int i = 0; i < PQntuples(res); i++)
 		spool_set_position(w->spool, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
 }

@@ -186,6 +186,16 @@ def test_a_record_that_quarantine_refuses_too(server, observ_db, setup, run_agen
     assert "no_word" in reason and row is None
 
 
+def test_a_reason_that_is_cut(server, observ_db, setup, run_agent):
+    """The server's words are cut at a character: quarantine would refuse half of one, again and again."""
+    last = setup.fill([log("one")] + [record(HEALTH, f"http://{n}", 200, 1, "t", *[None] * 5, "x" * n + "ü" * 300, None, None) for n in range(2)] + [log("two")])
+    run_agent(*setup.args())
+    delivered(server, observ_db, last)
+    assert server.value(observ_db, "SELECT count(*) FROM observ.log_entries") == 2
+    reasons = server.sql(observ_db, "SELECT reason FROM observ.quarantine")
+    assert len(reasons) == 2 and all("üü" in reason and "(22007)" in reason for reason, in reasons)
+
+
 def test_times_the_database_does_not_take(server, observ_db, setup, run_agent):
     """Of the future: moved back, a line keeps what it said; of long ago: put aside. Whatever the kind."""
     future, past = time.time() + 7200, time.time() - 86400 * 365
@@ -296,7 +306,7 @@ def test_a_spool_that_was_set_back(server, observ_db, setup, run_agent, tmp_path
 
 
 def test_numbers_that_somebody_else_used(server, observ_db, setup, run_agent):
-    """A cloned machine: it says so, and nothing is lost, nor sent again once this run has delivered it."""
+    """A cloned machine: it says so, once, and nothing is lost, nor sent again once this run has delivered it."""
     agent = run_agent(*setup.args())
     wait_for_rows(server, observ_db, 1)
     assert agent.stop() == 0
@@ -306,11 +316,41 @@ def test_numbers_that_somebody_else_used(server, observ_db, setup, run_agent):
     agent = run_agent(*setup.args())
     agent.wait_for_stderr("used by somebody else")
     wait_until(lambda: collector(server, observ_db, "last_seq")[0] > last + 1800_000_000, 30, "a batch above")
-    server.sql(observ_db, "UPDATE observ.collectors SET last_seq = last_seq + 3600000000")
-    agent.wait_for_stderr("was used already", 30)
-    before = server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics")
-    wait_for_rows(server, observ_db, before + 2)
+    for _ in range(2):
+        server.sql(observ_db, "UPDATE observ.collectors SET last_seq = last_seq + 3600000000")
+        before = server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics")
+        wait_for_rows(server, observ_db, before + 2)
     assert server.sql(observ_db, "SELECT message FROM observ.log_entries") == [("mine",)]
+    assert agent.stop() == 0
+    assert agent.stderr().count("used by somebody else") == 2  # one for a greeting, one for batches
+
+
+def test_numbers_that_somebody_else_used_during_a_backlog(server, observ_db, setup, run_agent):
+    """What waits from an earlier run is not taken for delivered."""
+    setup.fill([log(f"line {n}") for n in range(5000)])
+    agent = run_agent(*setup.args())
+    wait_for_rows(server, observ_db, 1)  # the fresh sample: greeted, and the backlog waits
+    last = int(time.time() * 1e6) + 3600_000_000
+    server.sql(observ_db, "INSERT INTO observ.collectors (agent_id, last_seq, vps_name) VALUES (%s, %s, %s) ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq",
+               ((setup.state / f"agent_id-{VPS}").read_text().split("\n", maxsplit=1)[0], last, VPS))
+    server.sql(observ_db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'obs-agent' AND datname = current_database()")
+    agent.wait_for_stderr("used by somebody else", 60)
+    agent.signal(harness.signal.SIGHUP)
+    delivered(server, observ_db, last + 5000, 60)
+    assert server.sql(observ_db, "SELECT count(*), count(DISTINCT message) FROM observ.log_entries") == [(5000, 5000)]
+
+
+def test_numbers_that_somebody_else_used_before_the_start(server, observ_db, setup, run_agent):
+    """The agent ended in order, so that nobody can have had more of its records: what would be passed over is told."""
+    agent = run_agent(*setup.args())
+    wait_for_rows(server, observ_db, 1)
+    assert agent.stop() == 0
+    last = setup.fill([log("one"), log("two", level="error"), record(POSITION, "/log", "1")])
+    server.sql(observ_db, f"UPDATE observ.collectors SET last_seq = {last + 1}")
+    agent = run_agent(*setup.args())
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.events WHERE kind = 'data_lost'") == 1, 30, "the event")
+    reason, lost = server.sql(observ_db, "SELECT data ->> 'reason', (data ->> 'logs')::int + (data ->> 'important')::int FROM observ.events WHERE kind = 'data_lost'")[0]
+    assert (reason, lost) == ("numbers used by another agent", 2)
     assert agent.stop() == 0
 
 
