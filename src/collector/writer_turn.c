@@ -229,6 +229,12 @@ turn_greeted(struct writer *w, int64_t now_ms)
 void
 turn_refused(struct writer *w, int64_t now_ms)
 {
+	/* A statement of ours whose answer was lost began only after the greeting had asked. */
+	if (w->reply.last_seq <= w->mine) {
+		spool_ack(w->spool, w->reply.last_seq);
+		batch_clear(&w->batch);
+		return;
+	}
 	log_line(LOG_LEVEL_WARNING,
 			 "batch number %lld was used already; does another agent run with a copy of the agent_id?",
 			 (long long) batch_last(&w->batch));
