@@ -37,8 +37,9 @@ next_element(struct elements *e, struct slice *out)
 	while (at < e->rest.end && *at != ',' && *at != '}')
 		at++;
 	*out = (struct slice){e->rest.p, at};
-	e->bad = at == e->rest.end || out->p == out->end;
-	e->rest.p = at + (at < e->rest.end && *at == ',');
+	bool more = at < e->rest.end && *at == ',';
+	e->rest.p = at + more;
+	e->bad = at == e->rest.end || out->p == out->end || (more && e->rest.p < e->rest.end && *e->rest.p == '}');
 	return !e->bad;
 }
 
