@@ -39,7 +39,8 @@ next_element(struct elements *e, struct slice *out)
 	*out = (struct slice){e->rest.p, at};
 	bool more = at < e->rest.end && *at == ',';
 	e->rest.p = at + more;
-	e->bad = at == e->rest.end || out->p == out->end || (more && e->rest.p < e->rest.end && *e->rest.p == '}');
+	e->bad =
+		at == e->rest.end || out->p == out->end || (more && e->rest.p < e->rest.end && *e->rest.p == '}');
 	return !e->bad;
 }
 
@@ -58,7 +59,8 @@ struct walk {
 static struct walk
 walk_of(struct slice names, struct slice labels, struct slice kinds)
 {
-	return (struct walk){.names = elements_of(names), .labels = elements_of(labels), .kinds = elements_of(kinds)};
+	return (struct walk){
+		.names = elements_of(names), .labels = elements_of(labels), .kinds = elements_of(kinds)};
 }
 
 static bool

@@ -129,9 +129,8 @@ put_read(struct writer *w, const PGresult *res)
 	if (!w->reply.accepted)
 		return true;
 	int64_t metrics = encode_next_number(&at, 0), health = encode_next_number(&at, 0);
-	w->now.duplicates =
-		writer_unexpected(w, w->batch.to_store[RECORD_METRICS] - metrics) +
-		w->batch.to_store[RECORD_HEALTH] - health + encode_next_number(&at, 0);
+	w->now.duplicates = writer_unexpected(w, w->batch.to_store[RECORD_METRICS] - metrics) +
+						w->batch.to_store[RECORD_HEALTH] - health + encode_next_number(&at, 0);
 	w->now.clamped = encode_next_number(&at, 0);
 	w->now.quarantined = encode_next_number(&at, 0);
 	return true;

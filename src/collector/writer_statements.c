@@ -27,9 +27,11 @@ writer_send_batch(struct writer *w, const char *sql, const char *rows)
 	snprintf(interval, sizeof interval, "%d", w->interval_s * 1000);
 	snprintf(counts, sizeof counts, "{%lld,%lld,%lld,%lld}", (long long) c->clamped,
 			 (long long) c->quarantined, (long long) c->dropped, (long long) c->duplicates);
-	const char *values[PUT_PARAMS] = {
-		w->agent_id,    seq,      sent_at,                 w->vps_name, w->app_name,
-		OBSERV_VERSION, interval, nothing ? NULL : counts, rows};
+	const char *values[PUT_PARAMS] = {w->agent_id, seq,
+									  sent_at,     w->vps_name,
+									  w->app_name, OBSERV_VERSION,
+									  interval,    nothing ? NULL : counts,
+									  rows};
 	return PQsendQueryParams(w->conn, sql, rows ? PUT_PARAMS : BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL,
 							 0);
 }
