@@ -1211,7 +1211,7 @@ COMMENT ON FUNCTION observ.record_peers(text, text, jsonb, timestamptz, text[]) 
 CREATE FUNCTION observ._put(
 	agent_id text, seq bigint, sent_at bigint, vps_name text, app_name text, version text, interval_ms integer, counts bigint[],
 	"rows" text[]) RETURNS bigint[]
-	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp SET lock_timeout = '12s'
 	AS $$
 		WITH given AS MATERIALIZED (
 			SELECT r.n, r.v[1]::integer AS kind, 'epoch'::timestamptz + ($3 - r.v[2]::bigint) * interval '1 microsecond' AS at, r.v
