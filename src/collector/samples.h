@@ -57,7 +57,7 @@ struct sample_metric {
 
 /*
  * Adds the values of one thing, all with its labels: those that are NAN were not measured and are not added; `*sent` gets a bit for each
- * that ever was. Values NULL: the thing has gone, each of those ends.
+ * that ever was. Values NULL: the thing has gone, each of those ends. Gauges that are no whole numbers are kept to seven digits.
  */
 void samples_put_thing(struct samples *s, const struct sample_metric *metric, int metrics,
 					   const double *values, uint32_t *sent, struct series_label *labels, int n);

@@ -70,6 +70,11 @@ bool spool_is_behind(const struct spool *s, int64_t last_seq);
  * memory. Then none are known until the first spool_ack(), and the database's are to be asked.
  */
 bool spool_positions_lost(const struct spool *s);
+/*
+ * The database, whose last_seq is this, is ahead of the spool (spool_is_behind()): what waits up to there is taken for delivered. Where
+ * nothing says that the spool's end was lost, somebody else may have used the numbers: then what goes is told as lost.
+ */
+void spool_catch_up(struct spool *s, int64_t last_seq);
 /* Gives everything that waits new numbers, above `number`. For a spool that is new, before anything of it was sent. */
 void spool_renumber(struct spool *s, int64_t number);
 

@@ -278,13 +278,16 @@ write_out(struct spool *s, struct segment *seg)
 	char name[SEGMENT_NAME_SIZE];
 	int fd = segment_open(s->dir_fd, seg->base, true);
 
+	segment_name(seg->base, name);
+	/* Written by half at another time, and could not be taken away then. */
+	if (fd < 0 && errno == EEXIST && unlinkat(s->dir_fd, name, 0) == 0)
+		fd = segment_open(s->dir_fd, seg->base, true);
 	if (fd < 0)
 		return false;
 	bool good = write_at(fd, seg->memory, (size_t) seg->size, 0) && fdatasync(fd) == 0;
 	int error = errno;
 	close(fd);
 	if (!good) {
-		segment_name(seg->base, name);
 		unlinkat(s->dir_fd, name, 0);
 		errno = error;
 		return false;
