@@ -16,8 +16,8 @@
 
 #define RUNNING_FILE   "running"
 #define TEMPORARY_FILE RUNNING_FILE ".tmp"
-#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
-#define BOOT_ID_SIZE 64
+#define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_SIZE   64
 
 /* Bytes of a small file; -1 and errno. */
 static ssize_t
