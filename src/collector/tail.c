@@ -226,7 +226,8 @@ scan_due_ms(const struct tail *t)
 static int64_t
 take_turn(struct tail *t, struct tail_file *f)
 {
-	bool partial = f->remote && (f->cut || (f->final && f->stat.size > f->at.offset));
+	bool rest = f->final && f->stat.size > f->at.offset; /* its last line, without newline */
+	bool partial = f->remote ? f->cut || rest : rest && !f->gone;
 	if (f->fd < 0 && f->at_end && f->stat.mtime_ns >= 0 && !partial) {
 		f->due_ms = t->now_ms + TAIL_QUIET_MS; /* closed, and the last scan saw nothing new */
 		tail_read_held(t, f);
@@ -334,6 +335,15 @@ measure(const void *source, struct samples *s, int64_t now_ms)
 
 	samples_put(s, "observ_agent_open_log_files", t->open, SAMPLE_GAUGE, SAMPLES_NO_MORE);
 	samples_put(s, "observ_agent_log_lag_bytes", (double) lag_bytes(t), SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	/* What is hardly ever there is no daily bread: an idle agent sends little. */
+	if (t->scan_problems > 0)
+		samples_put(s, "observ_agent_log_file_problems", t->scan_problems, SAMPLE_GAUGE, SAMPLES_NO_MORE);
+	if (t->lines_cut > 0)
+		samples_put(s, "observ_agent_log_lines_truncated_total", (double) t->lines_cut, SAMPLE_COUNTER,
+					SAMPLES_NO_MORE);
+	if (t->data_lost > 0)
+		samples_put(s, "observ_agent_log_lost_bytes_total", (double) t->data_lost, SAMPLE_COUNTER,
+					SAMPLES_NO_MORE);
 }
 
 static void

@@ -92,6 +92,16 @@ is_refused(struct tail *t, const char *path)
 	return true;
 }
 
+/* Whoever writes into a directory of logs can put a link there; the agent may read what he may not: its password. */
+static bool
+is_own_secret(const struct tail *t, const struct stat *s)
+{
+	const char *own = t->env->options->config;
+	struct stat c;
+
+	return own && stat(own, &c) == 0 && c.st_ino == s->st_ino && c.st_dev == s->st_dev;
+}
+
 /* One path of a pattern. */
 static void
 look_at(struct tail *t, int source, const char *path)
@@ -106,6 +116,10 @@ look_at(struct tail *t, int source, const char *path)
 		int error = errno;
 		if (error != ENOENT || (lstat(path, &link) == 0 && S_ISLNK(link.st_mode)))
 			tail_list_problem(t, path, "cannot be found", error);
+		return;
+	}
+	if (is_own_secret(t, &s)) {
+		tail_list_problem(t, path, "is the configuration of obs-agent, and is not read", EPERM);
 		return;
 	}
 	struct tail_stat st = tail_stat_of(&s);

@@ -78,3 +78,18 @@ def test_a_restart_goes_on_where_it_stopped(server, observ_db, tmp_path, run_age
                     path.unlink()
             os.sync()
     assert [m for m, in server.sql(observ_db, "SELECT message FROM observ.log_entries ORDER BY message")] == sorted(expected)
+
+
+def test_what_is_wrong_is_a_metric(server, observ_db, tmp_path, run_agent):
+    """Lines that were cut, paths that cannot be found; each only when there is such a thing."""
+    log = tmp_path / "app.log"
+    log.write_text("x" * 2000 + "\nshort\n", encoding="utf-8")
+    (tmp_path / "dangling.log").symlink_to("nowhere")
+    setup = Setup(tmp_path, server.url(observ_db))
+    with open(setup.config, "a", encoding="utf-8") as out:
+        out.write(f"  log_max_line_bytes: 1024\n  log_files:\n    - path: {tmp_path}/*.log\n      start_at: beginning\n")
+    agent = run_agent(*setup.args())
+    values = harness.wait_until(lambda: dict(server.sql(observ_db, "SELECT metric_name, max(value) FROM observ.metric_samples WHERE metric_name LIKE 'observ_agent_log_%' GROUP BY 1")),
+                                60, "metrics of log files")
+    assert values == {"observ_agent_log_lag_bytes": 0, "observ_agent_log_file_problems": 1, "observ_agent_log_lines_truncated_total": 1}
+    assert agent.stop() == 0

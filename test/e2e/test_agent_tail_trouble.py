@@ -51,6 +51,17 @@ def test_t26_links_that_lead_nowhere_are_said_once_and_tried_again(make_tail):
     tail.wait_lines(["good", "dangling"])
 
 
+def test_t26_a_link_to_the_configuration_is_not_followed(make_tail):
+    """It has the agent's password, which whoever may write into a directory of logs may not know."""
+    tail = make_tail({"path": "*.log", "start_at": "beginning"})
+    os.symlink(tail.config, tail.path("curious.log"))
+    tail.append("good.log", "good")
+    tail.start()
+    tail.wait_lines(["good"])
+    tail.settle()
+    assert tail.lines() == ["good"] and tail.errors().count("is the configuration") == 1
+
+
 def test_t27_file_and_directory_come_later(make_tail):
     tail = make_tail("app.log", "later/*.log").start()
     tail.append("app.log", "first")
