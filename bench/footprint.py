@@ -44,6 +44,8 @@ FRAME_MASK = (1 << 55) - 1
 # By name: private or anonymous memory in MiB, CPU in s/min (0.1 % of a core is 0.06), network in B/min; None: no aim.
 AIMS = {"obs-agent, unix socket": (2.5, 0.015, None), "obs-agent, TCP": (2.5, 0.015, None), COMPLETE: (4, 0.06, None), IDLE: (2.5, 0.015, 1024)}
 AIM_WORKERS_CPU = 0.05
+AIM_CYCLE_MS = 10
+NAMES = {"by_tcp": "obs-agent, TCP", "complete": COMPLETE}
 
 COLUMNS = ["program", "processes", "RSS kB", "PSS kB", "private kB", "anonymous kB", "alone kB", "CPU s/min", "network B/min", "samples in the window"]
 
@@ -236,6 +238,13 @@ def watch(subjects, warm_up, window):
     return {subject: subject.end(minutes) for subject in subjects}
 
 
+def dearest_cycle(found, server):
+    """The agent's own word on its dearest collection cycle; an aim."""
+    for db in ("by_tcp", "complete"):
+        ms = server.value(db, "SELECT max(value) FROM observ.metric_samples WHERE metric_name = 'observ_agent_cycle_cpu_ms_max'")
+        found.aim(f"footprint, {NAMES[db]}: dearest collection cycle, CPU", ms, AIM_CYCLE_MS, "ms")
+
+
 def show_aims(found, name, cost):
     """Holds the figures of one program against its aims."""
     memory, cpu, network = AIMS.get(name, (None, None, None))
@@ -279,3 +288,5 @@ def run(context, found):
         warm_up = 5 if context.quick else 20
         context.say(f"footprint: window of {context.window:.0f} s after {warm_up} s")
         show(found, warm_up, context.window, watch(subjects, warm_up, context.window), missing)
+        if not context.quick:  # the agent says it each minute
+            dearest_cycle(found, busy)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# All tests in one command: sudo scripts/run-tests.sh [lint] [unit] [regress] [isolation] [e2e]
+# All tests in one command: sudo scripts/run-tests.sh [lint] [unit] [fuzz] [regress] [isolation] [e2e]
 # Installs what the tests need, runs the suites named (default: all), and ends with "N passed, N failed".
 # What belongs here: order, counting, showing failures. What does not: the tests; how each suite is run (Makefile).
 #
@@ -10,7 +10,7 @@ umask 022
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 logs=$here/build/test-logs
-suites=(lint unit regress isolation e2e)
+suites=(lint unit fuzz regress isolation e2e)
 passed=0
 failed=0
 
@@ -37,6 +37,11 @@ run_unit() {
 	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -k unit
 }
 
+# Some seconds for each reader of what others wrote, beginning with the inputs that are kept in test/fuzz/corpus.
+run_fuzz() {
+	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" FUZZ_SECONDS=6 fuzz
+}
+
 # on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
 # Workers run, but jobs are called by the tests alone, in virtual time (as in make check).
 on_server() {
@@ -53,7 +58,7 @@ run_isolation() {
 }
 
 e2e_pytest() {
-	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1200 /usr/bin/python3 -m pytest test/e2e -o cache_dir="$work/build/pytest-cache" -rfEs \
+	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1400 /usr/bin/python3 -m pytest test/e2e -o cache_dir="$work/build/pytest-cache" -rfEs \
 		--durations=10 "$@")
 }
 
@@ -75,6 +80,11 @@ count_unit() {
 	crashed=$(($(count_matches "$2" '^# build/unit/') - $(count_matches "$2" '^\[=+\] [0-9]+ test\(s\) run')))
 	echo "$(sum_numbers "$2" 's/^\[  PASSED  \] ([0-9]+) test.*/\1/p')" \
 		"$(($(sum_numbers "$2" 's/^\[  FAILED  \] ([0-9]+) test.*/\1/p') + crashed))"
+}
+
+# libFuzzer's last line for each program that found nothing.
+count_fuzz() {
+	echo "$(count_matches "$2" '^Done [0-9]+ runs in ')" "$([ "$1" = 0 ] && echo 0 || echo 1)"
 }
 
 count_regress() {

@@ -341,7 +341,7 @@ health_wait(const void *source, struct waiting *w)
 	for (int i = 0; i < MAX_AT_ONCE; i++) {
 		const struct probe *p = &h->probes[i];
 		room = room || !p->check;
-		if (p->check && p->kind->late && !p->over)
+		if (p->check && p->kind->late && !p->transfer && !p->over)
 			waiting_until(w, p->deadline_ms);
 		if (p->check && p->over)
 			waiting_until(w, 0);

@@ -16,16 +16,26 @@
 #define PIECE_MAX 32768
 
 static void
+add_listed(struct strbuf *out, struct tail_stat st, bool rotated, const char *path)
+{
+	struct tail_listed listed = {st, rotated, (uint32_t) strlen(path) + 1};
+
+	strbuf_add(out, (const char *) &listed, sizeof listed);
+	strbuf_add(out, path, listed.path_bytes);
+}
+
+/* False: there is no room for it, nor for any that follows. */
+static bool
 list_one(struct strbuf *out, size_t max, const char *path, bool rotated)
 {
-	size_t len = strlen(path) + 1;
 	struct stat s;
 
-	if (stat(path, &s) < 0 || out->len + sizeof(struct tail_listed) + len > max)
-		return;
-	struct tail_listed listed = {tail_stat_of(&s), rotated, (uint32_t) len};
-	strbuf_add(out, (const char *) &listed, sizeof listed);
-	strbuf_add(out, path, len);
+	if (stat(path, &s) < 0)
+		return true;
+	/* Room for the end that says so is kept. */
+	bool fits = out->len + 2 * sizeof(struct tail_listed) + strlen(path) + 2 <= max;
+	add_listed(out, tail_stat_of(&s), rotated, fits ? path : "");
+	return fits;
 }
 
 /* What rotation made of the one file that is meant. */
@@ -36,11 +46,12 @@ list_rotated(struct strbuf *out, size_t max, const char *path)
 	char *directory = strndup(path, slash ? (size_t) (slash - path) + 1 : 0), *other;
 	DIR *d = directory ? opendir(directory) : NULL;
 	struct dirent *e;
+	bool fits = true;
 
-	while (d && (e = readdir(d)) != NULL)
+	while (fits && d && (e = readdir(d)) != NULL)
 		if (tail_is_rotated_name(slash + 1, e->d_name) &&
 			asprintf(&other, "%s%s", directory, e->d_name) > 0) {
-			list_one(out, max, other, true);
+			fits = list_one(out, max, other, true);
 			free(other);
 		}
 	if (d)
@@ -54,13 +65,13 @@ helper_list_logs(const char *pattern, struct strbuf *out, size_t max)
 	glob_t found = {0};
 
 	if (!strpbrk(pattern, "*?[")) {
-		list_one(out, max, pattern, false);
-		list_rotated(out, max, pattern);
+		if (list_one(out, max, pattern, false))
+			list_rotated(out, max, pattern);
 		return 0;
 	}
 	int result = glob(pattern, 0, NULL, &found);
-	for (size_t i = 0; result == 0 && i < found.gl_pathc; i++)
-		list_one(out, max, found.gl_pathv[i], false);
+	for (size_t i = 0; result == 0 && i < found.gl_pathc && list_one(out, max, found.gl_pathv[i], false); i++)
+		;
 	globfree(&found);
 	return result == 0 || result == GLOB_NOMATCH ? 0 : result == GLOB_NOSPACE ? ENOMEM : EIO;
 }

@@ -8,7 +8,7 @@
 
 #include "common/strbuf.h"
 
-/* Each is 0 or an errno, and at most `max` bytes in `out`; a list that is longer is cut. */
+/* Each is 0 or an errno, and at most `max` bytes in `out`; a list that is longer is cut, and says so. */
 int helper_list_logs(const char *pattern, struct strbuf *out, size_t max);
 int helper_read_log(const char *argument, struct strbuf *out, size_t max);
 

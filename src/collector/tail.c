@@ -117,6 +117,7 @@ read_config(struct tail *t)
 		log_line(LOG_LEVEL_ERROR, "out of memory: log files are not read");
 		return false;
 	}
+	tail_remote_forget(t);
 	/* Files of patterns that went are let go; their positions stay. */
 	for (int i = t->files - 1; i >= 0; i--) {
 		struct tail_file *f = t->file[i];
@@ -151,7 +152,7 @@ stop(void *source, int64_t now_ms)
 	tail_drop_stored(t);
 	free_patterns(t->pattern, t->patterns);
 	tail_watch_close(&t->watch);
-	tail_remote_stop(t);
+	tail_remote_forget(t);
 	tail_mounts_free(&t->mounts);
 	log_workspace_free(&t->space);
 	free(t->file);
@@ -351,6 +352,8 @@ describe(const void *source, struct strbuf *out, int64_t now_ms)
 		odd += t->pattern[i].odd;
 		if (t->pattern[i].files == 0)
 			strbuf_printf(out, "nothing matches: %s\n", t->pattern[i].pattern);
+		if (t->pattern[i].cut)
+			strbuf_printf(out, "too many to be listed: %s\n", t->pattern[i].pattern);
 	}
 	strbuf_printf(out, "files: %d\nopen: %d\nlag_bytes: %lld\n", t->files - gone - ignored, t->open,
 				  (long long) lag_bytes(t));

@@ -37,8 +37,8 @@ same_directory(const char *a, const char *b)
 	return len == (size_t) (base_name(b) - b) && memcmp(a, b, len) == 0;
 }
 
-static bool
-is_rotated(const char *path, const char *other)
+bool
+tail_is_rotated(const char *path, const char *other)
 {
 	return same_directory(path, other) && tail_is_rotated_name(base_name(path), base_name(other));
 }
@@ -131,11 +131,11 @@ is_truncated(const struct tail_file *g)
 	return fstat(g->fd, &s) < 0 || s.st_size < g->at.offset || !tail_file_verify(g, &g->at);
 }
 
-/* Whether the file was a part of the other one when that was truncated: too short for its head, but compared while it could be. */
+/* Whether the file was a part of the other one up to `offset`: too short for its head, but compared before that was truncated. */
 static bool
-was_copied_before(const struct tail_file *f, const struct tail_file *g)
+was_copied(const struct tail_file *f, const struct tail_file *g, int64_t offset)
 {
-	return f->copied > 0 && f->stat.size <= g->before.offset && is_rotated(g->path, f->path);
+	return f->copied > 0 && f->stat.size <= offset && tail_is_rotated(g->path, f->path);
 }
 
 enum copy { NO_COPY, COPY_OF_TRUNCATED, COPY_OF_LIVE };
@@ -149,16 +149,16 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 		if (g == f || g->state == TAIL_IGNORED || g->remote || f->remote)
 			continue;
 		if (g->before.offset > 0 && t->now_ms - g->before_ms < BEFORE_VALID_MS &&
-			(continues(f, &g->before) || was_copied_before(f, g))) {
+			(continues(f, &g->before) || was_copied(f, g, g->before.offset))) {
 			*out = g->before;
 			return COPY_OF_TRUNCATED;
 		}
-		if (!is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 ||
+		if (!tail_is_rotated(g->path, f->path) || g->state != TAIL_READING || g->at.offset == 0 ||
 			tail_file_open(t, g) != 0)
 			continue;
 		*out = g->at;
 		if (is_truncated(g)) {
-			if (continues(f, &g->at))
+			if (continues(f, &g->at) || was_copied(f, g, g->at.offset))
 				return COPY_OF_TRUNCATED;
 		} else if (f->stat.size >= g->at.offset ? tail_file_verify(f, &g->at)
 												: same_before(f, g, f->stat.size))
@@ -166,7 +166,7 @@ find_original(struct tail *t, const struct tail_file *f, struct tail_position *o
 	}
 	for (int i = 0; i < t->stored_count; i++) {
 		struct tail_stored *s = &t->stored[i];
-		if (!s->used && !f->remote && is_rotated(s->path, f->path) && continues(f, &s->position)) {
+		if (!s->used && !f->remote && tail_is_rotated(s->path, f->path) && continues(f, &s->position)) {
 			*out = s->position;
 			return COPY_OF_LIVE; /* its original comes later in this scan */
 		}
@@ -190,6 +190,8 @@ known_as_copy(struct tail *t, struct tail_file *f)
 			tail_file_resume(t, f, &p);
 		break;
 	case COPY_OF_LIVE:
+		if (f->stat.size != f->copied)
+			f->adopted_ms = t->now_ms; /* still being made: of a large file that takes its time */
 		if (!waited || t->now_ms - f->adopted_ms < TAIL_COPY_WAIT_MS) {
 			f->state = TAIL_COPY;
 			f->copied = f->stat.size;
@@ -294,6 +296,7 @@ adopt(struct tail *t, int source, const char *path, const struct tail_stat *st, 
 	ssize_t got = tail_file_pread(f, head, sizeof head, 0);
 	if (got > 0 && tail_is_compressed((struct slice){head, head + got})) {
 		f->state = TAIL_IGNORED;
+		f->stat = *st;
 		tail_file_close(t, f);
 	} else if (!decide(t, f, since_us)) {
 		tail_file_remove(t, f, false);
@@ -318,7 +321,7 @@ bool
 tail_may_be_copy(const struct tail *t, const struct tail_file *f)
 {
 	for (int i = 0; i < t->files; i++)
-		if (is_rotated(t->file[i]->path, f->path) && t->file[i]->state == TAIL_READING)
+		if (tail_is_rotated(t->file[i]->path, f->path) && t->file[i]->state == TAIL_READING)
 			return true;
 	return false;
 }

@@ -206,7 +206,7 @@ tail_file_verify(const struct tail_file *f, const struct tail_position *p)
 static void
 stand_at(struct tail_file *f)
 {
-	f->safe = (struct tail_spot){f->at.offset, f->at.mark};
+	f->safe = (struct tail_spot){f->at.offset, f->at.mark, f->at.skipping};
 	f->at_end = false;
 	f->stat.mtime_ns = -1;
 	free(f->cut);

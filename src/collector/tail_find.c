@@ -27,6 +27,23 @@ is_pattern(const char *path)
 	return strpbrk(path, "*?[") != NULL;
 }
 
+/* A rotated file that a pattern still means: nobody completes its last line. One that is given its name back goes on. */
+static void
+now_called(struct tail *t, struct tail_file *f, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return;
+	if (tail_is_rotated(f->path, path)) {
+		f->final = true;
+		f->grown_ms = t->now_ms;
+	} else if (tail_is_rotated(path, f->path))
+		f->final = false;
+	free(f->path);
+	f->path = copy;
+}
+
 void
 tail_found(struct tail *t, int source, const char *path, const struct tail_stat *st)
 {
@@ -37,6 +54,11 @@ tail_found(struct tail *t, int source, const char *path, const struct tail_stat 
 		t->pattern[source].odd++;
 		return;
 	}
+	/* An inode is used again at once: what rotation deletes, compressed, gives its own to the new file. */
+	if (f && f->state == TAIL_IGNORED && (st->size != f->stat.size || st->mtime_ns != f->stat.mtime_ns)) {
+		tail_file_remove(t, f, false);
+		f = NULL;
+	}
 	if (!f && t->pattern[source].remote)
 		tail_remote_arrived(t, source, path, st, false);
 	else if (!f)
@@ -46,14 +68,10 @@ tail_found(struct tail *t, int source, const char *path, const struct tail_stat 
 	if (f->scan == t->scan)
 		return; /* by another name, or another pattern */
 	f->scan = t->scan;
-	f->gone = false;
-	if (strcmp(f->path, path) != 0) {
-		char *copy = strdup(path);
-		if (copy) {
-			free(f->path);
-			f->path = copy;
-		}
-	}
+	if (f->gone)
+		f->gone = f->final = false; /* it is back */
+	if (strcmp(f->path, path) != 0)
+		now_called(t, f, path);
 	if (f->fd < 0 && f->state == TAIL_READING &&
 		(st->size != f->stat.size || st->mtime_ns != f->stat.mtime_ns)) {
 		f->stat.mtime_ns = -1;

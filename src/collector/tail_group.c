@@ -30,10 +30,9 @@ tail_put_position(struct tail *t, struct tail_file *f)
 	struct tail_position p = f->at;
 	char key[TAIL_KEY_BYTES];
 
-	if (f->safe.offset != p.offset)
-		p.skipping = false;
 	p.offset = f->safe.offset;
 	p.mark = f->safe.mark;
+	p.skipping = f->safe.skipping;
 	p.seen_s = clock_us(CLOCK_REALTIME) / 1000000;
 	tail_position_key(&p, key);
 	if (!tail_position_write(&p, f->path, state, sizeof state))

@@ -36,6 +36,7 @@
 struct tail_spot {
 	int64_t offset;
 	struct tail_print mark;
+	bool skipping; /* see struct tail_position */
 };
 
 enum tail_state {
@@ -85,6 +86,7 @@ struct tail_pattern {
 	bool marked;  /* in the spool: it has been looked at by a run before */
 	bool scanned; /* in this run */
 	bool missing; /* said that nothing matches */
+	bool cut;     /* remote: said that there are more files than the helper can list */
 	int32_t zone_s;
 	bool zone_given;
 	bool remote;       /* on a filesystem that may hang */
@@ -128,7 +130,7 @@ struct tail {
 	bool group_open, group_entries;
 	int group_records;
 	size_t group_bytes;
-	char source[512]; /* LINE_SOURCE of the file whose turn it is */
+	char source[512]; /* LINE_SOURCE of the file whose turn it is, see begin_turn() */
 
 	int64_t now_ms;
 	int64_t lines_read, lines_cut, truncations, data_lost;
@@ -178,6 +180,8 @@ void tail_put_event(struct tail *t, const char *kind, const char *message, const
 void tail_adopt(struct tail *t, int source, const char *path, const struct tail_stat *st);
 /* The same for one that was listed by the helper, with a piece of it. */
 void tail_adopt_remote(struct tail *t, const struct tail_arrival *a, const struct tail_piece *piece);
+/* Whether OTHER is what a rotation makes of PATH, in its directory. */
+bool tail_is_rotated(const char *path, const char *other);
 /* Whether it has the name of a rotated file, so that what is in it may be known from another one. */
 bool tail_may_be_copy(const struct tail *t, const struct tail_file *f);
 /* Decides about files that wait. */

@@ -66,7 +66,21 @@ struct walk {
 static struct tail_spot
 spot_at(const struct walk *w, const char *point)
 {
-	return (struct tail_spot){w->offset + (point - w->p), tail_mark_at(w->start, point)};
+	return (struct tail_spot){w->offset + (point - w->p), tail_mark_at(w->start, point), false};
+}
+
+/* Where reading stands. */
+static struct tail_spot
+spot_here(const struct tail_file *f)
+{
+	return (struct tail_spot){f->at.offset, f->at.mark, f->at.skipping};
+}
+
+/* Before anything of the file is given out. */
+static void
+begin_turn(struct tail *t, const struct tail_file *f)
+{
+	slice_printable(slice_of(f->path), t->source, sizeof t->source);
 }
 
 static void
@@ -182,12 +196,12 @@ take_lines(struct tail *t, struct tail_file *f, struct walk *w)
 		if (!f->cut)
 			break;
 	}
-	if (log_lines_pending(&f->lines) == 0 && !f->cut)
-		w->safe = w->p;
-	if (w->safe)
-		f->safe = spot_at(w, w->safe);
 	f->at.offset = w->offset;
 	f->at.mark = tail_mark_at(w->start, w->p);
+	if (log_lines_pending(&f->lines) == 0 && !f->cut)
+		f->safe = spot_here(f);
+	else if (w->safe)
+		f->safe = spot_at(w, w->safe);
 }
 
 /* --- chunks */
@@ -246,6 +260,7 @@ commit(struct tail *t, struct tail_file *f, struct tail_spot before)
 	f->safe = before;
 	f->at.offset = before.offset;
 	f->at.mark = before.mark;
+	f->at.skipping = before.skipping;
 	free(f->cut);
 	f->cut = NULL;
 	log_lines_free(&f->lines);
@@ -268,6 +283,7 @@ restart(struct tail *t, struct tail_file *f)
 
 	t->truncations++;
 	f->before = f->at;
+	f->before.skipping |= f->cut != NULL;
 	f->before_ms = t->now_ms;
 	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
 	if (f->cut)
@@ -288,6 +304,7 @@ restart(struct tail *t, struct tail_file *f)
 		f->at = f->before;
 		f->at.offset = before.offset;
 		f->at.mark = before.mark;
+		f->at.skipping = before.skipping;
 		f->before.offset = 0;
 	}
 }
@@ -329,7 +346,6 @@ take_chunk(struct tail *t, struct tail_file *f, size_t len, bool at_end)
 		tail_file_close(t, f);
 		return false;
 	}
-	slice_printable(slice_of(f->path), t->source, sizeof t->source);
 	grow_head(f);
 	take_lines(t, f, &w);
 	f->at_end = at_end && !group_is_full(t);
@@ -349,7 +365,7 @@ jump_hole(struct tail_file *f)
 	f->at.offset = data;
 	f->at.mark = tail_print_of((struct slice){"", ""});
 	if (log_lines_pending(&f->lines) == 0 && !f->cut)
-		f->safe = (struct tail_spot){f->at.offset, f->at.mark};
+		f->safe = spot_here(f);
 	return true;
 }
 
@@ -385,8 +401,8 @@ take_unterminated(struct tail *t, struct tail_file *f)
 	int64_t wall_us = clock_us(CLOCK_REALTIME);
 
 	if (f->cut) {
-		end_cut(t, f, LOG_LINE_UNTERMINATED, (struct tail_spot){f->at.offset, f->at.mark}, wall_us);
 		f->at.skipping = true;
+		end_cut(t, f, LOG_LINE_UNTERMINATED, spot_here(f), wall_us);
 	} else if (f->final && f->stat.size > f->at.offset && !f->at.skipping) {
 		size_t mark = f->at.mark.len;
 		ssize_t got = tail_file_pread(f, t->buffer, t->buffer_size, f->at.offset - (int64_t) mark);
@@ -408,8 +424,11 @@ tail_read_finish(struct tail *t, struct tail_file *f)
 {
 	struct tail_spot before = f->safe;
 
+	if (f->state != TAIL_READING)
+		return;
+	begin_turn(t, f);
 	log_lines_flush(&f->lines, INT64_MAX, put_entry, t);
-	f->safe = f->cut ? f->cut_start : (struct tail_spot){f->at.offset, f->at.mark};
+	f->safe = f->cut ? f->cut_start : spot_here(f);
 	commit(t, f, before);
 }
 
@@ -433,10 +452,10 @@ tail_read_held(struct tail *t, struct tail_file *f)
 		wall_us = INT64_MAX;
 	else if (was_idle(f, wall_us) && due_us - wall_us <= LOG_IDLE_US)
 		wall_us = due_us;
-	slice_printable(slice_of(f->path), t->source, sizeof t->source);
+	begin_turn(t, f);
 	log_lines_flush(&f->lines, wall_us, put_entry, t);
 	if (log_lines_pending(&f->lines) == 0) {
-		f->safe = f->cut ? f->cut_start : (struct tail_spot){f->at.offset, f->at.mark};
+		f->safe = f->cut ? f->cut_start : spot_here(f);
 		commit(t, f, before);
 		return;
 	}
@@ -524,6 +543,7 @@ tail_read(struct tail *t, struct tail_file *f)
 	}
 	struct tail_stat fresh = tail_stat_of(&s);
 	bool news = look(t, f, &fresh);
+	begin_turn(t, f);
 	if (news || !f->at_end) {
 		if (!has_room(t, f)) {
 			leave(f);
@@ -554,6 +574,7 @@ tail_read_piece(struct tail *t, struct tail_file *f)
 	if (!have_buffer(t))
 		return;
 	bool news = look(t, f, &piece->stat);
+	begin_turn(t, f);
 	if (news || !f->at_end) {
 		if (!has_room(t, f)) {
 			leave(f);

@@ -62,8 +62,11 @@ found_rotated(struct tail *t, int source, const char *path, const struct tail_st
 	}
 }
 
-/* First what the pattern means, so that what it does not mean any more is known when rotated files are looked at. */
-static void
+/*
+ * First what the pattern means, so that what it does not mean any more is known when rotated files are looked at. False: there was no
+ * room for all of it.
+ */
+static bool
 take_list(struct tail *t, const char *answer, size_t len, bool rotated)
 {
 	struct tail_listed listed;
@@ -73,7 +76,9 @@ take_list(struct tail *t, const char *answer, size_t len, bool rotated)
 		memcpy(&listed, answer + at, sizeof listed);
 		if (listed.path_bytes == 0 || at + sizeof listed + listed.path_bytes > len ||
 			path[listed.path_bytes - 1] != '\0')
-			return;
+			return false;
+		if (path[0] == '\0')
+			return false;
 		if (listed.rotated != rotated)
 			continue;
 		if (rotated)
@@ -81,6 +86,19 @@ take_list(struct tail *t, const char *answer, size_t len, bool rotated)
 		else
 			tail_found(t, t->remote.source, path, &listed.stat);
 	}
+	return true;
+}
+
+static void
+say_cut(struct tail_pattern *p, bool cut)
+{
+	if (cut && !p->cut)
+		log_line(LOG_LEVEL_WARNING,
+				 "\"%s\" means more files on a network filesystem than can be listed: some are not read",
+				 p->pattern);
+	else if (!cut && p->cut)
+		log_line(LOG_LEVEL_INFO, "all files of \"%s\" can be listed again", p->pattern);
+	p->cut = cut;
 }
 
 static void
@@ -91,15 +109,16 @@ listed(struct tail *t, const char *answer, size_t len)
 
 	t->scan++;
 	p->files = p->odd = 0;
-	take_list(t, answer, len, false);
-	for (int i = 0; i < t->files; i++) {
+	bool whole = take_list(t, answer, len, false);
+	say_cut(p, !whole);
+	for (int i = 0; i < t->files && whole; i++) {
 		struct tail_file *f = t->file[i];
 		if (!f->remote || f->source != r->source || f->scan == t->scan || f->gone)
 			continue;
 		f->gone = f->final = true;
 		f->grown_ms = f->due_ms = t->now_ms;
 	}
-	take_list(t, answer, len, true);
+	(void) take_list(t, answer, len, true);
 	tail_say_missing(t, r->source);
 	if (r->arrivals == 0)
 		tail_pattern_done(t, r->source);
@@ -256,7 +275,7 @@ tail_remote_run(struct tail *t)
 }
 
 void
-tail_remote_stop(struct tail *t)
+tail_remote_forget(struct tail *t)
 {
 	struct tail_remote *r = &t->remote;
 
@@ -264,6 +283,7 @@ tail_remote_stop(struct tail *t)
 	while (r->arrivals > 0)
 		free_arrival(r);
 	free(r->arrival);
+	r->arrival = NULL;
 }
 
 void

@@ -41,7 +41,8 @@ void tail_remote_run(struct tail *t);
 /* The pattern meant a file that is not followed yet. */
 void tail_remote_arrived(struct tail *t, int source, const char *path, const struct tail_stat *st,
 						 bool rotated);
-void tail_remote_stop(struct tail *t);
+/* Forgets what was asked and listed: patterns have other numbers now, or none. */
+void tail_remote_forget(struct tail *t);
 void tail_remote_describe(const struct tail *t, struct strbuf *out);
 
 #endif

@@ -26,7 +26,10 @@ tail_stat_of(const struct stat *s)
 							  .disk_bytes = (int64_t) s->st_blocks * 512};
 }
 
-/* ASK_LOG_LIST, argument: a pattern. The answer is a row of these, each followed by the path with its zero byte. */
+/*
+ * ASK_LOG_LIST, argument: a pattern. The answer is a row of these, each followed by the path with its zero byte. An empty path at the
+ * end says that there was no room for more.
+ */
 struct tail_listed {
 	struct tail_stat stat;
 	int32_t rotated; /* not what the pattern means, but what rotation makes of its file */

@@ -226,6 +226,12 @@ turn_greeted(struct writer *w, int64_t now_ms)
 void
 turn_refused(struct writer *w, int64_t now_ms)
 {
+	/* A statement of ours whose answer was lost began only after the greeting had asked. */
+	if (w->reply.last_seq <= w->mine) {
+		spool_ack(w->spool, w->reply.last_seq);
+		batch_clear(&w->batch);
+		return;
+	}
 	make_way(w, batch_last(&w->batch), w->reply.last_seq);
 	w->mine = spool_acked(w->spool);
 	batch_clear(&w->batch);

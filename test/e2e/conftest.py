@@ -11,6 +11,7 @@ A module chooses its server by a module-level dictionary, for instance
     observ_db     test      the same with CREATE EXTENSION observ done
     run_agent     test      function that starts obs-agent with arguments; ended after the test
     make_proxy    test      function that puts a TcpProxy before a server
+    make_tail     test      function that makes a Tail: log files and the probe that follows them
 """
 
 import itertools
@@ -21,6 +22,7 @@ import pytest
 
 import harness
 import proxy
+import tail_files
 
 _numbers = itertools.count(1)
 
@@ -114,6 +116,26 @@ def make_proxy():
         if isinstance(target, harness.Server):
             target = ("127.0.0.1", target.port) if target.tcp else target.dir / f".s.PGSQL.{target.port}"
         made.append(proxy.TcpProxy(target))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def tail_probe():
+    """The probe of tail_files.py, made once."""
+    tail_files.build()
+
+
+@pytest.fixture
+def make_tail(tail_probe, tmp_path):
+    """Makes a Tail, closed at the end."""
+    made = []
+
+    def make(*patterns, **settings):
+        made.append(tail_files.Tail(tmp_path, *patterns, **settings))
         return made[-1]
 
     yield make

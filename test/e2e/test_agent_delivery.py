@@ -5,6 +5,7 @@ Most tests fill the spool of an agent that does not run yet (spool_fill.c), and 
 
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -357,23 +358,135 @@ def test_numbers_that_somebody_else_used_before_the_start(server, observ_db, set
 # --- the network --------------------------------------------------------------------------------------------------------
 
 
-def test_bytes_of_an_idle_agent(server, observ_db, setup, run_agent, make_proxy):
-    """A flush of the machine's sample, both directions, in less than 1 KB. Labelled metrics, each minute, are not in every flush."""
-    between = make_proxy(server)
-    setup.write(server.url(observ_db, port=between.port))
-    seen = []
+class Puts:
+    """What goes over a proxy: for each small flush its statement, and the bytes of both directions since the one before."""
 
-    def count(direction, data):
-        if direction == "up" and b"COMMIT\0" in data:
-            seen.append(sum(between.bytes.values()))
+    def __init__(self, between):
+        self.between, self.statements, self.bytes, self.commits, self.seen = between, [], [], 0, 0
+        self.cut_answers = 0
+        self._armed = False
+        between.filter = self.filter
+
+    def filter(self, direction, data):
+        if direction == "up" and b"observ._put(" in data:
+            self.statements.append(data)
+            total = sum(self.between.bytes.values())
+            self.bytes.append(total - self.seen)
+            self.seen = total
+            self._armed = self.cut_answers > 0
+        elif direction == "up" and b"COMMIT\0" in data:
+            self.commits += 1
+        elif direction == "down" and self._armed:
+            self._armed = False
+            self.cut_answers -= 1
+            raise proxy.Cut
         return data
 
-    between.filter = count
-    run_agent(*setup.args())
-    wait_until(lambda: len(seen) >= 4, 60, "four flushes")
-    flushes = [b - a for a, b in zip(seen, seen[1:])]
-    print(f"bytes of flushes: {flushes}")
-    assert min(flushes) < 1024
+
+@pytest.fixture
+def puts(server, observ_db, setup, make_proxy):
+    between = make_proxy(server)
+    setup.write(server.url(observ_db, port=between.port))
+    return Puts(between)
+
+
+def disk_samples(server, db):
+    return server.value(db, "SELECT count(*) FROM observ.metric_samples WHERE metric_name = 'disk_used_bytes'")
+
+
+def ask_disks(server, db, agent):
+    """SIGHUP begins a round of the disks; waits for what it says."""
+    before = disk_samples(server, db)
+    agent.signal(harness.signal.SIGHUP)
+    wait_until(lambda: disk_samples(server, db) > before, 25, "samples of disks")
+
+
+def test_bytes_of_an_idle_agent(server, observ_db, setup, run_agent, puts):
+    """OBSERV_IDLE_MINUTES=10: the average of as many minutes, at the default interval. Else: each small flush with labelled metrics."""
+    minutes = int(os.environ.get("OBSERV_IDLE_MINUTES", "0"))
+    if minutes:
+        setup.write(server.url(observ_db, port=puts.between.port), interval=60)
+    agent = run_agent(*setup.args())
+    wait_until(lambda: disk_samples(server, observ_db) >= 1, 25, "samples of disks")
+    if minutes:
+        wait_until(lambda: len(puts.bytes) >= minutes + 3, (minutes + 4) * 60, "flushes", interval=5)
+        average = sum(puts.bytes[-minutes:]) / minutes
+        print(f"bytes of flushes: {puts.bytes}; average of {minutes}: {average}")
+        assert average < 1024
+    else:
+        for _ in range(2):
+            ask_disks(server, observ_db, agent)
+        n = len(puts.bytes)
+        wait_until(lambda: len(puts.bytes) > n, 25, "one more flush")
+        with_disks = [size for statement, size in zip(puts.statements, puts.bytes[1:]) if b"{4," in statement and b"disk_used" not in statement]
+        print(f"bytes of flushes: {puts.bytes}; with labelled metrics: {with_disks}")
+        assert with_disks and min(with_disks) < 800
+        assert sum(b"disk_used_bytes" in statement for statement in puts.statements) == 1
+    assert puts.commits == 0
+    assert collector(server, observ_db, "duplicate_rows, duplicate_batches, quarantined_rows") == (0, 0, 0)
+
+
+def test_shapes_that_the_database_has_lost(server, observ_db, setup, run_agent, puts):
+    """observ.sample_shapes may be emptied at any time: nothing is lost, nothing is doubled, and it is filled again."""
+    agent = run_agent(*setup.args())
+    wait_until(lambda: disk_samples(server, observ_db) >= 1, 25, "samples of disks")
+    ask_disks(server, observ_db, agent)
+    for _ in range(2):
+        server.sql(observ_db, "DELETE FROM observ.sample_shapes")
+        ask_disks(server, observ_db, agent)
+        assert server.value(observ_db, "SELECT count(*) FROM observ.sample_shapes WHERE 'disk_used_bytes' = ANY (metric_names)") >= 1
+    mounts = "SELECT count(DISTINCT labels) FROM observ.metric_samples WHERE metric_name = 'disk_used_bytes'"
+    assert disk_samples(server, observ_db) >= 4 * server.value(observ_db, mounts)
+    assert puts.commits == 0
+    assert collector(server, observ_db, "duplicate_rows, duplicate_batches, quarantined_rows") == (0, 0, 0)
+    assert agent.stop() == 0
+    assert "does not take rows" not in agent.stderr()
+
+
+def test_the_answer_to_a_small_flush_is_lost(server, observ_db, setup, run_agent, puts):
+    """The greeting that follows says that everything is there: it does not come again, and nothing is lost."""
+    puts.cut_answers = 3
+    now = time.time()
+    last = setup.fill([record(HEALTH, f"http://{n}", 200, n, "t", *[None] * 8, at=now - 20 + n) for n in range(5)]
+                      + [metrics(now - 30 + n) for n in range(5)]
+                      + [record(SAMPLES, "{a_total,b}", '{"{}","{}"}', f"{{{n},{n}}}", None, at=now - 40 + n) for n in range(5)])
+    agent = run_agent(*setup.args())
+    agent.wait_for_stderr("collecting")
+
+    def hurried():
+        agent.signal(harness.signal.SIGHUP)  # no backoff
+        return puts.cut_answers == 0 and collector(server, observ_db, "last_seq")[0] > last
+    wait_until(hurried, 60, "three cuts", interval=0.5, retry_on=IndexError)
+    n = len(puts.statements)
+    wait_until(lambda: len(puts.statements) > n + 1, 40, "two more flushes")
+    assert server.sql(observ_db, "SELECT url FROM observ.health_checks ORDER BY id") == [(f"http://{n}",) for n in range(5)]
+    assert server.sql(observ_db, "SELECT value FROM observ.metric_samples WHERE metric_name = 'a_total' ORDER BY timestamp") == [(n,) for n in range(5)]
+    assert server.value(observ_db, "SELECT count(*) = count(DISTINCT timestamp) AND count(*) >= 5 FROM observ.vps_metrics")
+    assert collector(server, observ_db, "duplicate_batches, duplicate_rows") == (0, 0)
+
+
+def test_small_flushes_that_need_another_way(server, observ_db, setup, run_agent, puts):
+    """A bad row, a time in the future or of long ago, a log line: in steps, as ever, and the next one is small again."""
+    now = time.time()
+    last = setup.fill([record(HEALTH, "http://good", 200, 1, "t", *[None] * 8, at=now - 9), record(HEALTH, "http://bad", "x", 1, "t", *[None] * 8, at=now - 8),
+                       record(SAMPLES, "{a}", '{"{}"}', "{1}", None, at=now - 7), record(SAMPLES, "{a}", '{"["}', "{1}", None, at=now - 6), metrics(now - 5)])
+    agent = run_agent(*setup.args())
+    delivered(server, observ_db, last)
+    assert server.sql(observ_db, "SELECT url FROM observ.health_checks") == [("http://good",)]
+    assert server.sql(observ_db, "SELECT table_name FROM observ.quarantine ORDER BY 1") == [("health_checks",), ("metric_samples",)]
+    assert server.value(observ_db, "SELECT count(*) FROM observ.metric_samples WHERE metric_name = 'a'") == 1
+    assert agent.stop() == 0
+    commits = puts.commits
+    assert commits > 0
+    last = setup.fill([metrics(now + 7200), record(HEALTH, "http://old", 200, 1, "t", *[None] * 8, at=now - 86400 * 365)])
+    agent = run_agent(*setup.args())
+    delivered(server, observ_db, last)
+    assert puts.commits > commits
+    assert server.value(observ_db, "SELECT max(timestamp) <= clock_timestamp() FROM observ.vps_metrics")
+    wait_until(lambda: collector(server, observ_db, "clamped_rows, quarantined_rows") == (1, 3), 25, "the counts, with the next batch")
+    commits, n = puts.commits, len(puts.statements)
+    wait_until(lambda: len(puts.statements) > n + 1, 40, "small flushes")
+    assert puts.commits == commits
 
 
 @pytest.fixture
@@ -418,6 +531,7 @@ def test_pgbouncer_in_transaction_mode(server, observ_db, setup, run_agent, tmp_
     wait_until(lambda: server.sql(observ_db, "SELECT vps_name FROM observ.vps_metrics GROUP BY 1 HAVING count(*) >= 2 ORDER BY 1")
                == [(VPS,), ("vps-1",), ("vps-2",)], 60, "two rows of three agents")
     assert server.value(observ_db, "SELECT max(last_seq) FROM observ.collectors WHERE vps_name = %s", (VPS,)) >= last
+    wait_until(lambda: server.value(observ_db, "SELECT count(DISTINCT vps_name) FROM observ.sample_shapes") == 3, 30, "shapes of three agents")
     assert server.sql(observ_db, "SELECT count(*), count(DISTINCT message) FROM observ.log_entries") == [(3000, 3000)]
     assert server.sql(observ_db, "SELECT (SELECT count(*) FROM observ.quarantine), (SELECT count(*) FROM observ.events WHERE kind = 'deployed'), "
                                  "(SELECT count(*) FROM observ.health_checks)") == [(1, 1, 1)]

@@ -3,6 +3,7 @@
 OBSERV_OUTAGE_S=600 for the long form (make outage); the short one fills a small spool in half a minute.
 """
 
+import contextlib
 import http.server
 import os
 import threading
@@ -85,7 +86,11 @@ class Log:
 
 def spool_bytes(state):
     """Bytes of all files of the spool."""
-    return sum(path.stat().st_size for path in state.rglob("*.seg"))
+    total = 0
+    for path in state.rglob("*.seg"):
+        with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def private_kb(agent):

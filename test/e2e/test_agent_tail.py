@@ -1,8 +1,9 @@
 """Log files: what rotates, shrinks, breaks off and comes back (T1 to T17 of the specification). The probe: tail_files.py.
 
-Beginnings, permissions, resources and crashes are in test_agent_tail_trouble.py.
+Beginnings, permissions, resources and crashes are in test_agent_tail_trouble.py, network filesystems in test_agent_tail_far.py.
 """
 
+import json
 import os
 import shutil
 import threading
@@ -12,24 +13,6 @@ import pytest
 import harness
 import tail_files
 from tail_files import Tail, numbered
-
-
-@pytest.fixture(scope="module", autouse=True)
-def probe():
-    tail_files.build()
-
-
-@pytest.fixture
-def make_tail(tmp_path):
-    made = []
-
-    def make(*patterns, **settings):
-        made.append(Tail(tmp_path, *patterns, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_t01_the_writer_goes_on_in_the_renamed_file(make_tail):
@@ -185,8 +168,28 @@ def test_t08_the_copy_matches_the_pattern(make_tail):
     assert len(tail.lines()) == 13
 
 
-def test_t08_a_copy_that_is_made_slowly(make_tail):
+def test_t08_the_original_is_found_truncated_by_the_look_at_the_copy(make_tail):
+    """The copy is shorter than what was read of the original, and a scan comes before the turn of either."""
     tail = make_tail("*.log*").start()
+    tail.append("app.log", *numbered("old", 10))
+    tail.wait_lines(numbered("old", 10))
+    shutil.copy(tail.path("app.log"), tail.path("app.log.1"))
+    harness.wait_until(lambda: "waiting" in tail.describe(), 20, "the copy to be seen")
+    tail.append("app.log", "late 0")
+    tail.wait_lines(numbered("old", 10) + ["late 0"])
+    with tail.frozen():
+        tail.settle(0.6)  # a scan is due when it goes on
+        os.truncate(tail.path("app.log"), 0)
+        tail.append("app.log", "new 0")
+    tail.wait_lines(numbered("old", 10) + ["late 0", "new 0"])
+    tail.settle()
+    assert len(tail.lines()) == 12
+
+
+@pytest.mark.parametrize("speed", [10, 200])
+def test_t08_a_copy_that_is_made_slowly(make_tail, speed):
+    """In a second, and in minutes."""
+    tail = make_tail("*.log*").start(speed=speed)
     tail.append("app.log", *numbered("old", 100))
     tail.wait_lines(numbered("old", 100))
     whole = tail.path("app.log").read_bytes()
@@ -304,6 +307,37 @@ def test_t15_a_last_line_without_newline(make_tail, how):
         tail.rename("app.log", "elsewhere")
     tail.append("app.log", "new")
     tail.wait_lines(["whole", "new", "rest"], ordered=False)
+
+
+def test_t15_a_last_line_without_newline_in_a_file_that_is_still_meant(make_tail):
+    """Renamed to what the pattern matches, too; a file that comes back under its name is not over."""
+    tail = make_tail("app.log*", "other.log").start()
+    tail.append("app.log", "whole\nrest", end="")
+    tail.append("other.log", "be", end="")
+    tail.wait_lines(["whole"])
+    tail.rename("app.log", "app.log.1")
+    tail.wait_lines(["whole", "rest"])
+    assert "unterminated" in tail.of(tail_files.LOG)[1]["context"]
+    tail.rename("other.log", "away")
+    tail.settle(0.15)
+    tail.rename("away", "other.log")
+    tail.settle(1.5)
+    tail.append("other.log", "ginning")
+    tail.wait_lines(["whole", "rest", "beginning"])
+
+
+def test_what_is_held_back_is_said_to_be_of_its_own_file(make_tail):
+    """It is given out long after its file was read, when another one had its turn."""
+    tail = make_tail("app.log", "other.log").start()
+    tail.append("app.log", json.dumps({"message": "rest"}), end="")
+    tail.settle(0.3)
+    tail.path("app.log").unlink()
+    written = 0
+    while len(tail.lines("app.log")) == 0 and written < 100:
+        tail.append("other.log", f"other {written}")
+        written += 1
+        tail.wait_lines([f"other {i}" for i in range(written)], source="other.log")
+    assert tail.lines("app.log") == ["rest"] and 0 < written < 100
 
 
 def test_t16_lines_that_are_too_long(make_tail):

@@ -15,25 +15,7 @@ import pytest
 
 import harness
 import tail_files
-from tail_files import EVENT, POSITION, Tail, numbered
-
-
-@pytest.fixture(scope="module", autouse=True)
-def probe():
-    tail_files.build()
-
-
-@pytest.fixture
-def make_tail(tmp_path):
-    made = []
-
-    def make(*patterns, **settings):
-        made.append(Tail(tmp_path, *patterns, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+from tail_files import EVENT, POSITION, numbered
 
 
 def test_t25_a_link_that_is_swapped(make_tail):
@@ -204,6 +186,20 @@ def test_t32_a_file_that_is_empty_before_it_is_compressed(make_tail):
     assert tail.lines() == []
 
 
+def test_t32_the_inode_of_a_compressed_file_is_used_again(make_tail):
+    """Rotation deletes the oldest, and makes the new file a moment later: with the same inode (as in test_t09)."""
+    tail = make_tail("*").start()
+    tail.path("app.log.2.gz").write_bytes(gzip.compress(b"a line\n" * 100))
+    harness.wait_until(lambda: tail.describe()["compressed, ignored"] == "1", 10, "the file to be recognised")
+    with tail.frozen():
+        os.truncate(tail.path("app.log.2.gz"), 0)
+        tail.rename("app.log.2.gz", "app.log")
+        tail.append("app.log", "new")
+    tail.wait_lines(["new"])
+    tail.append("app.log", "newer")
+    tail.wait_lines(["new", "newer"])
+
+
 def test_t33_compressed_while_the_plain_file_has_unread_lines(make_tail):
     tail = make_tail("app.log*").start()
     tail.append("app.log", "first")
@@ -371,88 +367,6 @@ def test_t39_the_disk_of_the_spool_is_full(make_tail):
     subprocess.run(["prlimit", f"--pid={tail.process.pid}", "--fsize=unlimited:unlimited"], check=True)
     tail.append("app.log", "last")
     tail.wait_lines(["one"] + numbered("line", 2000) + ["last"])
-
-
-@pytest.fixture
-def far(tmp_path):
-    """What stands in for a network filesystem: a directory that the list of mounts calls one, and a FIFO that hangs whoever looks at it."""
-    root = tmp_path / "proc"
-    (root / "self").mkdir(parents=True)
-    (root / "self" / "mountinfo").write_text(f"30 1 0:50 / {tmp_path}/log/far rw - nfs4 server:/x rw\n", encoding="ascii")
-    (tmp_path / "log" / "far").mkdir(parents=True)
-    return root
-
-
-def test_t40_a_network_filesystem_hangs(make_tail, far):
-    """Through the helper, which hangs; files of the machine itself do not notice."""
-    tail = make_tail("local.log", "far/*.log", "link/one.txt")
-    os.symlink("far", tail.path("link"))
-    for name in ("local.log", "far/a.log", "far/one.txt"):
-        tail.append(name, "old")
-    tail.start(proc_root=far)
-    harness.wait_until(lambda: tail.describe()["files"] == "3", 20, "three files")
-    for name in ("local.log", "far/a.log", "far/one.txt"):
-        tail.append(name, f"new {name}")
-    expected = ["new local.log", "new far/a.log", "new far/one.txt"]
-    tail.wait_lines(expected, ordered=False)
-    assert not [fd for fd in os.listdir(f"/proc/{tail.process.pid}/fd") if "/far/" in os.readlink(f"/proc/{tail.process.pid}/fd/{fd}")]
-    os.mkfifo(far / "logs")
-    tail.append("far/a.log", "late")
-    harness.wait_until(lambda: "does not answer" in tail.describe(), 20, "the silence to be seen")
-    for i in range(5):
-        tail.append("local.log", f"meanwhile {i}")
-        expected.append(f"meanwhile {i}")
-        tail.wait_lines(expected, ordered=False)
-    assert "late" not in tail.lines() and tail.errors().count("does not answer") == 1
-    with open(far / "logs", "w", encoding="ascii"):
-        (far / "logs").unlink()
-    tail.wait_lines(expected + ["late"], ordered=False)
-    assert "answer again" in tail.errors()
-
-
-def test_t40_what_else_happens_there(make_tail, far):
-    """Rotation, truncation, long lines, many lines, a restart and files that are compressed, all through the helper."""
-    tail = make_tail("far/app.log", "far/*.json").start(proc_root=far)
-    harness.wait_until(lambda: tail.errors().count("yet") == 2, 20, "both patterns to be looked at")
-    expected = ["one"] + numbered("line", 5000, width=50)
-    tail.append("far/app.log", "one", *numbered("line", 5000, width=50))
-    tail.wait_lines(expected)
-    tail.append("far/app.log", "unread", "par", end="")
-    tail.append("far/app.log", "", end="")
-    tail.rename("far/app.log", "far/app.log.1")
-    tail.append("far/app.log", "y" * 50000, "new")
-    tail.append("far/app.log.1", "tial")
-    expected += ["unreadpartial", "y" * 24000, "new"]
-    tail.wait_lines(expected, ordered=False)
-    tail.kill()
-    tail.append("far/app.log", "between")
-    tail.append("far/b.json", "b")
-    tail.path("far/c.json").write_bytes(gzip.compress(b"c\n"))
-    tail.start(proc_root=far)
-    expected += ["between", "b"]
-    tail.wait_lines(expected, ordered=False)
-    os.truncate(tail.path("far/app.log"), 0)
-    tail.append("far/app.log", "after")
-    expected += ["after"]
-    tail.wait_lines(expected, ordered=False)
-    tail.append("far/app.log", "rest", end="")
-    tail.settle(0.5)
-    tail.path("far/app.log").rename(tail.path("far/app.log.2"))
-    expected += ["rest"]
-    tail.wait_lines(expected, ordered=False)
-    tail.settle()
-    assert len(tail.lines()) == len(expected)
-
-
-def test_t40_a_wildcard_does_not_enter_it(make_tail, far):
-    tail = make_tail("*/app.log").start(proc_root=far)
-    tail.path("near").mkdir()
-    os.symlink("../far/app.log", tail.path("near/other.log"))
-    tail.append("far/app.log", "far")
-    tail.append("near/app.log", "near")
-    tail.wait_lines(["near"])
-    tail.settle()
-    assert tail.lines() == ["near"] and "network filesystem" in tail.errors()
 
 
 def test_t41_the_clock_of_the_lines_is_kept(make_tail):

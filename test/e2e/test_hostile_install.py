@@ -276,10 +276,13 @@ EDGES = {
     "jsonb[]": [None, "{}", "{NULL}", "{1}", "{[]}", '{"{\\"a\\":{}}"}'],
     "bytea": [None, b"", b"\x00", b"\xff" * 5000],
     "double precision[]": [None, "{}", "{NULL}", "{NaN}", "{Infinity}", "{" + "1," * 100 + "NULL}"],
+    "real[]": [None, "{}", "{NULL}", "{NaN}", "{Infinity}", "{" + "1," * 100 + "NULL}"],
+    "bigint[]": [None, "{}", "{NULL}", "{-9223372036854775808}", "{9223372036854775807,0}", "{" + "1," * 100 + "NULL}"],
+    "integer[]": [None, "{}", "{NULL}", "{-2147483648}", "{2147483647,0}", "{" + "1," * 100 + "NULL}"],
 }
 DEFAULTS = {"text": "edge", "name": "edge_role", "bigint": 1, "integer": 1, "boolean": False, "timestamp with time zone": "now",
             "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1,
-            "text[]": "{edge}", "timestamp with time zone[]": "{now}", "jsonb[]": '{"{}"}', "double precision[]": "{1}", "bytea": b"edge"}
+            "real[]": "{1}", "bigint[]": "{1}", "integer[]": "{1}", "text[]": "{edge}", "timestamp with time zone[]": "{now}", "jsonb[]": '{"{}"}', "double precision[]": "{1}", "bytea": b"edge"}
 # Not called here: they start and stop processes, whatever the transaction does afterwards.
 NOT_CALLED = {"start_workers", "stop_workers"}
 FUNCTIONS = """
