@@ -89,7 +89,9 @@ resolver_receive(struct resolver *r)
 			return false;
 	}
 	r->answer[r->used] = '\0';
-	resolver_stop(r);
+	/* It has ended by itself: its number may be another process's by now. */
+	close(r->fd);
+	r->fd = -1;
 	return true;
 }
 

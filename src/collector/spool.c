@@ -221,14 +221,18 @@ read_behind(struct spool *s, int i, int64_t after, struct segment_reader *r)
 	return reader_open(r, s->dir_fd, seg, &s->reading, offset, after);
 }
 
+static bool
+for_now(int error)
+{
+	return error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 /* What can't be read is not there: it is counted, and the rest goes on. */
 static void
 read_failed(struct spool *s, struct segment *seg, int error)
 {
 	char name[SEGMENT_NAME_SIZE];
 
-	if (error == ENOMEM || error == EMFILE || error == ENFILE)
-		return;
 	segment_name(seg->base, name);
 	/* Once. */
 	if (seg->damage_seen >= seg->size)
@@ -238,13 +242,13 @@ read_failed(struct spool *s, struct segment *seg, int error)
 	spool_lose(s, &(struct loss){.damaged = 1, .reasons = LOSS_DAMAGED});
 }
 
-static void
+static bool
 read_all(struct spool *s, int64_t after, spool_take take, void *into)
 {
 	struct segment_reader r;
 	struct frame frame;
 	struct record record;
-	bool more = true;
+	bool more = true, good = true;
 
 	for (int i = 0; i < s->count && more; i++) {
 		struct segment *seg = &s->segment[i];
@@ -261,11 +265,15 @@ read_all(struct spool *s, int64_t after, spool_take take, void *into)
 			}
 			reader_close(&r);
 		}
-		if (r.error != 0)
+		/* What comes after must not go before: it would be taken for all there is. */
+		if (for_now(r.error))
+			more = good = false;
+		else if (r.error != 0)
 			read_failed(s, seg, r.error);
 		spool_lose(s, &(struct loss){.damaged = r.damaged, .reasons = LOSS_DAMAGED});
 	}
 	buffer_trim(&s->reading);
+	return good;
 }
 
 /* What was on its way comes once more: what had to go of it meanwhile is lost. */
@@ -276,12 +284,12 @@ lose_in_flight(struct spool *s)
 	s->in_flight = (struct loss){0};
 }
 
-void
+bool
 spool_read(struct spool *s, int64_t after, spool_take take, void *into)
 {
 	if (after < s->handed)
 		lose_in_flight(s);
-	read_all(s, after, take, into);
+	return read_all(s, after, take, into);
 }
 
 /* With the next sync that is due anyway, or one of its own. */

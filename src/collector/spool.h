@@ -48,9 +48,12 @@ bool spool_add(struct spool *s, const struct record *r, enum spool_urgency urgen
 /* Bytes that sources with a buffer of their own (log files) may still put: 0 at three quarters of the cap. */
 int64_t spool_room(const struct spool *s);
 
-/* --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false; `r` is gone then. */
+/*
+ * --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false; `r` is gone then. False:
+ * memory or descriptors are short, what comes next is there but can't be read for now.
+ */
 typedef bool (*spool_take)(void *into, int64_t number, bool group_goes_on, const struct record *r);
-void spool_read(struct spool *s, int64_t after, spool_take take, void *into);
+bool spool_read(struct spool *s, int64_t after, spool_take take, void *into);
 
 /* Records up to `number` are in the database: they are not read again, their segments go. */
 void spool_ack(struct spool *s, int64_t number);

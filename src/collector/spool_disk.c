@@ -46,10 +46,12 @@ sync_files(struct spool *s)
 {
 	bool good = (s->fd < 0 || fdatasync(s->fd) == 0) && (!s->directory_dirty || fsync(s->dir_fd) == 0);
 
-	if (good)
+	if (good) {
 		s->directory_dirty = false;
-	else
-		log_line(LOG_LEVEL_WARNING, "spool: cannot sync %s: %s", s->dir, strerror(errno));
+		problem_over(&s->sync_problem, monotonic_ms(), "spool: it can be synced again");
+	} else
+		problem_occurred(&s->sync_problem, LOG_LEVEL_WARNING, monotonic_ms(), strerror(errno),
+						 "spool: cannot sync %s: %s", s->dir, strerror(errno));
 	return good;
 }
 

@@ -56,7 +56,7 @@ struct spool {
 	bool
 		uncertain; /* the end may be missing, or positions are: they are not believed before the database has spoken */
 	bool found_uncertain; /* so it was when the spool was opened */
-	struct problem positions_problem;
+	struct problem positions_problem, sync_problem;
 
 	struct buffer newest; /* payload of the newest RECORD_METRICS */
 	size_t newest_bytes;

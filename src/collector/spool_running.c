@@ -63,6 +63,8 @@ spool_begin_running(struct spool *s)
 		spool_is_unsafe(s);
 	else if (there < 0)
 		spool_is_safe(s);
+	/* Else a power failure in the first seconds would look like an orderly end. */
+	fsync(s->dir_fd);
 }
 
 bool

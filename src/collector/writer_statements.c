@@ -13,6 +13,7 @@
 #include "core/row.h"
 
 #define BACKPRESSURE_MAX_MS 3600000
+#define SEQ_MAX             (INT64_C(1) << 60) /* begin_batch() takes none above; there has to be room for ours */
 
 bool
 writer_send_batch(struct writer *w, const char *sql, const char *rows)
@@ -179,6 +180,8 @@ writer_read_reply(struct writer *w, const PGresult *res)
 	const char *at = PQgetvalue(res, 0, 0);
 	reply->accepted = encode_next_number(&at, 0) == 1;
 	reply->last_seq = encode_next_number(&at, 0);
+	if (reply->last_seq > SEQ_MAX)
+		reply->last_seq = SEQ_MAX;
 	reply->server_time_us = encode_next_number(&at, INT64_MIN);
 	reply->accept_from_us = encode_next_number(&at, INT64_MIN);
 	reply->accept_until_us = encode_next_number(&at, INT64_MAX);

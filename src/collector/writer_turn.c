@@ -49,12 +49,12 @@ turn_be_patient(struct writer *w)
 bool
 turn_take(struct writer *w, int64_t now_ms)
 {
-	if (w->batch.count == 0)
-		batch_take(&w->batch, w->spool, w->limit);
+	bool readable = w->batch.count > 0 || batch_take(&w->batch, w->spool, w->limit);
+
 	if (w->batch.count == 0) {
-		/* Memory or descriptors are short; or what had those numbers is damaged for good. */
+		/* Memory or descriptors are short: it is all there. Else what had those numbers was damaged, which has been told. */
 		w->wake_ms = now_ms + UNREADABLE_PAUSE_MS;
-		if (++w->unreadable >= UNREADABLE_MAX)
+		if (readable && ++w->unreadable >= UNREADABLE_MAX)
 			spool_ack(w->spool, spool_last(w->spool));
 		return false;
 	}

@@ -94,11 +94,14 @@ def spool_bytes(state):
 
 
 def private_kb(agent):
-    """Private memory of the agent and its helper."""
+    """
+    What the agent and its helper have written to. Not all that is private: pages of libraries become so, a mebibyte at a time, whenever the last other
+    process ends that had them, too.
+    """
     total = 0
     for pid in [agent.pid, *harness.children_of(agent.pid)]:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-            total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+            total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty:"))
     return total
 
 
@@ -127,7 +130,7 @@ def test_outage_that_fills_the_spool(make_server, make_proxy, tmp_path, run_agen
         print(f"{how}: private memory {before_kb} kB before, {peak_kb} kB at most; spool {peak_bytes} bytes at most")
         assert peak_bytes <= CAP_MB * 1024 * 1024
         assert peak_bytes > CAP_MB * 1024 * 1024 // 2, "the spool was not filled: the test shows nothing"
-        assert peak_kb < before_kb + 1536
+        assert peak_kb < before_kb + 1024
         restored_s = time.time()
         if how == "stopped":
             server.start()

@@ -210,6 +210,36 @@ numbers_of_others(void **state)
 	assert_int_equal(spool_acked(spool) >= last, true);
 }
 
+static void
+limit_descriptors(rlim_t n)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = n ? n : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* What can't be read only for now is not passed over: what comes after it would be taken for all there is. */
+static void
+short_of_descriptors(void **state)
+{
+	for (int i = 0; i < 3; i++)
+		assert_true(add_line(i, RANK_LOW));
+	limit_files(0);
+	for (int i = 3; i < 6; i++)
+		assert_true(add_line(i, RANK_LOW));
+	limit_files(RLIM_INFINITY);
+	struct got g = {.in_order = true};
+	limit_descriptors(3);
+	bool read = spool_read(spool, 0, take, &g);
+	limit_descriptors(0);
+	assert_false(read);
+	assert_int_equal(g.lines, 0);
+	assert_int_equal(read_all(0).lines, 6);
+	assert_false(loss_is_any(&spool->ever));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -224,6 +254,7 @@ main(void)
 		TEST(damage_while_room_is_made),
 		TEST(known_before_it_was_read),
 		TEST(numbers_of_others),
+		TEST(short_of_descriptors),
 	};
 	return TESTS(tests);
 }
