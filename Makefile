@@ -86,6 +86,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/resolver.o \
 	src/collector/sampler.o \
 	src/collector/self_metrics.o \
+	src/collector/shapes.o \
 	src/collector/sinks.o \
 	src/collector/sources.o \
 	src/collector/spool.o \
@@ -113,6 +114,7 @@ COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/waiting.o \
 	src/collector/writer.o \
 	src/collector/writer_batch.o \
+	src/collector/writer_put.o \
 	src/collector/writer_statements.o \
 	src/collector/writer_turn.o \
 	src/collector/yaml_tree.o
@@ -196,10 +198,11 @@ build/unit/%: test/unit/%.c test/unit/unit.h $(CORE_OBJS) $(COMMON_OBJS)
 		$(CORE_OBJS) $(COMMON_OBJS) $(LDFLAGS) -lcmocka -lm -o $@
 
 # Parts of the collector that need no process around them.
-build/unit/test_spool build/unit/test_spool_evict: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
-build/unit/test_spool build/unit/test_spool_evict: override CPPFLAGS += -D_GNU_SOURCE
-build/unit/test_spool: $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+SPOOL_TESTS = $(filter build/unit/test_spool%,$(UNIT_PROGRAMS))
+$(SPOOL_TESTS): $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o
+$(SPOOL_TESTS): override CPPFLAGS += -D_GNU_SOURCE
 build/unit/test_samples: src/collector/samples.o src/collector/series_table.o src/collector/statsd_store.o
+build/unit/test_shapes: src/collector/shapes.o
 build/unit/test_spool: override CPPFLAGS += -D_GNU_SOURCE
 
 -include $(wildcard build/unit/*.d)

@@ -102,6 +102,21 @@ COMMENT ON COLUMN observ.log_positions.agent_id IS 'identity of the agent, as in
 COMMENT ON COLUMN observ.log_positions.file IS 'name that the agent knows the file by';
 COMMENT ON COLUMN observ.log_positions.state IS 'the agent''s own words: which file that was, and how many bytes of it are read';
 
+CREATE TABLE observ.sample_shapes (
+	vps_name text COLLATE "C" NOT NULL,
+	app_name text COLLATE "C" NOT NULL,
+	shape bigint NOT NULL,
+	metric_names text[] NOT NULL,
+	labels jsonb[] NOT NULL,
+	kinds text[],
+	last_used timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (vps_name, app_name, shape)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE observ.sample_shapes IS 'Names, labels and kinds of scrapes that agents sent in full once, so that later ones are a number and values. May be emptied at any time: agents send them again';
+COMMENT ON COLUMN observ.sample_shapes.shape IS '64-bit hash of names, labels and kinds, made by the agent';
+COMMENT ON COLUMN observ.sample_shapes.metric_names IS 'as in observ.insert_samples(), like labels and kinds';
+COMMENT ON COLUMN observ.sample_shapes.last_used IS 'when it was used last, or up to a day before it; of each VPS and application the 64 used last are kept';
+
 -- ---- raw tables: no triggers, no foreign keys, no default partition; every unique key begins with vps_name.
 -- The natural key is a unique index and not a primary key, because pg_restore --clean can't drop the inherited constraint of a
 -- partition ("cannot drop inherited constraint"), but passes over an inherited index.
@@ -769,6 +784,7 @@ CREATE FUNCTION observ.forget(vps_name text, app_name text DEFAULT NULL) RETURNS
 		DELETE FROM observ.log_positions l USING observ.collectors c
 		WHERE l.agent_id = c.agent_id AND c.vps_name = $1 AND ($2 IS NULL OR c.app_name = $2);
 		DELETE FROM observ.collectors c WHERE c.vps_name = $1 AND ($2 IS NULL OR c.app_name = $2);
+		DELETE FROM observ.sample_shapes s WHERE s.vps_name = $1 AND ($2 IS NULL OR s.app_name = $2);
 		DELETE FROM observ.peers p WHERE p.vps_name = $1 AND ($2 IS NULL OR p.app_name = $2);
 		DELETE FROM observ.vps_addresses a WHERE a.vps_name = $1 AND $2 IS NULL AND a.source = 'reported';
 		WITH gone AS (DELETE FROM observ.fleet_summary f WHERE f.vps_name = $1 AND ($2 IS NULL OR f.app_name = $2) RETURNING 1)
@@ -811,6 +827,24 @@ CREATE FUNCTION observ._add_samples(
 	$$;
 COMMENT ON FUNCTION observ._add_samples(text, text, timestamptz[], text[], text[], text[], text[]) IS
 'observ.insert_samples() for several scrapes at once: an array literal each of names, labels, values and kinds. Returns how many were duplicates, clamped, quarantined. Not an interface';
+
+CREATE FUNCTION observ._keep_shapes(
+	vps_name text, app_name text, shapes bigint[], metric_names text[], labels text[], kinds text[]) RETURNS bigint
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+	AS $$
+		INSERT INTO observ.sample_shapes (vps_name, app_name, shape, metric_names, labels, kinds)
+		SELECT DISTINCT ON (u.shape) $1, $2, u.shape, u.names::text[], u.labels::jsonb[], u.kinds::text[]
+		FROM unnest($3, $4, $5, $6) u(shape, names, labels, kinds) ORDER BY u.shape
+		ON CONFLICT (vps_name, app_name, shape) DO UPDATE SET metric_names = excluded.metric_names, labels = excluded.labels,
+			kinds = excluded.kinds, last_used = excluded.last_used;
+		DELETE FROM observ.sample_shapes s
+		USING (SELECT k.shape, row_number() OVER (ORDER BY k.last_used DESC, k.shape) AS place
+			FROM observ.sample_shapes k WHERE k.vps_name = $1 AND k.app_name = $2) old
+		WHERE s.vps_name = $1 AND s.app_name = $2 AND s.shape = old.shape AND old.place > 64;
+		SELECT cardinality($3)::bigint;
+	$$;
+COMMENT ON FUNCTION observ._keep_shapes(text, text, bigint[], text[], text[], text[]) IS
+'Notes shapes of scrapes in observ.sample_shapes, an array literal each of names, labels and kinds, and lets go of all but the 64 used last. Not an interface';
 
 CREATE FUNCTION observ.record_metric(
 	name text, value float8, labels jsonb DEFAULT '{}', vps_name text DEFAULT 'default', app_name text DEFAULT '',
@@ -1173,6 +1207,51 @@ CREATE FUNCTION observ.record_peers(
 COMMENT ON FUNCTION observ.record_peers(text, text, jsonb, timestamptz, text[]) IS
 'Takes in a collector''s report of the other ends of its VPS''s connections: an array of {"address", "port", "direction": "outbound" or "inbound", "protocol" (tcp), "connections" (1)}, port being that of the side that listens. Entries that can''t be read are rejected and counted, first_error says why. addresses are the VPS''s own and replace those reported before; NULL leaves them. At most 1000 entries are taken at once and kept per VPS, none unseen for 7 days; removed says how many went. An agent''s role reports its own VPSs only';
 
+-- A small batch in one statement: what an idle agent sends each minute. docs/delivery.md has the format.
+CREATE FUNCTION observ._put(
+	agent_id text, seq bigint, sent_at bigint, vps_name text, app_name text, version text, interval_ms integer, counts bigint[],
+	"rows" text[]) RETURNS bigint[]
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp SET lock_timeout = '12s'
+	AS $$
+		WITH given AS MATERIALIZED (
+			SELECT r.n, r.v[1]::integer AS kind, 'epoch'::timestamptz + ($3 - r.v[2]::bigint) * interval '1 microsecond' AS at, r.v
+			FROM (SELECT u.n, u.one::text[] AS v FROM unnest($9) WITH ORDINALITY u(one, n) OFFSET 0) r),
+		scrapes AS MATERIALIZED (
+			SELECT g.n, g.at, g.v[3]::bigint AS shape, string_to_array(g.v[4], ';', '') AS vals,
+				CASE WHEN g.v[5] IS NULL THEN s.metric_names ELSE g.v[5]::text[] END AS names,
+				CASE WHEN g.v[5] IS NULL THEN s.labels ELSE g.v[6]::jsonb[] END AS labels,
+				CASE WHEN g.v[5] IS NULL THEN s.kinds ELSE g.v[7]::text[] END AS kinds,
+				g.v[5] IS NOT NULL OR s.last_used < now() - interval '1 day' AS keep
+			FROM given g LEFT JOIN observ.sample_shapes s
+				ON g.v[5] IS NULL AND s.vps_name = $4 AND s.app_name = $5 AND s.shape = g.v[3]::bigint
+			WHERE g.kind = 4),
+		batch AS MATERIALIZED (
+			SELECT observ._begin_batch($1, $2, $3, $4, $5, $6, $7, $8) AS reply
+			WHERE NOT EXISTS (SELECT FROM scrapes s WHERE s.names IS NULL) AND NOT EXISTS (SELECT FROM given g
+				WHERE g.at > now() + coalesce(current_setting('observ.max_future_skew', true), '10s')::interval))
+		SELECT b.reply || CASE WHEN b.reply[1] = 1 THEN ARRAY[
+			(SELECT coalesce(observ._add_vps_metrics($4, $5, m.at, m."rows"), 0) FROM (SELECT array_agg(g.at ORDER BY g.n) AS at,
+				array_agg(g.v[3:]::text ORDER BY g.n) AS "rows" FROM given g WHERE g.kind = 1 OFFSET 0) m),
+			(SELECT coalesce(observ._add_health_checks($4, $5, h.at, h."rows"), 0) FROM (SELECT array_agg(g.at ORDER BY g.n) AS at,
+				array_agg(g.v[3:]::text ORDER BY g.n) AS "rows" FROM given g WHERE g.kind = 2 OFFSET 0) h)]
+			|| (SELECT ARRAY[coalesce(sum(i.duplicates), 0), coalesce(sum(i.clamped), 0), coalesce(sum(i.quarantined), 0)]::bigint[]
+				FROM scrapes s, LATERAL (SELECT array_agg(x.name ORDER BY x.n) AS names, array_agg(x.labels ORDER BY x.n) AS labels,
+						array_agg(x.val::float8 ORDER BY x.n) AS vals, array_agg(x.kind ORDER BY x.n) AS kinds
+					FROM unnest(s.names, s.labels, s.vals, s.kinds) WITH ORDINALITY x(name, labels, val, kind, n)
+					WHERE x.val IS NOT NULL) a,
+				LATERAL observ.insert_samples($4, $5, ARRAY[s.at], a.names, a.labels, a.vals, a.kinds) i)
+			|| (SELECT count(p.stored) FROM given g, LATERAL observ.record_peers($4, $5, g.v[3]::jsonb, g.at, g.v[4]::text[]) p
+				WHERE g.kind = 6)
+			|| coalesce((SELECT observ._keep_shapes($4, $5, k.shapes, k.names, k.labels, k.kinds)
+				FROM (SELECT array_agg(s.shape ORDER BY s.n) AS shapes, array_agg(s.names::text ORDER BY s.n) AS names,
+					array_agg(s.labels::text ORDER BY s.n) AS labels, array_agg(s.kinds::text ORDER BY s.n) AS kinds
+					FROM scrapes s WHERE s.keep HAVING count(*) > 0 OFFSET 0) k), 0)
+			END
+		FROM batch b
+	$$;
+COMMENT ON FUNCTION observ._put(text, bigint, bigint, text, text, text, integer, bigint[], text[]) IS
+'A small batch of obs-agent in one statement: arguments and the first seven of the reply as in _begin_batch(); rows are array literals of a record''s kind, how many microseconds before sent_at it was, and its fields, those of scrapes being a shape, values separated by semicolons, and names, labels and kinds unless the shape is known. The reply goes on with rows of vps_metrics and of health_checks that were stored, samples that were duplicates, clamped, quarantined, reports of peers, shapes noted. NULL: nothing was done, because a shape is not known or a time is in the future. Not an interface';
+
 CREATE FUNCTION observ.topology(
 	at timestamptz DEFAULT pg_catalog.now(), max_age interval DEFAULT '1 hour', external_nodes integer DEFAULT 100,
 	OUT kind text, OUT id text, OUT source text, OUT target text, OUT label text, OUT data jsonb)
@@ -1492,6 +1571,7 @@ ALTER TABLE observ.log_entries ENABLE ROW LEVEL SECURITY;
 ALTER TABLE observ.events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE observ.quarantine ENABLE ROW LEVEL SECURITY;
 ALTER TABLE observ.log_positions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE observ.sample_shapes ENABLE ROW LEVEL SECURITY;
 -- Tables that agents never write by name (observ.metric_scrapes, rollups) need no policies: grants say it all.
 
 CREATE POLICY readers ON observ.vps_metrics FOR SELECT TO observ_reader USING (true);
@@ -1500,6 +1580,7 @@ CREATE POLICY readers ON observ.log_entries FOR SELECT TO observ_reader USING (t
 CREATE POLICY readers ON observ.events FOR SELECT TO observ_reader USING (true);
 CREATE POLICY readers ON observ.quarantine FOR SELECT TO observ_reader USING (true);
 CREATE POLICY readers ON observ.log_positions FOR SELECT TO observ_reader USING (true);
+CREATE POLICY readers ON observ.sample_shapes FOR SELECT TO observ_reader USING (true);
 
 CREATE POLICY writers ON observ.vps_metrics FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.health_checks FOR INSERT TO observ_writer WITH CHECK (true);
@@ -1507,6 +1588,7 @@ CREATE POLICY writers ON observ.log_entries FOR INSERT TO observ_writer WITH CHE
 CREATE POLICY writers ON observ.events FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.quarantine FOR INSERT TO observ_writer WITH CHECK (true);
 CREATE POLICY writers ON observ.log_positions TO observ_writer USING (true) WITH CHECK (true);
+CREATE POLICY writers ON observ.sample_shapes TO observ_writer USING (true) WITH CHECK (true);
 
 CREATE POLICY agents ON observ.vps_metrics FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
@@ -1520,8 +1602,12 @@ CREATE POLICY agents ON observ.quarantine FOR INSERT TO observ_agent
 	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
 -- For observ.forget().
 CREATE POLICY operators ON observ.log_positions FOR DELETE TO observ_operator USING (true);
+CREATE POLICY operators ON observ.sample_shapes FOR DELETE TO observ_operator USING (true);
 CREATE POLICY agents ON observ.log_positions TO observ_agent
 	USING (observ_data._may_write_agent(agent_id, CURRENT_USER)) WITH CHECK (observ_data._may_write_agent(agent_id, CURRENT_USER));
+CREATE POLICY agents ON observ.sample_shapes TO observ_agent
+	USING (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)))
+	WITH CHECK (vps_name OPERATOR(pg_catalog.=) ANY (SELECT observ_data._vps_of(CURRENT_USER)));
 
 -- ============================================================================================================ grants
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA observ, observ_data FROM PUBLIC;
@@ -1555,12 +1641,12 @@ GRANT INSERT ("timestamp", vps_name, app_name, url, status_code, response_time_m
 GRANT INSERT ("timestamp", vps_name, app_name, level, message, context, logger, source) ON observ.log_entries TO observ_agent;
 GRANT INSERT ("timestamp", vps_name, app_name, kind, message, success, duration_ms, data) ON observ.events TO observ_agent;
 GRANT INSERT (vps_name, app_name, table_name, reason, "row") ON observ.quarantine TO observ_agent;
--- The one table that agents read: their own notes.
-GRANT SELECT, INSERT, UPDATE, DELETE ON observ.log_positions TO observ_writer, observ_agent;
+-- The tables that agents read: their own notes.
+GRANT SELECT, INSERT, UPDATE, DELETE ON observ.log_positions, observ.sample_shapes TO observ_writer, observ_agent;
 
 GRANT EXECUTE ON FUNCTION observ.boost(text, interval), observ.forget(text, text) TO observ_operator;
 GRANT UPDATE (boost_until) ON observ.vps TO observ_operator;
-GRANT DELETE ON observ.fleet_summary, observ.collectors, observ.log_positions, observ.peers, observ.vps_addresses, observ_data.health_latest TO observ_operator;
+GRANT DELETE ON observ.fleet_summary, observ.collectors, observ.log_positions, observ.sample_shapes, observ.peers, observ.vps_addresses, observ_data.health_latest TO observ_operator;
 GRANT SELECT ON observ_data.health_latest TO observ_operator;
 GRANT USAGE ON SCHEMA observ_data TO observ_operator;
 
@@ -1568,6 +1654,8 @@ GRANT USAGE ON SCHEMA observ_data TO observ_operator;
 GRANT EXECUTE ON FUNCTION observ_data._adds_samples(float8[], float8[]), observ_data._merge_samples(float8[], float8[]) TO observ_owner;
 GRANT EXECUTE ON FUNCTION observ.insert_samples(text, text, timestamptz[], text[], jsonb[], float8[], text[]),
 	observ._add_samples(text, text, timestamptz[], text[], text[], text[], text[]),
+	observ._keep_shapes(text, text, bigint[], text[], text[], text[]),
+	observ._put(text, bigint, bigint, text, text, text, integer, bigint[], text[]),
 	observ.record_metric(text, float8, jsonb, text, text, timestamptz), observ.insert_metrics(jsonb, text, text)
 	TO observ_writer, observ_agent;
 GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamptz, interval, text) TO observ_reader;

@@ -54,6 +54,10 @@ config_refuse_http_url(const char *text)
 	if (!scheme || strlen(text) > MAX_URL_BYTES || !slice_is_printable(slice_of(text)) || strchr(text, ' ') ||
 		!config_authority(text + scheme, &authority))
 		return "must be an http:// or https:// address with a host";
+	/* libcurl takes the first for the end of the password, others the last. */
+	const char *at = strchr(text, '@');
+	if (at && memchr(at + 1, '@', (size_t) (authority.rest - at > 0 ? authority.rest - at - 1 : 0)))
+		return "has an @ in its user or password, which is written %40";
 	return NULL;
 }
 

@@ -61,7 +61,7 @@ is_plain(struct slice text)
 		return false;
 	for (const char *at = text.p; at < text.end; at++)
 		if (!(*at >= '0' && *at <= '9') && !(*at >= 'a' && *at <= 'z') && !(*at >= 'A' && *at <= 'Z') &&
-			*at != '.' && *at != '-' && *at != '_')
+			(*at == '\0' || !strchr(".-_+;", *at)))
 			return false;
 	return true;
 }

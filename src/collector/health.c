@@ -25,6 +25,7 @@
 #define ROUND_WAIT_MS    10000 /* a failed check waits this long for the others, at most */
 #define ROUND_GAP_MS     1000  /* who begins within this is of the same round */
 #define SAVE_INTERVAL_MS 1000
+#define SAVE_RETRY_MS    30000
 #define SYSTEMD_DIR      "/run/systemd/system"
 
 struct health {
@@ -63,9 +64,9 @@ row_time_us(struct health *h)
 static void
 save(struct health *h, int64_t now_ms)
 {
-	h->dirty = false;
-	h->saved_ms = now_ms;
-	if (health_state_save(h->state_path, h->targets, h->count, now_ms))
+	h->dirty = !health_state_save(h->state_path, h->targets, h->count, now_ms);
+	h->saved_ms = h->dirty ? now_ms + SAVE_RETRY_MS - SAVE_INTERVAL_MS : now_ms;
+	if (!h->dirty)
 		problem_over(&h->save_problem, now_ms, "the state of health checks can be written again");
 	else
 		problem_occurred(&h->save_problem, LOG_LEVEL_WARNING, now_ms, "write",
@@ -341,7 +342,7 @@ health_wait(const void *source, struct waiting *w)
 	for (int i = 0; i < MAX_AT_ONCE; i++) {
 		const struct probe *p = &h->probes[i];
 		room = room || !p->check;
-		if (p->check && p->kind->late && !p->over)
+		if (p->check && p->kind->late && !p->transfer && !p->over)
 			waiting_until(w, p->deadline_ms);
 		if (p->check && p->over)
 			waiting_until(w, 0);

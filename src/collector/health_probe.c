@@ -37,7 +37,8 @@ probe_run(struct probe *p, bool ready, int64_t now_ms)
 {
 	if (!p->over && ready)
 		p->kind->ready(p);
-	if (!p->over && p->kind->late && now_ms >= p->deadline_ms)
+	/* A transfer has a deadline of its own, and ends by itself. */
+	if (!p->over && !p->transfer && p->kind->late && now_ms >= p->deadline_ms)
 		p->kind->late(p);
 }
 

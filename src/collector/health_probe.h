@@ -60,7 +60,7 @@ struct probe {
 	struct health_result untrusted; /* http: what is said when the certificate has been looked at */
 	struct connector connector;     /* postgres */
 	bool connected;
-	int pid;                       /* unit */
+	int pid;                       /* unit; http: of the process that looks for body_regex */
 	char answer[PROBE_ANSWER_MAX]; /* redis, unit */
 	size_t answer_len;
 };
@@ -68,7 +68,7 @@ struct probe {
 struct probe_kind {
 	void (*start)(struct probe *p);
 	void (*ready)(struct probe *p); /* p->fd is; NULL: never has one */
-	void (*late)(struct probe *p);  /* the deadline has come; NULL: libcurl has its own */
+	void (*late)(struct probe *p);  /* the deadline has come, and libcurl is not at it; NULL: it always is */
 	void (*stop)(struct probe *p);  /* frees what the kind holds */
 };
 

@@ -249,8 +249,7 @@ ready_redis(struct probe *p)
 static void
 late_redis(struct probe *p)
 {
-	if (p->connected)
-		probe_fail(p, HEALTH_TOO_LATE, "no answer within %d s", p->check->timeout_s);
+	probe_fail(p, HEALTH_TOO_LATE, "no answer within %d s", p->check->timeout_s);
 }
 
 const struct probe_kind probe_redis = {

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@
 #include "collector/log.h"
 #include "collector/state_dir.h"
 #include "core/hash.h"
+
+#define LOCK_TRIES    5
+#define LOCK_PAUSE_MS 20
 
 /* RFC 9562: version 4 is random, version 8 is anything of one's own. */
 static void
@@ -112,6 +116,20 @@ read_or_make(int fd, const char *path, char id[AGENT_ID_SIZE])
 	return (pwrite(fd, text, (size_t) len, 0) == len && ftruncate(fd, len) == 0 && fsync(fd) == 0) || known;
 }
 
+/* Locks the file, or another agent has. `obs-agent status` holds the lock for a moment to see whether one runs: hence the tries. */
+static bool
+is_locked(int fd)
+{
+	int tries = 0;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		if (++tries == LOCK_TRIES)
+			return true;
+		else
+			poll(NULL, 0, LOCK_PAUSE_MS);
+	return false;
+}
+
 bool
 identity_load(const struct options *o, char id[AGENT_ID_SIZE])
 {
@@ -120,7 +138,7 @@ identity_load(const struct options *o, char id[AGENT_ID_SIZE])
 	state_dir_make(o);
 	state_dir_file(o, "agent_id", path, sizeof path);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+	if (fd >= 0 && is_locked(fd)) {
 		log_line(LOG_LEVEL_ERROR, "another obs-agent is running with this identity: %s is locked", path);
 		close(fd);
 		return false;

@@ -196,9 +196,13 @@ hurry(struct machine *m, int64_t now_ms)
 	const struct source_hints *hints = m->env->hints;
 	bool boost = hints->boost_until_ms > now_ms, failed = hints->check_failed_ms > m->last_ms;
 
-	if (!is_adaptive(m) || !m->first_planned || m->adaptive.step == 0 || (!boost && !failed))
+	if (!is_adaptive(m) || !m->first_planned || (!boost && !failed))
 		return;
+	bool fast = m->adaptive.step == 0;
+	/* Also where it is fast already: the quiet minutes begin anew. */
 	adaptive_hurry(&m->adaptive, boost ? "the database asks for it" : "a check failed", now_ms);
+	if (fast)
+		return;
 	m->interval_ms = adaptive_interval_ms(&m->adaptive, hints->spool_filling, now_ms);
 	plan_tick(m, now_ms);
 }

@@ -152,7 +152,7 @@ check(struct options *o)
 	if (!is_name(o->vps_name))
 		return wrong("--vps-name must be 1 to 200 bytes of UTF-8 without control characters", NULL);
 	bool collects = o->command == COMMAND_COLLECT && !o->once;
-	if (!o->config && (collects || o->command == COMMAND_EXPLAIN_LOGS))
+	if (!o->config && (collects || o->check_config || o->command == COMMAND_EXPLAIN_LOGS))
 		return wrong("--config is required", NULL);
 	if (!o->app_name && ((collects && !o->check_config) || (o->command == COMMAND_STATUS && !o->state_dir)))
 		return wrong("--app-name is required", NULL);

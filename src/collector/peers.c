@@ -300,6 +300,15 @@ peers_reload(void *source, int64_t now_ms)
 
 	s->look_ms = s->env->config->peers ? now_ms : NEVER;
 	s->report_ms = now_ms;
+	if (s->env->config->peers || s->step == STEP_IDLE)
+		return;
+	/* A look that goes on is given up: its end would plan the next. */
+	s->step = STEP_IDLE;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	free(s->now);
+	s->now = NULL;
 }
 
 static void

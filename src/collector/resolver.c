@@ -3,15 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "collector/child.h"
 #include "common/strbuf.h"
 #include "core/slice.h"
 
@@ -45,7 +44,7 @@ look_up(const char *name, struct strbuf *out)
 }
 
 static void
-resolver_main(int fd, const char *names)
+resolver_main(int fd, const void *names)
 {
 	struct strbuf out = STRBUF_INIT;
 	struct slice rest = slice_of(names);
@@ -65,40 +64,16 @@ resolver_main(int fd, const char *names)
 		rest.p = comma ? comma + 1 : rest.end;
 	}
 	size_t len = out.len < RESOLVER_ANSWER_MAX - 1 ? out.len : RESOLVER_ANSWER_MAX - 1;
-	_exit(write(fd, out.data, len) < 0 ? 1 : 0);
+	if (write(fd, out.data, len) < 0)
+		_exit(1);
 }
 
 bool
 resolver_start(struct resolver *r, const char *names)
 {
-	int pipe_fd[2];
-	sigset_t none;
-
-	r->fd = -1;
 	r->used = 0;
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
-		return false;
-	r->pid = fork();
-	if (r->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		prctl(PR_SET_NAME, "obs-agent-dns");
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		if (dup2(pipe_fd[1], STDIN_FILENO) < 0)
-			_exit(1);
-		close_range(STDIN_FILENO + 1, ~0U, 0);
-		resolver_main(STDIN_FILENO, names);
-	}
-	int error = errno;
-	close(pipe_fd[1]);
-	if (r->pid < 0) {
-		close(pipe_fd[0]);
-		errno = error;
-		return false;
-	}
-	fcntl(pipe_fd[0], F_SETFL, O_NONBLOCK);
-	r->fd = pipe_fd[0];
-	return true;
+	r->fd = child_fork("obs-agent-dns", resolver_main, names, &r->pid);
+	return r->fd >= 0;
 }
 
 bool
@@ -114,7 +89,9 @@ resolver_receive(struct resolver *r)
 			return false;
 	}
 	r->answer[r->used] = '\0';
-	resolver_stop(r);
+	/* It has ended by itself: its number may be another process's by now. */
+	close(r->fd);
+	r->fd = -1;
 	return true;
 }
 

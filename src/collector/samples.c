@@ -135,7 +135,7 @@ put_number(struct strbuf *b, double value)
 		strbuf_puts(b, value > 0 ? "Infinity" : "-Infinity");
 		return;
 	}
-	for (int digits = 6; digits <= 17; digits += digits == 6 ? 9 : 2) {
+	for (int digits = 6; digits <= 17; digits += digits == 6 ? 1 : digits == 7 ? 8 : 2) {
 		snprintf(text, sizeof text, "%.*g", digits, value);
 		if (strtod(text, NULL) == value)
 			break;
@@ -166,7 +166,7 @@ samples_add_literal(struct samples *s, struct slice name, struct slice labels, d
 	strbuf_putc(&s->kinds, separator);
 	strbuf_puts(&s->kinds, as_named ? "NULL" : kind == SAMPLE_COUNTER ? "counter" : "gauge");
 	s->any_kind = s->any_kind || !as_named;
-	if (++s->count == SAMPLES_PER_RECORD)
+	if (++s->count == SAMPLES_PER_RECORD || s->names.len + s->labels.len > SAMPLES_BYTES)
 		hand_over(s);
 }
 
@@ -194,6 +194,18 @@ samples_put(struct samples *s, const char *name, double value, enum sample_kind 
 	samples_add(s, slice_of(name), labels, n, value, kind);
 }
 
+/* What was measured is hardly known to seven digits, and the others would be most of the bytes. Counts and counters are exact. */
+static double
+measured(double value, enum sample_kind kind)
+{
+	char text[40];
+
+	if (kind != SAMPLE_GAUGE || !isfinite(value) || value == rint(value))
+		return value;
+	snprintf(text, sizeof text, "%.7g", value);
+	return strtod(text, NULL);
+}
+
 void
 samples_put_thing(struct samples *s, const struct sample_metric *metric, int metrics, const double *values,
 				  uint32_t *sent, struct series_label *labels, int n)
@@ -205,7 +217,8 @@ samples_put_thing(struct samples *s, const struct sample_metric *metric, int met
 		double value = values ? values[i] : NAN;
 		if (values ? isnan(value) : !(*sent & bit))
 			continue;
-		samples_add_literal(s, slice_of(metric[i].name), literal, value, metric[i].kind);
+		samples_add_literal(s, slice_of(metric[i].name), literal, measured(value, metric[i].kind),
+							metric[i].kind);
 		*sent |= bit;
 	}
 }

@@ -14,6 +14,8 @@
 #include "core/series.h"
 
 #define SAMPLES_PER_RECORD 500
+#define SAMPLES_BYTES                                                                                        \
+	262144 /* of names and labels of a record, about: long ones must not make it larger than the spool takes */
 
 enum sample_kind { SAMPLE_BY_NAME, SAMPLE_GAUGE, SAMPLE_COUNTER };
 
@@ -55,7 +57,7 @@ struct sample_metric {
 
 /*
  * Adds the values of one thing, all with its labels: those that are NAN were not measured and are not added; `*sent` gets a bit for each
- * that ever was. Values NULL: the thing has gone, each of those ends.
+ * that ever was. Values NULL: the thing has gone, each of those ends. Gauges that are no whole numbers are kept to seven digits.
  */
 void samples_put_thing(struct samples *s, const struct sample_metric *metric, int metrics,
 					   const double *values, uint32_t *sent, struct series_label *labels, int n);

@@ -28,7 +28,7 @@ spool_open(const char *dir, int64_t max_bytes, int64_t now_ms)
 	snprintf(s->dir, sizeof s->dir, "%s", dir);
 	s->max_bytes = max_bytes;
 	s->segment_bytes = max_bytes / 8 < SEGMENT_BYTES ? max_bytes / 8 : SEGMENT_BYTES;
-	s->fd = -1;
+	s->fd = s->dir_fd = -1;
 	/* A limit on the size of files is an error of write(), not the end of the program. */
 	signal(SIGXFSZ, SIG_IGN);
 	s->urgent_ms = s->sync_ms = s->retry_ms = s->loss_ms = s->remove_ms = NEVER;
@@ -221,14 +221,18 @@ read_behind(struct spool *s, int i, int64_t after, struct segment_reader *r)
 	return reader_open(r, s->dir_fd, seg, &s->reading, offset, after);
 }
 
+static bool
+for_now(int error)
+{
+	return error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 /* What can't be read is not there: it is counted, and the rest goes on. */
 static void
 read_failed(struct spool *s, struct segment *seg, int error)
 {
 	char name[SEGMENT_NAME_SIZE];
 
-	if (error == ENOMEM || error == EMFILE || error == ENFILE)
-		return;
 	segment_name(seg->base, name);
 	/* Once. */
 	if (seg->damage_seen >= seg->size)
@@ -238,13 +242,13 @@ read_failed(struct spool *s, struct segment *seg, int error)
 	spool_lose(s, &(struct loss){.damaged = 1, .reasons = LOSS_DAMAGED});
 }
 
-static void
+static bool
 read_all(struct spool *s, int64_t after, spool_take take, void *into)
 {
 	struct segment_reader r;
 	struct frame frame;
 	struct record record;
-	bool more = true;
+	bool more = true, good = true;
 
 	for (int i = 0; i < s->count && more; i++) {
 		struct segment *seg = &s->segment[i];
@@ -261,22 +265,31 @@ read_all(struct spool *s, int64_t after, spool_take take, void *into)
 			}
 			reader_close(&r);
 		}
-		if (r.error != 0)
+		/* What comes after must not go before: it would be taken for all there is. */
+		if (for_now(r.error))
+			more = good = false;
+		else if (r.error != 0)
 			read_failed(s, seg, r.error);
 		spool_lose(s, &(struct loss){.damaged = r.damaged, .reasons = LOSS_DAMAGED});
 	}
 	buffer_trim(&s->reading);
+	return good;
 }
 
-void
+/* What was on its way comes once more: what had to go of it meanwhile is lost. */
+static void
+lose_in_flight(struct spool *s)
+{
+	spool_lose(s, &s->in_flight);
+	s->in_flight = (struct loss){0};
+}
+
+bool
 spool_read(struct spool *s, int64_t after, spool_take take, void *into)
 {
-	/* What was on its way comes once more: what had to go of it meanwhile is lost. */
-	if (after < s->handed && loss_is_any(&s->in_flight)) {
-		spool_lose(s, &s->in_flight);
-		s->in_flight = (struct loss){0};
-	}
-	read_all(s, after, take, into);
+	if (after < s->handed)
+		lose_in_flight(s);
+	return read_all(s, after, take, into);
 }
 
 /* With the next sync that is due anyway, or one of its own. */
@@ -297,6 +310,8 @@ spool_ack(struct spool *s, int64_t number)
 		s->positions_unsaved = s->positions_dirty = true;
 		sync_soon(s);
 	}
+	if (number > s->told)
+		s->told = number;
 	if (number <= s->acked)
 		return;
 	s->acked = number;
@@ -307,6 +322,32 @@ spool_ack(struct spool *s, int64_t number)
 	if (s->cursor[0].number <= number)
 		s->cursor[1] = s->cursor[0];
 	spool_remove_delivered(s, monotonic_ms());
+}
+
+struct passed {
+	int64_t to;
+	struct loss lost;
+};
+
+static bool
+pass(void *into, int64_t number, bool group_goes_on, const struct record *r)
+{
+	struct passed *p = into;
+
+	if (number <= p->to && r->kind != RECORD_POSITION)
+		loss_count(&p->lost, r);
+	return number < p->to;
+}
+
+void
+spool_catch_up(struct spool *s, int64_t last_seq)
+{
+	struct passed p = {.to = last_seq, .lost.reasons = LOSS_NUMBERS};
+
+	if (!s->found_uncertain)
+		spool_read(s, s->acked, pass, &p);
+	spool_lose(s, &p.lost);
+	spool_ack(s, last_seq);
 }
 
 int64_t
@@ -357,6 +398,7 @@ spool_renumber(struct spool *s, int64_t number)
 	s->first_new += more;
 	s->acked = number;
 	s->handed = 0;
+	lose_in_flight(s);
 	memset(s->cursor, 0, sizeof s->cursor);
 	if (s->newest_number >= first)
 		s->newest_number += more;

@@ -48,9 +48,12 @@ bool spool_add(struct spool *s, const struct record *r, enum spool_urgency urgen
 /* Bytes that sources with a buffer of their own (log files) may still put: 0 at three quarters of the cap. */
 int64_t spool_room(const struct spool *s);
 
-/* --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false; `r` is gone then. */
+/*
+ * --- taking. Records with numbers above `after`, oldest first: calls `take` with each until it returns false; `r` is gone then. False:
+ * memory or descriptors are short, what comes next is there but can't be read for now.
+ */
 typedef bool (*spool_take)(void *into, int64_t number, bool group_goes_on, const struct record *r);
-void spool_read(struct spool *s, int64_t after, spool_take take, void *into);
+bool spool_read(struct spool *s, int64_t after, spool_take take, void *into);
 
 /* Records up to `number` are in the database: they are not read again, their segments go. */
 void spool_ack(struct spool *s, int64_t number);
@@ -70,6 +73,11 @@ bool spool_is_behind(const struct spool *s, int64_t last_seq);
  * memory. Then none are known until the first spool_ack(), and the database's are to be asked.
  */
 bool spool_positions_lost(const struct spool *s);
+/*
+ * The database, whose last_seq is this, is ahead of the spool (spool_is_behind()): what waits up to there is taken for delivered. Where
+ * nothing says that the spool's end was lost, somebody else may have used the numbers: then what goes is told as lost.
+ */
+void spool_catch_up(struct spool *s, int64_t last_seq);
 /* Gives everything that waits new numbers, above `number`. For a spool that is new, before anything of it was sent. */
 void spool_renumber(struct spool *s, int64_t number);
 

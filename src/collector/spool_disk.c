@@ -46,10 +46,12 @@ sync_files(struct spool *s)
 {
 	bool good = (s->fd < 0 || fdatasync(s->fd) == 0) && (!s->directory_dirty || fsync(s->dir_fd) == 0);
 
-	if (good)
+	if (good) {
 		s->directory_dirty = false;
-	else
-		log_line(LOG_LEVEL_WARNING, "spool: cannot sync %s: %s", s->dir, strerror(errno));
+		problem_over(&s->sync_problem, monotonic_ms(), "spool: it can be synced again");
+	} else
+		problem_occurred(&s->sync_problem, LOG_LEVEL_WARNING, monotonic_ms(), strerror(errno),
+						 "spool: cannot sync %s: %s", s->dir, strerror(errno));
 	return good;
 }
 
@@ -278,13 +280,16 @@ write_out(struct spool *s, struct segment *seg)
 	char name[SEGMENT_NAME_SIZE];
 	int fd = segment_open(s->dir_fd, seg->base, true);
 
+	segment_name(seg->base, name);
+	/* Written by half at another time, and could not be taken away then. */
+	if (fd < 0 && errno == EEXIST && unlinkat(s->dir_fd, name, 0) == 0)
+		fd = segment_open(s->dir_fd, seg->base, true);
 	if (fd < 0)
 		return false;
 	bool good = write_at(fd, seg->memory, (size_t) seg->size, 0) && fdatasync(fd) == 0;
 	int error = errno;
 	close(fd);
 	if (!good) {
-		segment_name(seg->base, name);
 		unlinkat(s->dir_fd, name, 0);
 		errno = error;
 		return false;

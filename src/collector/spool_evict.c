@@ -206,6 +206,7 @@ shrink(struct spool *s, int i, enum spool_level level, bool *gone)
 	sifted.lost.reasons = memory ? LOSS_MEMORY_FULL : s->low_disk ? LOSS_DISK_LOW : LOSS_SPOOL_FULL;
 	sifted.in_flight.reasons = sifted.lost.reasons;
 	spool_lose(s, &sifted.lost);
+	spool_lose(s, &sifted.damaged);
 	loss_add(&s->in_flight, &sifted.in_flight);
 	if (sifted.in_flight_to > s->in_flight_to)
 		s->in_flight_to = sifted.in_flight_to;

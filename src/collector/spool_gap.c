@@ -11,7 +11,7 @@ spool_lose(struct spool *s, const struct loss *l)
 	if (!loss_is_any(l))
 		return;
 	loss_add(&s->loss, l);
-	loss_add(&s->ever, l);
+	loss_add_new(&s->ever, l);
 	if (s->loss_ms == NEVER)
 		s->loss_ms = s->said_ms == 0 ? 0 : s->said_ms + SAY_EACH_MS;
 }
@@ -49,10 +49,11 @@ spool_say_loss(struct spool *s, int64_t now_ms)
 	record_set(&r, EVENT_DATA, data.data);
 	/* What has to go to make room for it belongs to the next one. */
 	s->loss = (struct loss){0};
-	if (message.failed || data.failed || !spool_add(s, &r, SPOOL_SOON)) {
+	if (message.failed || data.failed) {
 		loss_add(&s->loss, &said);
 		s->loss_ms = now_ms + SAY_EACH_MS;
-	} else
+	} else if (spool_add(s, &r,
+						 SPOOL_SOON)) /* where it is refused what it says is lost again, and told later */
 		log_line(LOG_LEVEL_WARNING, "spool: %s", message.data);
 	strbuf_free(&message);
 	strbuf_free(&data);

@@ -15,34 +15,42 @@ static const struct {
 } reasons[] = {
 	{LOSS_SPOOL_FULL, "spool full"},         {LOSS_DISK_LOW, "disk nearly full"},
 	{LOSS_MEMORY_FULL, "disk not writable"}, {LOSS_DAMAGED, "spool damaged"},
-	{LOSS_TOO_LARGE, "too large"},
+	{LOSS_TOO_LARGE, "too large"},           {LOSS_NUMBERS, "numbers used by another agent"},
 };
 
-/* Each count: its name in the data and in the message. */
+/* Each count: where, where what of it is counted again, its name in the data and in the message. */
 static const struct {
-	size_t offset;
+	size_t offset, again;
 	const char *key, *words;
 } counts[] = {
-	{offsetof(struct loss, records[RANK_METRICS]), "metrics", "samples"},
-	{offsetof(struct loss, thinned), "metrics_thinned", "samples thinned to one a minute"},
-	{offsetof(struct loss, records[RANK_LOW]), "logs", "log lines below warning"},
-	{offsetof(struct loss, records[RANK_WARNING]), "log_warnings", "log lines of level warning"},
-	{offsetof(struct loss, records[RANK_KEEP]), "important", "errors, events or failed checks"},
-	{offsetof(struct loss, damaged), "damaged", "damaged places"},
+#define AT(member) offsetof(struct loss, member), offsetof(struct loss, again.member)
+	{AT(records[RANK_METRICS]), "metrics", "samples"},
+	{AT(thinned), "metrics_thinned", "samples thinned to one a minute"},
+	{AT(records[RANK_LOW]), "logs", "log lines below warning"},
+	{AT(records[RANK_WARNING]), "log_warnings", "log lines of level warning"},
+	{AT(records[RANK_KEEP]), "important", "errors, events or failed checks"},
+	{AT(damaged), "damaged", "damaged places"},
+#undef AT
 };
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 static int64_t *
-count_of(struct loss *l, size_t i)
+count_at(struct loss *l, size_t offset)
 {
-	return (int64_t *) ((char *) l + counts[i].offset);
+	return (int64_t *) ((char *) l + offset);
+}
+
+static int64_t
+value_at(const struct loss *l, size_t offset)
+{
+	return *(const int64_t *) ((const char *) l + offset);
 }
 
 static int64_t
 value_of(const struct loss *l, size_t i)
 {
-	return *(const int64_t *) ((const char *) l + counts[i].offset);
+	return value_at(l, counts[i].offset);
 }
 
 static void
@@ -61,6 +69,8 @@ loss_count(struct loss *l, const struct record *r)
 
 	/* An event that says what was lost before is not lost with all that it says. */
 	if (loss_of_event(r, &said)) {
+		for (size_t i = 0; i < LENGTH(counts); i++)
+			*count_at(&said, counts[i].again) = value_of(&said, i);
 		loss_add(l, &said);
 		return;
 	}
@@ -78,11 +88,20 @@ loss_thin(struct loss *l, const struct record *r)
 void
 loss_add(struct loss *to, const struct loss *more)
 {
-	for (size_t i = 0; i < LENGTH(counts); i++)
-		*count_of(to, i) += value_of(more, i);
+	for (size_t i = 0; i < LENGTH(counts); i++) {
+		*count_at(to, counts[i].offset) += value_of(more, i);
+		*count_at(to, counts[i].again) += value_at(more, counts[i].again);
+	}
 	if (loss_is_any(more))
 		to->reasons |= more->reasons;
 	add_times(to, more->from_us, more->to_us);
+}
+
+void
+loss_add_new(struct loss *to, const struct loss *more)
+{
+	for (size_t i = 0; i < LENGTH(counts); i++)
+		*count_at(to, counts[i].offset) += value_of(more, i) - value_at(more, counts[i].again);
 }
 
 bool
@@ -150,7 +169,7 @@ loss_json(const struct loss *l, struct strbuf *out)
 
 /* Where the value of a key begins in JSON that loss_json() wrote; NULL: not there. */
 static const char *
-value_at(const char *json, const char *key)
+find_value(const char *json, const char *key)
 {
 	char name[40];
 
@@ -162,7 +181,7 @@ value_at(const char *json, const char *key)
 static int64_t
 time_at(const char *json, const char *key)
 {
-	const char *at = value_at(json, key);
+	const char *at = find_value(json, key);
 	struct tm tm = {0};
 
 	return at && strptime(at + 1, TIME_FORM, &tm) ? (int64_t) timegm(&tm) * 1000000 : 0;
@@ -178,9 +197,10 @@ loss_of_event(const struct record *r, struct loss *out)
 		!slice_copy(r->field[EVENT_DATA], json, sizeof json))
 		return false;
 	for (size_t i = 0; i < LENGTH(counts); i++) {
-		const char *at = value_at(json, counts[i].key);
-		if (at)
-			*count_of(out, i) = strtoll(at, NULL, 10);
+		const char *at = find_value(json, counts[i].key);
+		if (!at)
+			return false; /* others tell of losses, too: in words of their own */
+		*count_at(out, counts[i].offset) = strtoll(at, NULL, 10);
 	}
 	for (size_t i = 0; i < LENGTH(reasons); i++)
 		if (strstr(json, reasons[i].name))

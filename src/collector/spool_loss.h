@@ -18,12 +18,16 @@ enum loss_reason {
 	LOSS_MEMORY_FULL = 4, /* the disk can't be written, and the memory that stands in is full */
 	LOSS_DAMAGED = 8,     /* files of the spool were damaged */
 	LOSS_TOO_LARGE = 16,  /* one group is too large for any spool, or memory ran out */
+	LOSS_NUMBERS = 32,    /* somebody else used its numbers: the database would not take it */
 };
 
 struct loss {
 	int64_t records[RANKS]; /* dropped */
 	int64_t thinned;        /* rows of vps_metrics, one a minute stayed */
 	int64_t damaged;        /* places in files, each one record or more */
+	struct {
+		int64_t records[RANKS], thinned, damaged;
+	} again;                /* of these, what an event told that is now lost itself */
 	int64_t from_us, to_us; /* times of what was dropped and thinned; 0: unknown */
 	unsigned reasons;       /* of enum loss_reason */
 };
@@ -31,6 +35,8 @@ struct loss {
 void loss_count(struct loss *l, const struct record *r);
 void loss_thin(struct loss *l, const struct record *r);
 void loss_add(struct loss *to, const struct loss *more);
+/* Adds what has not been counted before. */
+void loss_add_new(struct loss *to, const struct loss *more);
 bool loss_is_any(const struct loss *l);
 
 /* The event's message and data. */

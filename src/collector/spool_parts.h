@@ -36,6 +36,7 @@ struct spool {
 	int64_t disk_bytes, memory_bytes;
 
 	int64_t next, acked;
+	int64_t told;                  /* the highest number of which the database has said that it is there */
 	int64_t found_last, first_new; /* last number that was there at the start; first that was given since */
 	bool is_new;
 
@@ -54,7 +55,8 @@ struct spool {
 	bool positions_unsaved; /* segments went although they could not be written */
 	bool
 		uncertain; /* the end may be missing, or positions are: they are not believed before the database has spoken */
-	struct problem positions_problem;
+	bool found_uncertain; /* so it was when the spool was opened */
+	struct problem positions_problem, sync_problem;
 
 	struct buffer newest; /* payload of the newest RECORD_METRICS */
 	size_t newest_bytes;
@@ -131,7 +133,7 @@ enum spool_level {
 extern const enum record_rank spool_level_rank[SPOOL_LEVELS];
 
 struct sifted {
-	struct loss lost, in_flight;
+	struct loss lost, in_flight, damaged;
 	int64_t in_flight_to; /* highest number of those */
 };
 

@@ -115,11 +115,14 @@ recover_segment(struct spool *s, struct segment *seg, int64_t previous)
 	}
 	seg->size = st.st_size;
 	scan(s, seg, previous, &found);
-	spool_lose(s, &(struct loss){.damaged = found.damaged, .reasons = LOSS_DAMAGED});
+	/* What is behind a place that can't be read is lost with it. */
 	if (found.error != 0) {
-		move_aside(s, name, strerror(found.error));
-		return false;
+		found.damaged++;
+		log_line(LOG_LEVEL_ERROR, "spool: cannot read %s/%s: %s", s->dir, name, strerror(found.error));
 	}
+	spool_lose(s, &(struct loss){.damaged = found.damaged, .reasons = LOSS_DAMAGED});
+	/* Positions may be gone with it, while their lines were delivered. */
+	s->uncertain |= found.damaged > 0;
 	if (found.whole_to == 0 && (found.damaged > 0 || found.other_version)) {
 		move_aside(s, name, found.other_version ? "is of another version of obs-agent" : "holds no record");
 		return false;
@@ -226,8 +229,9 @@ spool_recover_late(struct spool *s)
 	}
 	if (!in_order)
 		spool_forget_segments(s, 0, s->count);
+	/* A greeting before may have said what of it was delivered. */
 	if (s->count > 0)
-		s->acked = s->segment[0].base - 1;
+		s->acked = s->told > s->segment[0].base - 1 ? s->told : s->segment[0].base - 1;
 	for (int i = 0; i < count; i++) {
 		struct segment *seg = spool_new_segment(s, ours[i].base);
 		if (seg)

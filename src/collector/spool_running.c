@@ -58,10 +58,13 @@ spool_begin_running(struct spool *s)
 	if (there >= 0 || errno != ENOENT)
 		s->uncertain |= there <= 0 || there != size || memcmp(before, boot, (size_t) size) != 0;
 	/* Until the database has spoken, and what it said is saved, the next start knows no better. */
+	s->found_uncertain = s->uncertain;
 	if (s->uncertain)
 		spool_is_unsafe(s);
 	else if (there < 0)
 		spool_is_safe(s);
+	/* Else a power failure in the first seconds would look like an orderly end. */
+	fsync(s->dir_fd);
 }
 
 bool

@@ -127,6 +127,8 @@ spool_sift(struct spool *s, struct segment *seg, enum spool_level level, struct 
 	for (begin(&reader, seg); seg->positions && good && reader_next(&reader, &frame);)
 		if (frame.payload.p[0] == RECORD_POSITION && record_read(frame.payload, &record))
 			good = remember_position(&v, &record, reader.frame_offset);
+	/* Damage that is found here has not been counted, and goes. */
+	out->damaged = (struct loss){.damaged = seg->positions ? reader.damaged : 0, .reasons = LOSS_DAMAGED};
 	for (begin(&reader, seg); good && reader_next(&reader, &frame);) {
 		bool last = !(frame.flags & FRAME_GOES_ON);
 		if (record_read(frame.payload, &record) &&
@@ -141,6 +143,7 @@ spool_sift(struct spool *s, struct segment *seg, enum spool_level level, struct 
 		if (last)
 			end_group(&v);
 	}
+	out->damaged.damaged += reader.damaged;
 	free(v.newest);
 	if (!good)
 		return false;

@@ -20,6 +20,10 @@
 #define SQL_BEGIN_BATCH    "SELECT observ._begin_batch($1,$2,$3,$4,$5,$6,$7,$8)"
 #define BEGIN_BATCH_PARAMS 8
 
+/* The same with rows, for a small batch: a transaction by itself. */
+#define SQL_PUT    "SELECT observ._put($1,$2,$3,$4,$5,$6,$7,$8,$9)"
+#define PUT_PARAMS 9
+
 #define SQL_METRICS "SELECT observ._add_vps_metrics($1,$2,$3,$4)"
 #define SQL_HEALTH  "SELECT observ._add_health_checks($1,$2,$3,$4)"
 #define SQL_LOG                                                                                              \

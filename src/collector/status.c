@@ -235,15 +235,24 @@ is_running(const struct options *o, const struct strbuf *file)
 		   (kill((pid_t) pid, 0) == 0 || errno == EPERM);
 }
 
+/* A number as JSON has them: without zeros in front. */
+static bool
+is_json_number(struct slice s)
+{
+	int64_t n;
+
+	if (s.p < s.end && *s.p == '-')
+		s.p++;
+	return slice_to_i64(s, &n) && (*s.p != '0' || s.end - s.p == 1);
+}
+
 /* Names are text whatever they look like. */
 static void
 json_value(struct strbuf *b, struct slice name, struct slice value)
 {
 	bool text = slice_equals(name, "vps_name") || slice_equals(name, "app_name");
-	int64_t n;
 
-	if (!text && (slice_to_i64(value, &n) || slice_equals(value, "true") || slice_equals(value, "false") ||
-				  (*value.p == '-' && slice_to_i64((struct slice){value.p + 1, value.end}, &n))))
+	if (!text && (is_json_number(value) || slice_equals(value, "true") || slice_equals(value, "false")))
 		strbuf_add(b, value.p, (size_t) (value.end - value.p));
 	else
 		encode_json_text(b, value);
@@ -262,6 +271,8 @@ print_json(struct strbuf *b, bool running, const struct strbuf *file)
 		if (!split(line, &name, &value))
 			continue;
 		if (!dot || dot >= name.end) {
+			if (in_sources)
+				continue; /* they come last */
 			strbuf_puts(b, ", ");
 			encode_json_text(b, name);
 			strbuf_puts(b, ": ");

@@ -8,6 +8,7 @@
 
 #include "collector/clock.h"
 #include "collector/waiting.h"
+#include "collector/writer_put.h"
 #include "collector/writer_statements.h"
 #include "collector/writer_turn.h"
 #include "core/schedule.h"
@@ -43,7 +44,9 @@ back_off(struct writer *w, int64_t now_ms)
 	if (strcmp(w->sqlstate, "57014") == 0)
 		turn_be_patient(w);
 	batch_clear(&w->batch);
+	turn_release_memory(w); /* an outage may last */
 	w->bad_row[0] = '\0';
+	w->put_refusals = 0;
 	w->greeted = false; /* the next try begins with the newest sample */
 	w->bare = false;
 	w->gave_up = w->last_chance;
@@ -57,8 +60,8 @@ static void
 set_error(struct writer *w, const char *sqlstate, const char *message, const char *hint)
 {
 	snprintf(w->sqlstate, sizeof w->sqlstate, "%s", sqlstate ? sqlstate : "");
-	snprintf(w->message, sizeof w->message, "%s", message ? message : "the connection was lost");
-	snprintf(w->hint, sizeof w->hint, "%s", hint ? hint : "");
+	slice_printable(slice_of(message ? message : "the connection was lost"), w->message, sizeof w->message);
+	slice_printable(slice_of(hint ? hint : ""), w->hint, sizeof w->hint);
 	size_t len = strlen(w->hint);
 	if (len > 0 && w->hint[len - 1] == '.')
 		w->hint[len - 1] = '\0'; /* the line goes on */
@@ -89,7 +92,7 @@ send_step(struct writer *w, enum writer_step step, int64_t now_ms)
 {
 	w->step = step;
 	w->state = WRITER_BUSY;
-	if (step == STEP_COMMIT && !w->greeting && batch_last(&w->batch) > w->mine)
+	if ((step == STEP_COMMIT || step == STEP_PUT) && !w->greeting && batch_last(&w->batch) > w->mine)
 		w->mine = batch_last(&w->batch);
 	if (!writer_send(w, step))
 		lose_broken_connection(w, now_ms);
@@ -109,7 +112,7 @@ static void
 flush(struct writer *w, int64_t now_ms)
 {
 	if (turn_take(w, now_ms))
-		begin_transaction(w, false, STEP_BEGIN, now_ms);
+		begin_transaction(w, false, put_prepare(w) ? STEP_PUT : STEP_BEGIN, now_ms);
 }
 
 /* Asks for the number of the last batch: without it nothing can be sent. */
@@ -123,6 +126,7 @@ static void
 transaction_done(struct writer *w, int64_t now_ms)
 {
 	w->state = WRITER_IDLE;
+	w->put_refusals = 0;
 	if (w->greeting)
 		turn_greeted(w, now_ms);
 	else if (w->reply.accepted)
@@ -145,6 +149,9 @@ after_failure(struct writer *w, int64_t now_ms)
 			greet(w, now_ms);
 		else
 			flush(w, now_ms);
+	} else if (bad && w->failed_step == STEP_PUT) {
+		put_refused(w, true);
+		flush(w, now_ms);
 	} else if (bad && w->failed_step == STEP_QUARANTINE && !w->bare) {
 		w->bare = true;
 		flush(w, now_ms);
@@ -160,7 +167,12 @@ step_succeeded(struct writer *w, int64_t now_ms)
 		after_failure(w, now_ms);
 		return;
 	}
-	enum writer_step next = w->step == STEP_COMMIT ? STEP_DONE : turn_step_after(w);
+	if (w->step == STEP_PUT && !w->put_done) {
+		put_refused(w, false);
+		flush(w, now_ms);
+		return;
+	}
+	enum writer_step next = w->step == STEP_COMMIT || w->step == STEP_PUT ? STEP_DONE : turn_step_after(w);
 	if (next == STEP_DONE)
 		transaction_done(w, now_ms);
 	else
@@ -193,6 +205,8 @@ read_result(struct writer *w, const PGresult *res)
 				  PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
 		return false;
 	}
+	if (w->step == STEP_PUT)
+		w->put_done = put_read(w, res);
 	if (w->step == STEP_BATCH)
 		writer_read_reply(w, res);
 	if (w->step == STEP_ROWS)
@@ -416,4 +430,5 @@ writer_close(struct writer *w)
 	w->state = WRITER_DOWN;
 	batch_free(&w->batch);
 	sink_free(&w->params);
+	shapes_forget(&w->shapes);
 }

@@ -10,6 +10,7 @@
 
 #include "collector/connector.h"
 #include "collector/log.h"
+#include "collector/shapes.h"
 #include "collector/sinks.h"
 #include "collector/spool.h"
 #include "collector/writer_batch.h"
@@ -24,8 +25,12 @@ enum writer_state {
 	WRITER_BUSY,       /* a statement is under way; gives up at `deadline_ms` */
 };
 
-/* A flush takes all but the positions; a greeting begins with BEGIN only when there is a fresh sample to bring. */
+/*
+ * A small flush is one step, any other takes all that follow but the positions; a greeting begins with BEGIN only when there is a fresh
+ * sample to bring.
+ */
 enum writer_step {
+	STEP_PUT,
 	STEP_BEGIN,
 	STEP_BATCH,
 	STEP_ROWS, /* of writer.kind */
@@ -63,11 +68,14 @@ struct writer {
 	PGconn *conn;
 	struct batch batch;
 	struct sink_params params;
+	struct shape_table shapes;
 	struct batch_reply reply;
 	bool greeting;    /* what is under way is a greeting, not a flush */
 	bool greeted;     /* this connection has told the number of the last batch */
 	bool known;       /* some connection has: positions of log files are final */
 	bool step_failed; /* a result of the statement under way was an error */
+	bool put_done;    /* the answer of STEP_PUT was that something was done */
+	int put_refusals; /* times that the database did not take this batch in one statement */
 	bool gave_up;     /* the last chance was missed */
 	bool last_chance; /* the agent is stopping: no pauses, no second try */
 	int attempt;      /* failures in a row */
@@ -91,13 +99,14 @@ struct writer {
 	bool bare;         /* without the record itself, which quarantine does not take either */
 
 	int64_t sent_at_us, offset_us;
+	int64_t replied_us; /* when w->reply came, monotonic */
 	bool offset_known;
 	struct batch_counts unreported, reported; /* for the next batch; what the one under way says */
 	struct batch_counts now;                  /* of the batch under way */
 	int64_t dropped_reported;
 	int64_t rows_sent, reconnects; /* ever, by this process */
 	int64_t delivered_ms;          /* the last batch, monotonic; 0: none yet */
-	struct problem problem;
+	struct problem problem, twin;
 	enum writer_step failed_step;
 	char sqlstate[6]; /* of the statement that failed; "" while all is well and for a lost connection */
 	char message[300];

@@ -44,14 +44,15 @@ take(void *into, int64_t number, bool group_goes_on, const struct record *r)
 	return true;
 }
 
-void
+bool
 batch_take(struct batch *b, const struct spool *spool, int max)
 {
 	batch_clear(b);
 	b->max = max < BATCH_RECORDS ? max : BATCH_RECORDS;
-	spool_read((struct spool *) spool, spool_acked(spool), take, b);
+	bool read = spool_read((struct spool *) spool, spool_acked(spool), take, b);
 	if (b->full && b->complete > 0)
 		b->count = b->complete;
+	return read && !(b->full && b->count == 0);
 }
 
 void

@@ -40,9 +40,9 @@ struct batch_window {
 
 /*
  * Takes up to `max` records above those that are acknowledged, up to BATCH_BYTES, at least one if there is one. Ends with a group
- * wherever one fits.
+ * wherever one fits. False: what waits can't be read for now.
  */
-void batch_take(struct batch *b, const struct spool *spool, int max);
+bool batch_take(struct batch *b, const struct spool *spool, int max);
 
 /* One record alone. */
 void batch_take_one(struct batch *b, int64_t number, const struct record *r);

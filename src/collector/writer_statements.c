@@ -9,26 +9,39 @@
 #include "collector/encode.h"
 #include "collector/statements.h"
 #include "collector/version.h"
+#include "collector/writer_put.h"
 #include "core/row.h"
 
 #define BACKPRESSURE_MAX_MS 3600000
+#define SEQ_MAX             (INT64_C(1) << 60) /* begin_batch() takes none above; there has to be room for ours */
 
-static bool
-send_begin_batch(struct writer *w)
+bool
+writer_send_batch(struct writer *w, const char *sql, const char *rows)
 {
 	static const struct batch_counts none = {0, 0, 0, 0};
 	const struct batch_counts *c = w->greeting ? &none : &w->reported;
+	bool nothing = memcmp(c, &none, sizeof none) == 0;
 	char seq[24], sent_at[24], interval[24], counts[100];
 
-	w->sent_at_us = clock_us(CLOCK_REALTIME);
 	snprintf(sent_at, sizeof sent_at, "%lld", (long long) w->sent_at_us);
 	snprintf(seq, sizeof seq, "%lld", w->greeting ? 0LL : (long long) batch_last(&w->batch));
 	snprintf(interval, sizeof interval, "%d", w->interval_s * 1000);
 	snprintf(counts, sizeof counts, "{%lld,%lld,%lld,%lld}", (long long) c->clamped,
 			 (long long) c->quarantined, (long long) c->dropped, (long long) c->duplicates);
-	const char *values[BEGIN_BATCH_PARAMS] = {w->agent_id,    seq,      sent_at, w->vps_name, w->app_name,
-											  OBSERV_VERSION, interval, counts};
-	return PQsendQueryParams(w->conn, SQL_BEGIN_BATCH, BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL, 0);
+	const char *values[PUT_PARAMS] = {w->agent_id, seq,
+									  sent_at,     w->vps_name,
+									  w->app_name, OBSERV_VERSION,
+									  interval,    nothing ? NULL : counts,
+									  rows};
+	return PQsendQueryParams(w->conn, sql, rows ? PUT_PARAMS : BEGIN_BATCH_PARAMS, NULL, values, NULL, NULL,
+							 0);
+}
+
+static bool
+send_begin_batch(struct writer *w)
+{
+	w->sent_at_us = clock_us(CLOCK_REALTIME);
+	return writer_send_batch(w, SQL_BEGIN_BATCH, NULL);
 }
 
 /* The context with the time that the line came with. What is there already under that name counts. */
@@ -58,18 +71,14 @@ keep_original_time(struct record *line, int64_t timestamp_us, struct strbuf *con
 		line->field[LINE_CONTEXT] = (struct slice){context->data, context->data + context->len};
 }
 
-/* What the sender knows better than the source of a record. */
-static void
-complete_record(const struct writer *w, const struct batch_item *item, struct record *r,
-				struct strbuf *context, char offset[24])
+void
+writer_complete_metrics(const struct writer *w, struct record *r, char offset[24])
 {
 	if (r->kind == RECORD_METRICS && w->offset_known && !r->field[M_CLOCK_OFFSET_MS].p) {
 		int64_t ms = (w->offset_us + (w->offset_us < 0 ? -500 : 500)) / 1000;
 		snprintf(offset, 24, "%lld", (long long) ms);
 		record_set(r, M_CLOCK_OFFSET_MS, offset);
 	}
-	if (r->kind == RECORD_LOG && item->clamped)
-		keep_original_time(r, item->original_us, context);
 }
 
 static bool
@@ -95,7 +104,9 @@ send_rows(struct writer *w)
 		if (item->kind != w->kind || item->quarantined)
 			continue;
 		ok = batch_record(&w->batch, i, &r);
-		complete_record(w, item, &r, &context, offset);
+		writer_complete_metrics(w, &r, offset);
+		if (r.kind == RECORD_LOG && item->clamped)
+			keep_original_time(&r, item->original_us, &context);
 		ok &= !context.failed;
 		sink_add(&w->params, &r);
 	}
@@ -138,6 +149,8 @@ writer_send(struct writer *w, enum writer_step step)
 	switch (step) {
 	case STEP_BEGIN:
 		return PQsendQuery(w->conn, SQL_BEGIN);
+	case STEP_PUT:
+		return put_send(w);
 	case STEP_BATCH:
 		return send_begin_batch(w);
 	case STEP_ROWS:
@@ -156,17 +169,19 @@ writer_send(struct writer *w, enum writer_step step)
 	return false;
 }
 
-void
+const char *
 writer_read_reply(struct writer *w, const PGresult *res)
 {
 	int64_t received_us = clock_us(CLOCK_REALTIME);
 	struct batch_reply *reply = &w->reply;
 
-	if (PQntuples(res) != 1 || PQnfields(res) != 1)
-		return;
+	if (PQntuples(res) != 1 || PQnfields(res) != 1 || PQgetisnull(res, 0, 0))
+		return NULL;
 	const char *at = PQgetvalue(res, 0, 0);
 	reply->accepted = encode_next_number(&at, 0) == 1;
 	reply->last_seq = encode_next_number(&at, 0);
+	if (reply->last_seq > SEQ_MAX)
+		reply->last_seq = SEQ_MAX;
 	reply->server_time_us = encode_next_number(&at, INT64_MIN);
 	reply->accept_from_us = encode_next_number(&at, INT64_MIN);
 	reply->accept_until_us = encode_next_number(&at, INT64_MAX);
@@ -177,11 +192,22 @@ writer_read_reply(struct writer *w, const PGresult *res)
 	if (reply->backpressure_ms > BACKPRESSURE_MAX_MS)
 		reply->backpressure_ms = BACKPRESSURE_MAX_MS;
 	/* The server read its clock between the two readings of ours: the middle is the best guess. */
+	w->replied_us = clock_us(CLOCK_MONOTONIC);
 	w->offset_known = reply->server_time_us != INT64_MIN;
 	if (w->offset_known)
 		w->offset_us = w->sent_at_us + (received_us - w->sent_at_us) / 2 - reply->server_time_us;
 	else
 		reply->server_time_us = received_us;
+	return at;
+}
+
+int64_t
+writer_unexpected(const struct writer *w, int64_t duplicates)
+{
+	for (int i = 0; i < w->fresh_count && duplicates > 0; i++)
+		if (w->fresh[i] <= batch_last(&w->batch))
+			duplicates--;
+	return duplicates;
 }
 
 void
@@ -190,10 +216,7 @@ writer_read_counts(struct writer *w, const PGresult *res)
 	struct sink_counts counts = sink_read_answer(w->kind, w->params.rows, res);
 
 	if (w->kind == RECORD_METRICS)
-		/* Samples that went ahead are there already: that is no duplicate. */
-		for (int i = 0; i < w->fresh_count && counts.duplicates > 0; i++)
-			if (w->fresh[i] <= batch_last(&w->batch))
-				counts.duplicates--;
+		counts.duplicates = writer_unexpected(w, counts.duplicates);
 	w->now.duplicates += counts.duplicates;
 	w->now.clamped += counts.clamped;
 	w->now.quarantined += counts.quarantined;
@@ -203,8 +226,10 @@ void
 writer_read_positions(struct writer *w, const PGresult *res)
 {
 	/* What is delivered, the spool's positions say no better than these. */
-	if (w->reply.last_seq <= w->mine || spool_is_behind(w->spool, w->reply.last_seq))
+	if (w->reply.last_seq <= w->mine)
 		spool_ack(w->spool, w->reply.last_seq);
+	else if (spool_is_behind(w->spool, w->reply.last_seq))
+		spool_catch_up(w->spool, w->reply.last_seq);
 	for (int i = 0; i < PQntuples(res); i++)
 		spool_set_position(w->spool, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1));
 }

@@ -14,7 +14,6 @@
 #define FLUSH_BYTES         (256 * 1024)
 #define BACKLOG_RATE        2000  /* records a second after an outage */
 #define BACKLOG_JITTER_MS   30000 /* a fleet does not come back in one moment */
-#define PATIENCE_RECORDS    50    /* batches are not made smaller than this for a slow database */
 #define KEEP_BYTES          (64 * 1024)
 #define FEW_RECORDS         100 /* are not counted in bytes */
 #define UNREADABLE_PAUSE_MS 1000
@@ -43,19 +42,19 @@ turn_init(struct writer *w)
 void
 turn_be_patient(struct writer *w)
 {
-	if (!w->greeting && w->batch.count > PATIENCE_RECORDS)
-		w->limit = w->batch.count / 2 > PATIENCE_RECORDS ? w->batch.count / 2 : PATIENCE_RECORDS;
+	if (!w->greeting && w->batch.count > 1)
+		w->limit = w->batch.count / 2;
 }
 
 bool
 turn_take(struct writer *w, int64_t now_ms)
 {
-	if (w->batch.count == 0)
-		batch_take(&w->batch, w->spool, w->limit);
+	bool readable = w->batch.count > 0 || batch_take(&w->batch, w->spool, w->limit);
+
 	if (w->batch.count == 0) {
-		/* Memory or descriptors are short; or what had those numbers is damaged for good. */
+		/* Memory or descriptors are short: it is all there. Else what had those numbers was damaged, which has been told. */
 		w->wake_ms = now_ms + UNREADABLE_PAUSE_MS;
-		if (++w->unreadable >= UNREADABLE_MAX)
+		if (readable && ++w->unreadable >= UNREADABLE_MAX)
 			spool_ack(w->spool, spool_last(w->spool));
 		return false;
 	}
@@ -86,9 +85,8 @@ turn_take_fresh(struct writer *w)
 	return w->batch.count > 0;
 }
 
-/* Large buffers go when they have done their work. */
-static void
-release_memory(struct writer *w)
+void
+turn_release_memory(struct writer *w)
 {
 	if (w->batch.bytes.size + sink_memory(&w->params) < KEEP_BYTES)
 		return;
@@ -154,7 +152,7 @@ turn_flushed(struct writer *w, int64_t now_ms)
 	w->wake_ms = now_ms + (w->last_chance ? 0 : pause);
 	if (spool_acked(w->spool) >= w->target) {
 		plan_flush(w, now_ms);
-		release_memory(w);
+		turn_release_memory(w);
 	}
 	w->attempt = 0;
 }
@@ -168,14 +166,18 @@ is_behind(const struct writer *w)
 
 /*
  * Numbers up to `last` are used although nothing that this agent knows of can have used them: somebody else has the same
- * identity. What waits takes numbers above them, and nothing is lost.
+ * identity. What waits takes numbers above them, and nothing is lost: of a batch whose COMMIT was not answered nobody can say
+ * any more whether it is there, and rather a line twice than none.
  */
 static void
-make_way(struct writer *w, int64_t last)
+make_way(struct writer *w, int64_t used, int64_t last)
 {
-	/* Before that nobody knows what an earlier run had sent: rather a line twice than none. */
-	if (w->known)
-		spool_ack(w->spool, w->mine);
+	/* Two agents with one identity do this to each other at every flush: said once. */
+	problem_occurred(
+		&w->twin, LOG_LEVEL_WARNING, monotonic_ms(), w->greeting ? "greeting" : "batch",
+		"batch number %lld was used by somebody else, or the clock was set back; does another agent run "
+		"with a copy of the agent_id?",
+		(long long) used);
 	spool_renumber(w->spool, last);
 	w->fresh_count = 0;
 }
@@ -194,17 +196,12 @@ turn_greeted(struct writer *w, int64_t now_ms)
 				LOG_LEVEL_WARNING,
 				"the spool is behind the database: its end was lost (a power failure?), or it was set back; "
 				"log files are read from where the database says");
-		spool_ack(w->spool, last);
-		w->mine = last;
-	} else {
-		log_line(LOG_LEVEL_WARNING,
-				 "batch number %lld was used by somebody else, or the clock was set back; does another agent "
-				 "run with "
-				 "a copy of the agent_id?",
-				 (long long) last);
-		make_way(w, last);
-	}
-	w->reconnects += w->known;
+		spool_catch_up(w->spool, last);
+	} else
+		make_way(w, last, last);
+	/* Nothing of ours is on its way: the greeting waited for that. */
+	w->mine = spool_acked(w->spool);
+	w->reconnects += w->known && !w->greeted;
 	w->greeted = w->known = true;
 	w->target = spool_last(w->spool);
 	if (w->batch.count > 0 && w->batch.to_store[RECORD_METRICS] > 0)
@@ -229,11 +226,14 @@ turn_greeted(struct writer *w, int64_t now_ms)
 void
 turn_refused(struct writer *w, int64_t now_ms)
 {
-	log_line(LOG_LEVEL_WARNING,
-			 "batch number %lld was used already; does another agent run with a copy of the agent_id?",
-			 (long long) batch_last(&w->batch));
+	/* A statement of ours whose answer was lost began only after the greeting had asked. */
+	if (w->reply.last_seq <= w->mine) {
+		spool_ack(w->spool, w->reply.last_seq);
+		batch_clear(&w->batch);
+		return;
+	}
+	make_way(w, batch_last(&w->batch), w->reply.last_seq);
 	w->mine = spool_acked(w->spool);
-	make_way(w, w->reply.last_seq);
 	batch_clear(&w->batch);
 	w->wake_ms = now_ms + REFUSED_PAUSE_MS;
 }
@@ -299,7 +299,9 @@ turn_narrow(struct writer *w)
 		return;
 	}
 	w->limit = 1;
-	snprintf(w->bad_row, sizeof w->bad_row, "%.280s (%s)", w->message, w->sqlstate);
+	char why[280]; /* cut at a character: quarantine takes no half one */
+	slice_printable(slice_of(w->message), why, sizeof why);
+	snprintf(w->bad_row, sizeof w->bad_row, "%s (%s)", why, w->sqlstate);
 	log_line(LOG_LEVEL_WARNING, "a row of %s was refused and goes to observ.quarantine: %s",
 			 sinks[w->kind].table, w->bad_row);
 }

@@ -37,6 +37,9 @@ void turn_greeted(struct writer *w, int64_t now_ms);
 /* A record of the batch is bad: half of the batch is tried alone; a record that is bad alone goes to quarantine. */
 void turn_narrow(struct writer *w);
 
+/* Large buffers go when they have done their work, or can't for now. */
+void turn_release_memory(struct writer *w);
+
 /* The database needs longer for a batch than there is time: the next one is smaller. */
 void turn_be_patient(struct writer *w);
 

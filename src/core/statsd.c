@@ -6,6 +6,10 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Together they keep every sum of an agent's life finite. */
+#define LARGEST_VALUE 1e280
+#define SMALLEST_RATE 1e-9
+
 /* Takes what stands before the next `separator`, or all; false when there is nothing left. */
 static bool
 take(struct slice *rest, char separator, struct slice *part)
@@ -71,7 +75,7 @@ read_section(struct statsd_line *out, struct slice section)
 
 	if (slice_starts(section, "@")) {
 		section.p++;
-		return slice_to_float(section, &out->rate) && out->rate > 0 && out->rate <= 1;
+		return slice_to_float(section, &out->rate) && out->rate >= SMALLEST_RATE && out->rate <= 1;
 	}
 	if (!slice_starts(section, "#"))
 		return true;
@@ -133,7 +137,8 @@ statsd_value(struct statsd_line *line, struct statsd_value *out)
 	if (!take(&line->values, ':', &out->text) || is_empty(out->text))
 		return false;
 	out->relative = line->type == STATSD_GAUGE && (*out->text.p == '+' || *out->text.p == '-');
-	return slice_to_float(out->text, &out->number) && isfinite(out->number);
+	return slice_to_float(out->text, &out->number) && fabs(out->number) <= LARGEST_VALUE &&
+		   (line->type != STATSD_COUNTER || out->number >= 0);
 }
 
 void

@@ -23,7 +23,8 @@ struct statsd_line {
 
 /*
  * Reads one line (without its newline): NAME:VALUE[:VALUE...]|TYPE[|@RATE][|#TAG:VALUE,TAG...]. Types are c, g, ms, h, d, s. Sections
- * that begin otherwise (container, time) are passed over. False when it is none, or one of its values is none.
+ * that begin otherwise (container, time) are passed over. False when it is none, or one of its values is none: a counter can't be
+ * taken back, and what would make sums infinite is no number.
  */
 bool statsd_read(struct slice line, struct statsd_line *out);
 

@@ -24,6 +24,9 @@
 
 OBSERV_SQL_FUNCTION(observ_begin_batch);
 
+/* One number near the end of bigint would leave the agent none to go on with, for good. */
+#define SEQ_MAX (INT64CONST(1) << 60)
+
 enum BatchArgument {
 	ARG_AGENT_ID,
 	ARG_SEQ,
@@ -101,6 +104,11 @@ check_arguments(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("seq of a batch must not be negative"),
 				 errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ))));
+	if (PG_GETARG_INT64(ARG_SEQ) > SEQ_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("seq of a batch must not be above " INT64_FORMAT, SEQ_MAX),
+						errdetail("Given: " INT64_FORMAT ".", PG_GETARG_INT64(ARG_SEQ)),
+						errhint("Batches are numbered by one, or by the microseconds since 1970.")));
 }
 
 /*

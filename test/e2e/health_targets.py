@@ -66,6 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
          "/reset": self.reset,
          "/flaky": self.flaky,
          "/big": lambda: self.answer(body=b"x" * 3_000_000),
+         "/long": lambda: self.answer(body=b"a" * int(argument) + b"\n"),
          "/to": lambda: self.answer(302, Location=argument),
          "/headers": self.headers_without_end,
          "/drip": self.drip,

@@ -272,16 +272,30 @@ def test_clock_far_off(server, observ_db, setup, run_agent):
 # --- the network --------------------------------------------------------------------------------------------------------
 
 
+# A small flush is one statement; with a log line it ends with COMMIT.
+SMALL, IN_STEPS = b"observ._put(", b"COMMIT\0"
+
+
+def follow_a_log(setup):
+    """Has the agent, which does not run yet, follow a log file; returns its path."""
+    path = setup.dir / "app.log"
+    path.touch()
+    setup.config.write_text(setup.config.read_text() + f"  log_files: [{path}]\n")
+    return path
+
+
+@pytest.mark.parametrize("end", [SMALL, IN_STEPS])
 @pytest.mark.parametrize("cut_before_server", [False, True])
-def test_connection_cut_at_commit_applies_once(server, observ_db, setup, run_agent, make_proxy, cut_before_server):
-    """COMMIT reaches the server and the answer is lost; or it does not reach it. Either way the row is there once."""
+def test_connection_cut_at_commit_applies_once(server, observ_db, setup, run_agent, make_proxy, cut_before_server, end):
+    """The end of a transaction reaches the server and the answer is lost; or it does not reach it. Either way the rows are there once."""
     between = make_proxy(server)
     setup.write(server.url(observ_db, port=between.port))
-    state = {"armed": True, "rows": False, "committed": False}
+    path = follow_a_log(setup)
+    state = {"armed": True, "rows": end == SMALL, "committed": False}
 
     def saboteur(direction, data):
-        state["rows"] |= b"_add_vps_metrics" in data
-        if direction == "up" and b"COMMIT\0" in data and state["armed"] and state["rows"]:
+        state["rows"] |= b"observ.log_entries" in data
+        if direction == "up" and end in data and state["armed"] and state["rows"]:
             state["committed"] = True
             if cut_before_server:
                 state["armed"] = False
@@ -293,9 +307,14 @@ def test_connection_cut_at_commit_applies_once(server, observ_db, setup, run_age
 
     between.filter = saboteur
     agent = run_agent(*setup.args())
+    wait_for_rows(server, observ_db, 1)
+    with path.open("a") as log:
+        log.write("the line\n")
     wait_until(lambda: not state["armed"], 15, "the cut")
     agent.wait_for_stderr("the database takes rows again")
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.log_entries") >= 1, 30, "the line")
     assert exactly_once(server, observ_db) >= 1
+    assert server.value(observ_db, "SELECT count(*) FROM observ.log_entries WHERE message = 'the line'") == 1
     # The greeting says what is there: no batch is sent a second time.
     assert server.value(observ_db, "SELECT duplicate_batches FROM observ.collectors") == 0
     assert agent.stop() == 0
@@ -339,27 +358,39 @@ def test_server_that_never_answers(tmp_path, run_agent):
         assert "not delivered yet, kept for the next start" in agent.stderr()
 
 
-def test_transaction_left_behind_does_not_block_the_next(server, observ_db, setup, run_agent, make_proxy):
-    """COMMIT is lost and the server does not learn that its client is gone: it gives up by itself, the batch comes again."""
+@pytest.mark.parametrize("end", [SMALL, IN_STEPS])
+def test_transaction_left_behind_does_not_block_the_next(server, observ_db, setup, run_agent, make_proxy, end):
+    """
+    COMMIT is lost and the server does not learn that its client is gone: it gives up by itself, the batch comes again. A small flush that
+    comes after that is one of a number that was used.
+    """
     between = make_proxy(server)
     setup.write(server.url(observ_db, port=between.port))
-    stuck, never = threading.Event(), threading.Event()
+    path = follow_a_log(setup)
+    stuck, late = threading.Event(), threading.Event()
 
     def saboteur(direction, data):
-        if direction == "up" and b"COMMIT\0" in data and not stuck.is_set():
+        if direction == "up" and end in data and not stuck.is_set():
             stuck.set()
-            never.wait()
+            late.wait()
         return data
 
     between.filter = saboteur
     agent = run_agent(*setup.args())
     try:
-        assert stuck.wait(15)
+        agent.wait_for_stderr("collecting")
+        with path.open("a") as log:
+            log.write("the line\n")
+        assert stuck.wait(30)
         agent.wait_for_stderr("no answer within 15 s")
         agent.wait_for_stderr("the database takes rows again", 45)
+        wait_for_rows(server, observ_db, 2)
     finally:
-        never.set()
+        late.set()
+    if end == SMALL:
+        wait_until(lambda: server.value(observ_db, "SELECT duplicate_batches FROM observ.collectors") == 1, 15, "the late statement")
     assert exactly_once(server, observ_db) >= 2
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.log_entries WHERE message = 'the line'") == 1, 30, "the line")
 
 
 def test_sigterm_in_the_middle_of_a_flush_that_hangs(server, observ_db, setup, run_agent, make_proxy):
@@ -369,7 +400,7 @@ def test_sigterm_in_the_middle_of_a_flush_that_hangs(server, observ_db, setup, r
     hangs = threading.Event()
 
     def saboteur(direction, data):
-        if direction == "up" and b"COMMIT\0" in data:
+        if direction == "up" and (SMALL in data or IN_STEPS in data):
             between.stall()
             hangs.set()
         return data

@@ -5,6 +5,7 @@ Most tests fill the spool of an agent that does not run yet (spool_fill.c), and 
 
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -186,6 +187,16 @@ def test_a_record_that_quarantine_refuses_too(server, observ_db, setup, run_agen
     assert "no_word" in reason and row is None
 
 
+def test_a_reason_that_is_cut(server, observ_db, setup, run_agent):
+    """The server's words are cut at a character: quarantine would refuse half of one, again and again."""
+    last = setup.fill([log("one")] + [record(HEALTH, f"http://{n}", 200, 1, "t", *[None] * 5, "x" * n + "ü" * 300, None, None) for n in range(2)] + [log("two")])
+    run_agent(*setup.args())
+    delivered(server, observ_db, last)
+    assert server.value(observ_db, "SELECT count(*) FROM observ.log_entries") == 2
+    reasons = server.sql(observ_db, "SELECT reason FROM observ.quarantine")
+    assert len(reasons) == 2 and all("üü" in reason and "(22007)" in reason for reason, in reasons)
+
+
 def test_times_the_database_does_not_take(server, observ_db, setup, run_agent):
     """Of the future: moved back, a line keeps what it said; of long ago: put aside. Whatever the kind."""
     future, past = time.time() + 7200, time.time() - 86400 * 365
@@ -296,7 +307,7 @@ def test_a_spool_that_was_set_back(server, observ_db, setup, run_agent, tmp_path
 
 
 def test_numbers_that_somebody_else_used(server, observ_db, setup, run_agent):
-    """A cloned machine: it says so, and nothing is lost, nor sent again once this run has delivered it."""
+    """A cloned machine: it says so, once, and nothing is lost, nor sent again once this run has delivered it."""
     agent = run_agent(*setup.args())
     wait_for_rows(server, observ_db, 1)
     assert agent.stop() == 0
@@ -306,34 +317,176 @@ def test_numbers_that_somebody_else_used(server, observ_db, setup, run_agent):
     agent = run_agent(*setup.args())
     agent.wait_for_stderr("used by somebody else")
     wait_until(lambda: collector(server, observ_db, "last_seq")[0] > last + 1800_000_000, 30, "a batch above")
-    server.sql(observ_db, "UPDATE observ.collectors SET last_seq = last_seq + 3600000000")
-    agent.wait_for_stderr("was used already", 30)
-    before = server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics")
-    wait_for_rows(server, observ_db, before + 2)
+    for _ in range(2):
+        server.sql(observ_db, "UPDATE observ.collectors SET last_seq = last_seq + 3600000000")
+        before = server.value(observ_db, "SELECT count(*) FROM observ.vps_metrics")
+        wait_for_rows(server, observ_db, before + 2)
     assert server.sql(observ_db, "SELECT message FROM observ.log_entries") == [("mine",)]
+    assert agent.stop() == 0
+    assert agent.stderr().count("used by somebody else") == 2  # one for a greeting, one for batches
+
+
+def test_numbers_that_somebody_else_used_during_a_backlog(server, observ_db, setup, run_agent):
+    """What waits from an earlier run is not taken for delivered."""
+    setup.fill([log(f"line {n}") for n in range(5000)])
+    agent = run_agent(*setup.args())
+    wait_for_rows(server, observ_db, 1)  # the fresh sample: greeted, and the backlog waits
+    last = int(time.time() * 1e6) + 3600_000_000
+    server.sql(observ_db, "INSERT INTO observ.collectors (agent_id, last_seq, vps_name) VALUES (%s, %s, %s) ON CONFLICT (agent_id) DO UPDATE SET last_seq = excluded.last_seq",
+               ((setup.state / f"agent_id-{VPS}").read_text().split("\n", maxsplit=1)[0], last, VPS))
+    server.sql(observ_db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'obs-agent' AND datname = current_database()")
+    agent.wait_for_stderr("used by somebody else", 60)
+    agent.signal(harness.signal.SIGHUP)
+    delivered(server, observ_db, last + 5000, 60)
+    assert server.sql(observ_db, "SELECT count(*), count(DISTINCT message) FROM observ.log_entries") == [(5000, 5000)]
+
+
+def test_numbers_that_somebody_else_used_before_the_start(server, observ_db, setup, run_agent):
+    """The agent ended in order, so that nobody can have had more of its records: what would be passed over is told."""
+    agent = run_agent(*setup.args())
+    wait_for_rows(server, observ_db, 1)
+    assert agent.stop() == 0
+    last = setup.fill([log("one"), log("two", level="error"), record(POSITION, "/log", "1")])
+    server.sql(observ_db, f"UPDATE observ.collectors SET last_seq = {last + 1}")
+    agent = run_agent(*setup.args())
+    wait_until(lambda: server.value(observ_db, "SELECT count(*) FROM observ.events WHERE kind = 'data_lost'") == 1, 30, "the event")
+    reason, lost = server.sql(observ_db, "SELECT data ->> 'reason', (data ->> 'logs')::int + (data ->> 'important')::int FROM observ.events WHERE kind = 'data_lost'")[0]
+    assert (reason, lost) == ("numbers used by another agent", 2)
     assert agent.stop() == 0
 
 
 # --- the network --------------------------------------------------------------------------------------------------------
 
 
-def test_bytes_of_an_idle_agent(server, observ_db, setup, run_agent, make_proxy):
-    """A flush of the machine's sample, both directions, in less than 1 KB. Labelled metrics, each minute, are not in every flush."""
-    between = make_proxy(server)
-    setup.write(server.url(observ_db, port=between.port))
-    seen = []
+class Puts:
+    """What goes over a proxy: for each small flush its statement, and the bytes of both directions since the one before."""
 
-    def count(direction, data):
-        if direction == "up" and b"COMMIT\0" in data:
-            seen.append(sum(between.bytes.values()))
+    def __init__(self, between):
+        self.between, self.statements, self.bytes, self.commits, self.seen = between, [], [], 0, 0
+        self.cut_answers = 0
+        self._armed = False
+        between.filter = self.filter
+
+    def filter(self, direction, data):
+        if direction == "up" and b"observ._put(" in data:
+            self.statements.append(data)
+            total = sum(self.between.bytes.values())
+            self.bytes.append(total - self.seen)
+            self.seen = total
+            self._armed = self.cut_answers > 0
+        elif direction == "up" and b"COMMIT\0" in data:
+            self.commits += 1
+        elif direction == "down" and self._armed:
+            self._armed = False
+            self.cut_answers -= 1
+            raise proxy.Cut
         return data
 
-    between.filter = count
-    run_agent(*setup.args())
-    wait_until(lambda: len(seen) >= 4, 60, "four flushes")
-    flushes = [b - a for a, b in zip(seen, seen[1:])]
-    print(f"bytes of flushes: {flushes}")
-    assert min(flushes) < 1024
+
+@pytest.fixture
+def puts(server, observ_db, setup, make_proxy):
+    between = make_proxy(server)
+    setup.write(server.url(observ_db, port=between.port))
+    return Puts(between)
+
+
+def disk_samples(server, db):
+    return server.value(db, "SELECT count(*) FROM observ.metric_samples WHERE metric_name = 'disk_used_bytes'")
+
+
+def ask_disks(server, db, agent):
+    """SIGHUP begins a round of the disks; waits for what it says."""
+    before = disk_samples(server, db)
+    agent.signal(harness.signal.SIGHUP)
+    wait_until(lambda: disk_samples(server, db) > before, 25, "samples of disks")
+
+
+def test_bytes_of_an_idle_agent(server, observ_db, setup, run_agent, puts):
+    """OBSERV_IDLE_MINUTES=10: the average of as many minutes, at the default interval. Else: each small flush with labelled metrics."""
+    minutes = int(os.environ.get("OBSERV_IDLE_MINUTES", "0"))
+    if minutes:
+        setup.write(server.url(observ_db, port=puts.between.port), interval=60)
+    agent = run_agent(*setup.args())
+    wait_until(lambda: disk_samples(server, observ_db) >= 1, 25, "samples of disks")
+    if minutes:
+        wait_until(lambda: len(puts.bytes) >= minutes + 3, (minutes + 4) * 60, "flushes", interval=5)
+        average = sum(puts.bytes[-minutes:]) / minutes
+        print(f"bytes of flushes: {puts.bytes}; average of {minutes}: {average}")
+        assert average < 1024
+    else:
+        for _ in range(2):
+            ask_disks(server, observ_db, agent)
+        n = len(puts.bytes)
+        wait_until(lambda: len(puts.bytes) > n, 25, "one more flush")
+        with_disks = [size for statement, size in zip(puts.statements, puts.bytes[1:]) if b"{4," in statement and b"disk_used" not in statement]
+        print(f"bytes of flushes: {puts.bytes}; with labelled metrics: {with_disks}")
+        assert with_disks and min(with_disks) < 800
+        assert sum(b"disk_used_bytes" in statement for statement in puts.statements) == 1
+    assert puts.commits == 0
+    assert collector(server, observ_db, "duplicate_rows, duplicate_batches, quarantined_rows") == (0, 0, 0)
+
+
+def test_shapes_that_the_database_has_lost(server, observ_db, setup, run_agent, puts):
+    """observ.sample_shapes may be emptied at any time: nothing is lost, nothing is doubled, and it is filled again."""
+    agent = run_agent(*setup.args())
+    wait_until(lambda: disk_samples(server, observ_db) >= 1, 25, "samples of disks")
+    ask_disks(server, observ_db, agent)
+    for _ in range(2):
+        server.sql(observ_db, "DELETE FROM observ.sample_shapes")
+        ask_disks(server, observ_db, agent)
+        assert server.value(observ_db, "SELECT count(*) FROM observ.sample_shapes WHERE 'disk_used_bytes' = ANY (metric_names)") >= 1
+    mounts = "SELECT count(DISTINCT labels) FROM observ.metric_samples WHERE metric_name = 'disk_used_bytes'"
+    assert disk_samples(server, observ_db) >= 4 * server.value(observ_db, mounts)
+    assert puts.commits == 0
+    assert collector(server, observ_db, "duplicate_rows, duplicate_batches, quarantined_rows") == (0, 0, 0)
+    assert agent.stop() == 0
+    assert "does not take rows" not in agent.stderr()
+
+
+def test_the_answer_to_a_small_flush_is_lost(server, observ_db, setup, run_agent, puts):
+    """The greeting that follows says that everything is there: it does not come again, and nothing is lost."""
+    puts.cut_answers = 3
+    now = time.time()
+    last = setup.fill([record(HEALTH, f"http://{n}", 200, n, "t", *[None] * 8, at=now - 20 + n) for n in range(5)]
+                      + [metrics(now - 30 + n) for n in range(5)]
+                      + [record(SAMPLES, "{a_total,b}", '{"{}","{}"}', f"{{{n},{n}}}", None, at=now - 40 + n) for n in range(5)])
+    agent = run_agent(*setup.args())
+    agent.wait_for_stderr("collecting")
+
+    def hurried():
+        agent.signal(harness.signal.SIGHUP)  # no backoff
+        return puts.cut_answers == 0 and collector(server, observ_db, "last_seq")[0] > last
+    wait_until(hurried, 60, "three cuts", interval=0.5, retry_on=IndexError)
+    n = len(puts.statements)
+    wait_until(lambda: len(puts.statements) > n + 1, 40, "two more flushes")
+    assert server.sql(observ_db, "SELECT url FROM observ.health_checks ORDER BY id") == [(f"http://{n}",) for n in range(5)]
+    assert server.sql(observ_db, "SELECT value FROM observ.metric_samples WHERE metric_name = 'a_total' ORDER BY timestamp") == [(n,) for n in range(5)]
+    assert server.value(observ_db, "SELECT count(*) = count(DISTINCT timestamp) AND count(*) >= 5 FROM observ.vps_metrics")
+    assert collector(server, observ_db, "duplicate_batches, duplicate_rows") == (0, 0)
+
+
+def test_small_flushes_that_need_another_way(server, observ_db, setup, run_agent, puts):
+    """A bad row, a time in the future or of long ago, a log line: in steps, as ever, and the next one is small again."""
+    now = time.time()
+    last = setup.fill([record(HEALTH, "http://good", 200, 1, "t", *[None] * 8, at=now - 9), record(HEALTH, "http://bad", "x", 1, "t", *[None] * 8, at=now - 8),
+                       record(SAMPLES, "{a}", '{"{}"}', "{1}", None, at=now - 7), record(SAMPLES, "{a}", '{"["}', "{1}", None, at=now - 6), metrics(now - 5)])
+    agent = run_agent(*setup.args())
+    delivered(server, observ_db, last)
+    assert server.sql(observ_db, "SELECT url FROM observ.health_checks") == [("http://good",)]
+    assert server.sql(observ_db, "SELECT table_name FROM observ.quarantine ORDER BY 1") == [("health_checks",), ("metric_samples",)]
+    assert server.value(observ_db, "SELECT count(*) FROM observ.metric_samples WHERE metric_name = 'a'") == 1
+    assert agent.stop() == 0
+    commits = puts.commits
+    assert commits > 0
+    last = setup.fill([metrics(now + 7200), record(HEALTH, "http://old", 200, 1, "t", *[None] * 8, at=now - 86400 * 365)])
+    agent = run_agent(*setup.args())
+    delivered(server, observ_db, last)
+    assert puts.commits > commits
+    assert server.value(observ_db, "SELECT max(timestamp) <= clock_timestamp() FROM observ.vps_metrics")
+    wait_until(lambda: collector(server, observ_db, "clamped_rows, quarantined_rows") == (1, 3), 25, "the counts, with the next batch")
+    commits, n = puts.commits, len(puts.statements)
+    wait_until(lambda: len(puts.statements) > n + 1, 40, "small flushes")
+    assert puts.commits == commits
 
 
 @pytest.fixture
@@ -378,6 +531,7 @@ def test_pgbouncer_in_transaction_mode(server, observ_db, setup, run_agent, tmp_
     wait_until(lambda: server.sql(observ_db, "SELECT vps_name FROM observ.vps_metrics GROUP BY 1 HAVING count(*) >= 2 ORDER BY 1")
                == [(VPS,), ("vps-1",), ("vps-2",)], 60, "two rows of three agents")
     assert server.value(observ_db, "SELECT max(last_seq) FROM observ.collectors WHERE vps_name = %s", (VPS,)) >= last
+    wait_until(lambda: server.value(observ_db, "SELECT count(DISTINCT vps_name) FROM observ.sample_shapes") == 3, 30, "shapes of three agents")
     assert server.sql(observ_db, "SELECT count(*), count(DISTINCT message) FROM observ.log_entries") == [(3000, 3000)]
     assert server.sql(observ_db, "SELECT (SELECT count(*) FROM observ.quarantine), (SELECT count(*) FROM observ.events WHERE kind = 'deployed'), "
                                  "(SELECT count(*) FROM observ.health_checks)") == [(1, 1, 1)]

@@ -15,6 +15,7 @@ from health_targets import Authority, Listener, Web, redis, silent
 SERVER = {"tcp": True, "settings": {"observ.maintain_partitions_interval": "0"}}
 SYSTEMCTL = """#!/bin/sh
 for unit; do :; done
+for open in /proc/$$/fd/*; do [ ${open##*/} -gt 10 ] && unit=inherits.service; done  # 10 is the shell's own
 case $unit in
 good.service) printf 'LoadState=loaded\\nActiveState=active\\nSubState=running\\nResult=success\\n';;
 bad.service) printf 'Result=exit-code\\nLoadState=loaded\\nActiveState=failed\\nSubState=failed\\n';;
@@ -97,6 +98,9 @@ def test_answers_of_web_servers(server, observ_db, agent_for, make):
         "must not": ({"body_not_contains": "hello"}, 'body: contains "hello"', 200),
         "regex": ({"body_regex": "^h.l+o"}, None, 200),
         "no regex": ({"body_regex": "^el+o"}, "body: does not match ^el+o", 200),
+        # The second would take 20 minutes: it holds up nobody.
+        "long regex": ({"url": "/long?500000", "body_regex": "^a+"}, None, 200),
+        "no long regex": ({"url": "/long?1000000", "body_regex": "a.*b"}, "body: could not be matched with a.*b within 2 s", 200),
         "json": ({"url": "/json", "json_path": '$.status == "UP"'}, None, 200),
         "json not": ({"url": "/json", "json_path": "$.queue < 10"}, "body: $.queue < 10: $.queue is 42", 200),
         "no json": ({"json_path": "$.queue < 10"}, "body: $.queue < 10: the body is no JSON", 200),
@@ -283,21 +287,24 @@ def test_postgres(server, observ_db, agent_for, make_server, make):
     standby.destroy()
 
 
-def test_units(server, observ_db, agent_for, tmp_path):
-    """systemctl is asked; one that hangs is given up and does not stay."""
+def test_units(server, observ_db, agent_for, make, tmp_path):
+    """systemctl is asked, and gets nothing of the agent's but its pipe; one that hangs is given up and does not stay."""
+    mute = make(Listener, silent)
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "systemctl").write_text(SYSTEMCTL)
     (tools / "systemctl").chmod(0o755)
     root = proc_stand_in(tmp_path)
     (root / "run/systemd/system").mkdir(parents=True)
-    agent = agent_for([{"url": f"unit:{name}.service"} for name in ("good", "bad", "starting", "stuck", "none")], args=("--proc-root", root),
+    agent = agent_for([*({"url": f"unit:{name}.service"} for name in ("good", "bad", "starting", "stuck", "none")),
+                       {"url": f"http://127.0.0.1:{mute.port}/", "timeout": 30}], args=("--proc-root", root),
                       env={"PATH": f"{tools}:{os.environ['PATH']}"})
     for name, error in {"good": None, "bad": "unit: failed (exit-code)", "starting": "unit: activating (start-pre)",
                         "stuck": "timeout: no answer of systemctl within 2 s", "none": "unit: there is no such unit"}.items():
         row = wait_for(server, observ_db, f"unit:{name}.service")[0]
         assert row["error_message"] == error and row["success"] == (error is None), row
     wait_for(server, observ_db, "unit:stuck.service", count=2)
+    assert all(row["success"] for row in wait_for(server, observ_db, "unit:good.service", count=4))
     # The one that hangs (a sleep) was killed at its deadline: there is never more than the present one.
     wait_until(lambda: names_of_children(agent.pid).count("sleep") <= 1, 10, "the end of the systemctl that was given up")
     agent.stop()

@@ -90,7 +90,8 @@ def test_status_of_an_agent_that_hangs(server, observ_db, setup, run_agent, stat
 
 def test_damaged_state_file(setup, status):
     setup.state.mkdir()
-    for content in (b"", b"\xff\xfe\0\0", b"x" * 100_000, b"written_us: 99999999999999999999999\n.:\n: \na.b: c\na.d: e\nb.c: d\n"):
+    for content in (b"", b"\xff\xfe\0\0", b"x" * 100_000, b"written_us: 99999999999999999999999\n.:\n: \na.b: c\na.d: e\nb.c: d\n",
+                    b"pid: 007\nrows_sent: -0\na.b: c\nreconnects: 1\n"):
         (setup.state / "status-test-vps").write_bytes(content)
         code, said = status()
         assert code == 1 and (said == "" or said["running"] is False)

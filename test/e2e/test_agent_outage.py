@@ -3,6 +3,7 @@
 OBSERV_OUTAGE_S=600 for the long form (make outage); the short one fills a small spool in half a minute.
 """
 
+import contextlib
 import http.server
 import os
 import threading
@@ -85,15 +86,22 @@ class Log:
 
 def spool_bytes(state):
     """Bytes of all files of the spool."""
-    return sum(path.stat().st_size for path in state.rglob("*.seg"))
+    total = 0
+    for path in state.rglob("*.seg"):
+        with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def private_kb(agent):
-    """Private memory of the agent and its helper."""
+    """
+    What the agent and its helper have written to. Not all that is private: pages of libraries become so, a mebibyte at a time, whenever the last other
+    process ends that had them, too.
+    """
     total = 0
     for pid in [agent.pid, *harness.children_of(agent.pid)]:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-            total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_"))
+            total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty:"))
     return total
 
 
@@ -122,7 +130,7 @@ def test_outage_that_fills_the_spool(make_server, make_proxy, tmp_path, run_agen
         print(f"{how}: private memory {before_kb} kB before, {peak_kb} kB at most; spool {peak_bytes} bytes at most")
         assert peak_bytes <= CAP_MB * 1024 * 1024
         assert peak_bytes > CAP_MB * 1024 * 1024 // 2, "the spool was not filled: the test shows nothing"
-        assert peak_kb < before_kb + 1536
+        assert peak_kb < before_kb + 1024
         restored_s = time.time()
         if how == "stopped":
             server.start()

@@ -76,7 +76,7 @@ class NumberedLog:
 
 
 class CutAtCommit:
-    """Now and then the answer to a COMMIT is lost, or the COMMIT itself."""
+    """Now and then the answer to a COMMIT or to a small flush is lost, or these themselves."""
 
     def __init__(self, seed):
         self.random, self.cuts = random.Random(seed), 0
@@ -84,7 +84,7 @@ class CutAtCommit:
 
     def __call__(self, direction, data):
         if direction == "up":
-            self._committing = b"COMMIT\0" in data
+            self._committing = b"COMMIT\0" in data or b"observ._put(" in data
             if self._committing and self.random.random() < 0.02:
                 self.cuts += 1
                 raise proxy.Cut

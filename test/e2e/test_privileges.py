@@ -190,7 +190,7 @@ def test_an_agent_does_not_reach_partitions(server, db):
 
 
 def test_an_agent_keeps_notes_of_its_own_only(server, db):
-    """observ.log_positions: the one table that agents read."""
+    """observ.log_positions and observ.sample_shapes: the tables that agents read."""
     server.sql(db, "SELECT observ._set_log_positions('their-agent', ARRAY['/var/log/theirs'], ARRAY['1'])")
     with server.connect(db, user="agent") as conn:
         conn.execute("SELECT observ._set_log_positions('my-agent', ARRAY['/a', '/b', '/a', '/c', '/b'], ARRAY['1', '1', '2', '1', NULL])")
@@ -204,6 +204,24 @@ def test_an_agent_keeps_notes_of_its_own_only(server, db):
     refuse(server, db, "SELECT observ._set_log_positions('nobody', ARRAY['/x'], ARRAY['1'])")
     refuse(server, db, "UPDATE observ.log_positions SET agent_id = 'their-agent'")
     server.sql(db, "DELETE FROM observ.log_positions")
+
+
+def test_an_agent_uses_shapes_of_its_own_vps_only(server, db):
+    keep = "SELECT observ._keep_shapes('{}', 'shop', ARRAY[7], ARRAY['{{a}}'], ARRAY['{{\"{{}}\"}}'], ARRAY[NULL])"
+    own, other = "mine", "theirs"
+    server.sql(db, keep.format(other))
+    put = ("SELECT observ._put('my-shapes', {}, 1000000 * extract(epoch FROM now())::bigint, '{}', 'shop', '1.0', 60000, NULL, ARRAY['{{4,0,7,{}}}'])")
+    with server.connect(db, user="agent") as conn:
+        assert conn.execute(put.format(1, own, 1)).fetchone() == (None,)
+        conn.execute(keep.format(own))
+        assert conn.execute(put.format(1, own, 1)).fetchone()[0][0] == 1
+        assert conn.execute("SELECT DISTINCT vps_name FROM observ.sample_shapes").fetchall() == [(own,)]
+        conn.execute("DELETE FROM observ.sample_shapes WHERE vps_name = %s", (other,))
+    assert server.value(db, "SELECT count(*) FROM observ.sample_shapes WHERE vps_name = %s", (other,)) == 1
+    refuse(server, db, keep.format(other))
+    refuse(server, db, f"SELECT observ._put('my-shapes', 2, 1, '{other}', 'shop', '1.0', 60000, NULL, ARRAY[]::text[])")
+    refuse(server, db, f"UPDATE observ.sample_shapes SET vps_name = '{other}'")
+    server.sql(db, "DELETE FROM observ.sample_shapes")
 
 
 def test_an_agent_speaks_for_its_own_vps_only(server, db):

@@ -5,9 +5,10 @@
 #include "collector/statsd_store.h"
 
 /* Stands in for the spool: what was put last, and how often. */
-static char field[SAMPLES_FIELDS][65536];
+static char field[SAMPLES_FIELDS][SAMPLES_BYTES + 65536];
 static bool is_null[SAMPLES_FIELDS];
 static int records;
+static size_t longest_record;
 static int64_t record_us;
 
 bool
@@ -16,6 +17,8 @@ spool_add(struct spool *spool, const struct record *r, enum spool_urgency urgenc
 	assert_int_equal(r->kind, RECORD_SAMPLES);
 	records++;
 	record_us = r->timestamp_us;
+	if (record_size(r) > longest_record)
+		longest_record = record_size(r);
 	for (int i = 0; i < SAMPLES_FIELDS; i++) {
 		is_null[i] = r->field[i].p == NULL;
 		if (!is_null[i])
@@ -102,6 +105,22 @@ chunks_and_times(void **state)
 	begin();
 	samples_end(&s);
 	assert_int_equal(records, 0);
+}
+
+/* The spool takes records of 4 MB: 500 of the longest labels, each byte of them escaped, would be more. */
+static void
+long_labels_make_smaller_records(void **state)
+{
+	static char text[4000];
+	struct series_label label = {slice_of("l"), {text, text + sizeof text}};
+
+	memset(text, '"', sizeof text);
+	begin();
+	for (int i = 0; i < SAMPLES_PER_RECORD; i++)
+		samples_add(&s, slice_of("m"), &label, 1, i, SAMPLE_GAUGE);
+	samples_end(&s);
+	assert_int_equal(s.added, SAMPLES_PER_RECORD);
+	assert_true(longest_record > SAMPLES_BYTES && longest_record < 2 * SAMPLES_BYTES);
 }
 
 static void
@@ -230,6 +249,7 @@ main(void)
 		cmocka_unit_test(numbers_are_themselves_again),
 		cmocka_unit_test(kinds_are_said_where_names_do_not),
 		cmocka_unit_test(chunks_and_times),
+		cmocka_unit_test(long_labels_make_smaller_records),
 		cmocka_unit_test(what_the_database_would_refuse_costs_itself),
 		cmocka_unit_test(a_thing_that_goes_ends_what_was_ever_sent_of_it),
 		cmocka_unit_test(a_table_knows_its_series_and_ends_those_that_are_missing),

@@ -54,7 +54,7 @@ gauges_are_absolute_or_relative(void **state)
 	assert_true(reads("g:+4e1|g"));
 	assert_near(next_number(), 40);
 	assert_true(value.relative);
-	assert_true(reads("c:-4|c"));
+	assert_true(reads("t:-4|ms"));
 	assert_near(next_number(), -4);
 	assert_false(value.relative);
 }
@@ -89,12 +89,34 @@ packed_values_are_taken_whole_or_not(void **state)
 static void
 bad_lines_are_refused(void **state)
 {
-	static const char *const bad[] = {
-		"",           "a",         "a:",           ":1|c",          "a:1",
-		"a:1|",       "a:1|x",     "a:|c",         "a:b|c",         "a:1|c|@0",
-		"a:1|c|@2",   "a:1|c|@x",  "a:nan|g",      "a:inf|g",       "a:1e999|g",
-		"a:|s",       "a\xff:1|c", "a\x1b[2J:1|c", "a:1|c|#x:\x01", "_e{5,4}:title|text",
-		"_sc|name|0", "a:0x10|c",  "a: 1|c",       "a:+|g"};
+	static const char *const bad[] = {"",
+									  "a",
+									  "a:",
+									  ":1|c",
+									  "a:1",
+									  "a:1|",
+									  "a:1|x",
+									  "a:|c",
+									  "a:b|c",
+									  "a:1|c|@0",
+									  "a:-1|c",
+									  "a:1e300|ms",
+									  "a:1|c|@1e-300",
+									  "a:inf|g",
+									  "a:1|c|@2",
+									  "a:1|c|@x",
+									  "a:nan|g",
+									  "a:inf|g",
+									  "a:1e999|g",
+									  "a:|s",
+									  "a\xff:1|c",
+									  "a\x1b[2J:1|c",
+									  "a:1|c|#x:\x01",
+									  "_e{5,4}:title|text",
+									  "_sc|name|0",
+									  "a:0x10|c",
+									  "a: 1|c",
+									  "a:+|g"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		if (reads(bad[i]))
 			fail_msg("\"%s\" was taken for a line", bad[i]);

@@ -39,6 +39,7 @@ SELECT observ.begin_batch(NULL, 1, now());
 SELECT observ.begin_batch('agent-1', NULL, now());
 SELECT observ.begin_batch('agent-1', 1, NULL);
 SELECT observ.begin_batch('agent-1', -1, now());
+SELECT observ.begin_batch('agent-1', 1152921504606846977, now());
 SELECT observ.begin_batch('', 1, now());
 SELECT observ.enroll_vps(NULL);
 SELECT observ.enroll_vps('');
@@ -50,6 +51,45 @@ SELECT observ.enroll_vps('web-3', expected_interval => '-1 s');
 -- Written twice by natural key is one row; a hand-written INSERT works.
 INSERT INTO observ.vps_metrics ("timestamp", vps_name, cpu_percent) VALUES (now(), 'by-hand', 1), (now(), 'by-hand', 2) ON CONFLICT DO NOTHING;
 SELECT cpu_percent, app_name, id > 0 AS id, received_at IS NOT NULL AS received FROM observ.vps_metrics WHERE vps_name = 'by-hand';
+
+-- A small batch in one statement. Names and labels of a scrape are sent once; then it is a shape and values, with nothing for what it doesn't have.
+BEGIN;
+CREATE FUNCTION pg_temp.put(seq bigint, VARIADIC "rows" text[]) RETURNS text LANGUAGE sql AS $$
+	SELECT r[1:2]::text || ' ' || r[7:]::text
+	FROM observ._put('agent-put', seq, (extract(epoch FROM now()) * 1000000)::bigint, 'put-1', 'shop', '1.0', 60000, NULL, "rows") r
+$$;
+SELECT pg_temp.put(1, '{4,1000,77,"1;2"}') IS NULL AS unknown_shape;
+SELECT pg_temp.put(1, '{4,1000,77,"1;2;3.5","{a,b,c}","{\"{}\",\"{\\\"x\\\": \\\"y\\\"}\",\"{}\"}","{NULL,counter,NULL}"}', '{1,2000,12.5,NULL,3}', '{1,3000,NULL}',
+	'{2,0,"http://a",200,1.5,t}', '{6,0,[],"{10.0.0.1}"}', '{4,2000,77,"0;1;2","{a,b,c}","{\"{}\",\"{\\\"x\\\": \\\"y\\\"}\",\"{}\"}","{NULL,counter,NULL}"}');
+SELECT pg_temp.put(2, '{4,500,77,";NaN"}', '{4,600,77,"5;;6"}');
+-- The same again: a number that was used, and rows that are there.
+SELECT pg_temp.put(2, '{4,500,77,"7"}');
+SELECT pg_temp.put(3, '{1,2000,13}', '{4,1000,77,"9;9"}', '{2,0,"http://a",500,1.5,f}');
+SELECT now() - "timestamp" AS ago, metric_name, labels, value FROM observ.metric_samples WHERE vps_name = 'put-1' ORDER BY 2, 1;
+SELECT metric_name, kind FROM observ.metric_series WHERE vps_name = 'put-1' ORDER BY 1;
+SELECT now() - "timestamp" AS ago, cpu_percent, cpu_steal_percent FROM observ.vps_metrics WHERE vps_name = 'put-1' ORDER BY 1;
+SELECT now() - "timestamp" AS ago, url, status_code, response_time_ms, success FROM observ.health_checks WHERE vps_name = 'put-1';
+-- Nothing is done: a time in the future, a shape that is known for another application only, a row that can't be.
+SELECT pg_temp.put(4, '{1,-3600000000,13}') IS NULL AS in_future;
+SELECT observ._put('agent-put', 4, 0, 'put-1', 'other', '1.0', 60000, NULL, ARRAY['{4,0,77,1}']) IS NULL AS of_another;
+\set VERBOSITY terse
+SAVEPOINT before;
+SELECT pg_temp.put(4, '{1,1000,13}', '{4,0,78,1,"{a}","{[}",NULL}');
+ROLLBACK TO before;
+\set VERBOSITY default
+SELECT last_seq, batches, duplicate_batches FROM observ.collectors WHERE agent_id = 'agent-put';
+-- Of each VPS and application the shapes used last are kept; one that is used is used last, to a day.
+UPDATE observ.sample_shapes SET last_used = now() - interval '2 days' WHERE vps_name = 'put-1';
+SELECT pg_temp.put(4, '{4,100,77,1}');
+SELECT last_used > now() - interval '1 minute' AS noted FROM observ.sample_shapes WHERE vps_name = 'put-1';
+UPDATE observ.sample_shapes SET last_used = now() - interval '1 hour' WHERE vps_name = 'put-1';
+SELECT observ._keep_shapes('put-1', 'shop', array_agg(1000 + n), array_agg('{a}'::text), array_agg('{"{}"}'::text), array_agg(NULL::text)) FROM generate_series(1, 63) n;
+SELECT count(*), count(*) FILTER (WHERE shape = 77) AS first FROM observ.sample_shapes WHERE vps_name = 'put-1';
+SELECT observ._keep_shapes('put-1', 'shop', ARRAY[5000, 5000], ARRAY['{a}', '{b}'], ARRAY['{"{}"}', '{"{}"}'], ARRAY[NULL, NULL]);
+SELECT count(*), count(*) FILTER (WHERE shape = 77) AS first FROM observ.sample_shapes WHERE vps_name = 'put-1';
+SELECT observ.forget('put-1', 'shop') >= 0 AS forgotten, (SELECT count(*) FROM observ.sample_shapes) AS shapes_before;
+SELECT count(*) FROM observ.sample_shapes;
+ROLLBACK;
 
 -- An agent's role: its own VPS, append only.
 SELECT observ.enroll_vps('web-1', 'observ_regress_agent');
