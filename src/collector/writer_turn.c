@@ -199,7 +199,7 @@ turn_greeted(struct writer *w, int64_t now_ms)
 		spool_catch_up(w->spool, last);
 	} else
 		make_way(w, last, last);
-	/* Nothing of ours is on its way: the greeting waited for that. */
+	/* The greeting waited for a COMMIT of ours. A put that still travels has rows with natural keys only: renumbered, they are there once. */
 	w->mine = spool_acked(w->spool);
 	w->reconnects += w->known && !w->greeted;
 	w->greeted = w->known = true;
