@@ -49,7 +49,7 @@ mapfile -t files < <(cd "$work/src" && compgen -G "${OBSERV_ASAN_E2E:-test/e2e/t
 if [ ${#files[@]} -gt 0 ]; then
 	step "e2e: ${files[*]}"
 	logged "$log/e2e" "running e2e" env -C "$work/src" OBSERV_PREBUILT=1 OBSERV_PG_PREFIX="$work/pg" \
-		ASAN_OPTIONS=detect_leaks=0 \
+		COPT="$flags" with_llvm=no ASAN_OPTIONS=detect_leaks=0 \
 		timeout -k 10 1800 /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 2 --dist loadfile "${files[@]}" || rc=1
 fi
 if [ $rc -eq 0 ]; then

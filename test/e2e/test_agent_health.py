@@ -458,6 +458,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 """
 
 
+@pytest.mark.skipif(harness.SANITIZED, reason="nothing can be preloaded before the sanitizer")
 def test_a_name_server_that_hangs_delays_nobody(server, observ_db, agent_for, make, tmp_path):
     """getaddrinfo() takes 30 s: libcurl's and libpq's look-ups end at their deadline, others go on, the agent ends at once."""
     source, library = tmp_path / "names.c", tmp_path / "names.so"

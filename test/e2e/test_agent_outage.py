@@ -96,9 +96,11 @@ def spool_bytes(state):
 def private_kb(agent):
     """
     What the agent and its helper have written to. Not all that is private: pages of libraries become so, a mebibyte at a time, whenever the last other
-    process ends that had them, too.
+    process ends that had them, too. 0 with a sanitizer.
     """
     total = 0
+    if harness.SANITIZED:
+        return total
     for pid in [agent.pid, *harness.children_of(agent.pid)]:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
             total += sum(int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty:"))
