@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/crc32c.h"
+#include "core/little_endian.h"
 
 #define MAGIC_0   0xfe
 #define MAGIC_1   0xf5
@@ -13,23 +14,6 @@
 #define AT_NUMBER 8
 #define AT_BODY   16
 #define AT_HEAD   20
-
-static void
-put_number(char *out, uint64_t n, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		out[i] = (char) (n >> (8 * i) & 0xff);
-}
-
-static uint64_t
-get_number(const char *in, int bytes)
-{
-	uint64_t n = 0;
-
-	for (int i = bytes - 1; i >= 0; i--)
-		n = n << 8 | (unsigned char) in[i];
-	return n;
-}
 
 void
 frame_write_head(char *at, uint8_t flags, uint64_t number, size_t length)

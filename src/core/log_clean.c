@@ -47,25 +47,10 @@ log_buffer_reset(struct log_buffer *b, const struct log_memory *m, size_t keep)
 static size_t
 wide_char(const unsigned char *p, const unsigned char *end)
 {
-	unsigned char low = 0x80, high = 0xbf;
-	size_t len = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
-
-	if (*p < 0xc2 || *p > 0xf4 || (size_t) (end - p) < len)
+	/* The second half of the control characters, U+0080 to U+009F. */
+	if (*p == 0xc2 && p + 1 < end && p[1] < 0xa0)
 		return 0;
-	if (*p == 0xc2 || *p == 0xe0)
-		low = 0xa0;
-	else if (*p == 0xed)
-		high = 0x9f;
-	else if (*p == 0xf0)
-		low = 0x90;
-	else if (*p == 0xf4)
-		high = 0x8f;
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
+	return slice_utf8_length((const char *) p, (const char *) end);
 }
 
 /* Whether none of the 8 bytes is a control character, DEL or from 0x80 on. May say no too often, never yes. */

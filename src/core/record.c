@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/little_endian.h"
+
 #include "core/log_level.h"
 
 #define HEAD_BYTES  11
@@ -52,25 +54,6 @@ record_size(const struct record *r)
 	for (int i = 0; i < r->fields; i++)
 		size += 4 + (size_t) (r->field[i].p ? r->field[i].end - r->field[i].p : 0);
 	return size;
-}
-
-/* Little endian, whatever the machine: a state directory may move. */
-static char *
-put_number(char *out, uint64_t n, int bytes)
-{
-	for (int i = 0; i < bytes; i++)
-		*out++ = (char) (n >> (8 * i) & 0xff);
-	return out;
-}
-
-static uint64_t
-get_number(const char *in, int bytes)
-{
-	uint64_t n = 0;
-
-	for (int i = bytes - 1; i >= 0; i--)
-		n = n << 8 | (unsigned char) in[i];
-	return n;
 }
 
 size_t
