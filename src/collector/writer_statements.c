@@ -13,7 +13,7 @@
 #include "core/row.h"
 
 #define BACKPRESSURE_MAX_MS 3600000
-#define SEQ_MAX             (INT64_C(1) << 60) /* begin_batch() takes none above; there has to be room for ours */
+#define SEQ_MAX             (INT64_C(1) << 62) /* begin_batch() takes none above; there has to be room for ours */
 
 bool
 writer_send_batch(struct writer *w, const char *sql, const char *rows)

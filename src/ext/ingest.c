@@ -25,7 +25,7 @@
 OBSERV_SQL_FUNCTION(observ_begin_batch);
 
 /* One number near the end of bigint would leave the agent none to go on with, for good. */
-#define SEQ_MAX (INT64CONST(1) << 60)
+#define SEQ_MAX (INT64CONST(1) << 62)
 
 enum BatchArgument {
 	ARG_AGENT_ID,

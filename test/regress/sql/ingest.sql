@@ -39,7 +39,7 @@ SELECT observ.begin_batch(NULL, 1, now());
 SELECT observ.begin_batch('agent-1', NULL, now());
 SELECT observ.begin_batch('agent-1', 1, NULL);
 SELECT observ.begin_batch('agent-1', -1, now());
-SELECT observ.begin_batch('agent-1', 1152921504606846977, now());
+SELECT observ.begin_batch('agent-1', 4611686018427387905, now());
 SELECT observ.begin_batch('', 1, now());
 SELECT observ.enroll_vps(NULL);
 SELECT observ.enroll_vps('');
