@@ -3,41 +3,25 @@
 What belongs here: the world around an agent. What does not: agents, measurements.
 """
 
-import http.server
 import json
-import threading
 import time
 
+import surroundings
 
-class Endpoints:
+beside = surroundings.beside
+
+
+class Endpoints(beside.Pages):
     """A web server that answers every request with 200 and a small JSON body."""
 
-    def __enter__(self):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            """Says that all is well."""
+    content_type = "application/json"
 
-            def do_GET(self):  # noqa: N802  (the library's name)
-                body = b'{"status": "UP"}\n'
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                """Nobody wants to read it."""
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, headers):
+        return 200, b'{"status": "UP"}\n'
 
     def urls(self, count):
         """That many addresses."""
-        return [f"http://127.0.0.1:{self._server.server_address[1]}/health/{i}" for i in range(count)]
+        return [f"http://127.0.0.1:{self.port}/health/{i}" for i in range(count)]
 
 
 def json_line(number):
@@ -47,30 +31,21 @@ def json_line(number):
                        "context": {"number": number, "user": f"u{number % 1000}", "path": f"/orders/{number % 50}", "duration_ms": number % 97}}) + "\n"
 
 
-class Writers:
+class Writers(beside.Beside):
     """Logs to which lines are appended at a rate, one thread for all of them."""
 
     def __init__(self, paths, lines_per_second):
+        super().__init__()
         self.paths, self.rate = paths, lines_per_second
         self.written = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        for path in paths:
+            path.touch()
 
-    def _run(self):
+    def run(self):
         files = [open(path, "a", buffering=1, encoding="utf-8") for path in self.paths]
-        while not self._end.wait(1 / self.rate):
+        while not self.ended.wait(1 / self.rate):
             for file in files:
                 file.write(json_line(self.written))
                 self.written += 1
         for file in files:
             file.close()
-
-    def __enter__(self):
-        for path in self.paths:
-            path.touch()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join(10)

@@ -7,7 +7,6 @@ import contextlib
 import shutil
 import socket
 import struct
-import threading
 import urllib.error
 import urllib.request
 
@@ -64,13 +63,12 @@ AllowRoot=1
 """
 
 
-class Poller:
+class Poller(surroundings.beside.Beside):
     """Asks an agent every 10 s, as its server would."""
 
     def __init__(self, ask):
+        super().__init__()
         self.ask, self.answers = ask, 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def once(self):
         """One round."""
@@ -78,19 +76,14 @@ class Poller:
             self.answers += 1
         return True
 
-    def _run(self):
-        while not self._end.wait(INTERVAL_S):
+    def run(self):
+        while not self.ended.wait(INTERVAL_S):
             with contextlib.suppress(OSError):
                 self.once()
 
     def __enter__(self):
         harness.wait_until(self.once, 20, "an agent to answer", retry_on=(OSError, urllib.error.URLError))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join(10)
+        return super().__enter__()
 
 
 def collectd(directory, server, db):

@@ -17,8 +17,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "test" / "e2e"))
 
-import harness  # noqa: E402  (the path is only known here)
-import proxy  # noqa: E402,F401  (for the benchmarks)
+import beside  # noqa: E402,F401  (the path is only known here; for the benchmarks, as proxy)
+import harness  # noqa: E402
+import proxy  # noqa: E402,F401
 
 # As the figures of other products were measured (docs/benchmarks.md).
 SETTINGS = {

@@ -6,7 +6,6 @@ What belongs here: files, the agent that reads them, rates. What does not: searc
 import contextlib
 import pathlib
 import tempfile
-import threading
 import time
 
 import chores
@@ -21,25 +20,16 @@ RUNS = 3
 AIM_GROWTH_KB = 2048
 
 
-class Peak:
+class Peak(surroundings.beside.Beside):
     """The largest private memory of a process tree while something happens."""
 
     def __init__(self, pid):
+        super().__init__()
         self.pid, self.kb = pid, 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def _run(self):
-        while not self._end.wait(0.05):
+    def run(self):
+        while not self.ended.wait(0.05):
             self.kb = max(self.kb, footprint.memory_kb(footprint.tree(self.pid))[2])
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join(5)
 
 
 def burst(server, log, agent, lines, first):

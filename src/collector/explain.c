@@ -13,6 +13,7 @@
 #include "collector/clock.h"
 #include "collector/helper_desk.h"
 #include "collector/log.h"
+#include "collector/proc_files.h"
 #include "collector/proc_reader.h"
 #include "core/tail_position.h"
 
@@ -72,15 +73,16 @@ explain_mount(struct explainer *e, const struct mount_entry *m, const char *why)
 static void
 explain_mounts(struct explainer *e)
 {
-	struct slice text = proc_reader_text(&e->reader, "1/mountinfo"), all;
+	struct strbuf file = STRBUF_INIT;
+	struct proc_paths paths;
 	struct mount_entry m;
 
-	if (text.p == text.end)
-		text = proc_reader_text(&e->reader, "self/mountinfo");
-	all = text;
+	proc_paths(e->options->proc_root, &paths);
+	struct slice text = proc_mounts(&paths, &file), all = text;
 	strbuf_puts(&e->out, "filesystems\n");
 	while (next_mount(&text, &m))
 		explain_mount(e, &m, mount_refusal(&m, text, all));
+	strbuf_free(&file);
 }
 
 /* --- what sysfs lists */

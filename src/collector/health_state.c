@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/state_dir.h"
 #include "core/slice.h"
 
 #define HEADER   "observ health 1"
@@ -60,7 +61,7 @@ bool
 health_state_save(const char *path, const struct health_target *targets, int count, int64_t now_ms)
 {
 	struct strbuf text = STRBUF_INIT;
-	char fresh[700], breaker[BREAKER_TEXT_SIZE];
+	char breaker[BREAKER_TEXT_SIZE];
 
 	strbuf_puts(&text, HEADER "\n");
 	for (int i = 0; i < count; i++) {
@@ -72,12 +73,7 @@ health_state_save(const char *path, const struct health_target *targets, int cou
 			strbuf_printf(&text, "%" PRId64, targets[i].last_wall_ms);
 		strbuf_printf(&text, " %s\n", breaker);
 	}
-	snprintf(fresh, sizeof fresh, "%s.new", path);
-	int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool ok = fd >= 0 && !text.failed && write(fd, text.data, text.len) == (ssize_t) text.len;
-	if (fd >= 0)
-		ok = close(fd) == 0 && ok;
-	ok = ok && rename(fresh, path) == 0;
+	bool ok = state_file_replace(path, &text, 0600);
 	strbuf_free(&text);
 	return ok;
 }

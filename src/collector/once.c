@@ -9,6 +9,7 @@
 
 #include "collector/clock.h"
 #include "collector/encode.h"
+#include "collector/proc_files.h"
 #include "collector/sampler.h"
 
 #define COVERS_MS          1000
@@ -191,7 +192,8 @@ once_run(const struct options *options)
 	static struct sampler sampler;
 	static struct chosen_mount mounts[MAX_MOUNTS];
 	static struct filesystem filesystems[MAX_MOUNTS];
-	struct strbuf out = STRBUF_INIT;
+	struct strbuf out = STRBUF_INIT, file = STRBUF_INIT;
+	struct proc_paths paths;
 	struct row row;
 
 	desk_start(&desk, options->proc_root);
@@ -203,10 +205,9 @@ once_run(const struct options *options)
 	poll(NULL, 0, COVERS_MS);
 	sampler_tick(&sampler, monotonic_ms());
 	run_sampler(&sampler, &row);
-	struct slice text = proc_reader_text(&sampler.reader, "1/mountinfo");
-	if (text.p == text.end)
-		text = proc_reader_text(&sampler.reader, "self/mountinfo");
-	int count = choose_mounts(text, mounts, MAX_MOUNTS);
+	proc_paths(options->proc_root, &paths);
+	int count = choose_mounts(proc_mounts(&paths, &file), mounts, MAX_MOUNTS);
+	strbuf_free(&file);
 	ask_filesystems(&sampler, mounts, count, filesystems);
 	if (options->json)
 		print_json(&out, options, &row, mounts, filesystems, count);

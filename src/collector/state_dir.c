@@ -1,10 +1,12 @@
 /* state_dir.c: The directory and its files by name. See state_dir.h for what belongs here. */
 #include "collector/state_dir.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define OURS "/var/lib/obs-agent"
 
@@ -50,4 +52,20 @@ state_dir_file(const struct options *o, const char *what, char *out, size_t size
 	for (char *slash = name; (slash = strchr(slash, '/')) != NULL;)
 		*slash = '_';
 	snprintf(out, size, "%s/%s-%s", directory, what, name);
+}
+
+bool
+state_file_replace(const char *path, const struct strbuf *text, mode_t mode)
+{
+	char fresh[STATE_PATH_MAX + 4];
+
+	snprintf(fresh, sizeof fresh, "%s.new", path);
+	int fd = text->failed ? -1 : open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return false;
+	bool good = write(fd, text->data, text->len) == (ssize_t) text->len;
+	good = close(fd) == 0 && good && rename(fresh, path) == 0;
+	if (!good)
+		unlink(fresh);
+	return good;
 }

@@ -131,31 +131,16 @@ put_everything(struct strbuf *b, const struct agent_view *a, const struct spool_
 			put_source(b, sources[i], a->source[i], now_ms);
 }
 
-/* Replaces the file as a whole, without waiting for the disk: who reads it after a power failure learns that nothing runs. */
-static void
-replace(const struct options *o, const struct strbuf *b)
-{
-	char path[STATE_PATH_MAX], temporary[STATE_PATH_MAX];
-
-	state_dir_file(o, "status", path, sizeof path);
-	state_dir_file(o, "status.new", temporary, sizeof temporary);
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return;
-	bool written = write(fd, b->data, b->len) == (ssize_t) b->len;
-	close(fd);
-	if (!written || rename(temporary, path) < 0)
-		unlink(temporary);
-}
-
 void
 status_write(const struct agent_view *a, const struct spool_state *spool, int64_t now_ms)
 {
 	struct strbuf b = STRBUF_INIT;
+	char path[STATE_PATH_MAX];
 
 	put_everything(&b, a, spool, now_ms);
-	if (!b.failed)
-		replace(a->env->options, &b);
+	/* Where it can't be written, `obs-agent status` finds that it is old. */
+	state_dir_file(a->env->options, "status", path, sizeof path);
+	state_file_replace(path, &b, 0644);
 	strbuf_free(&b);
 	notify_systemd("STATUS=%s, %lld records wait (%lld s)",
 				   problem_active(&a->writer->problem) ? "the database does not take rows"

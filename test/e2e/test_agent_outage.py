@@ -4,7 +4,6 @@ OBSERV_OUTAGE_S=600 for the long form (make outage); the short one fills a small
 """
 
 import contextlib
-import http.server
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ import pytest
 
 import harness
 from agent_config import Setup
+from beside import Beside, Pages
 from harness import wait_until
 
 SERVER = {"tcp": True}
@@ -21,67 +21,34 @@ CAP_MB = 2
 SERIES, PER_RECORD = 2000, 500
 
 
-class Exporter:
+class Exporter(Pages):
     """Two thousand series, each with the number of the scrape as its value."""
 
-    def __enter__(self):
-        exporter = self
+    def __init__(self):
+        super().__init__()
         self.scrapes = 0
         self._lock = threading.Lock()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            """Answers in the text format."""
-
-            def do_GET(self):  # noqa: N802  (the library's name)
-                with exporter._lock:
-                    exporter.scrapes += 1
-                    number = exporter.scrapes
-                body = "".join(f'filler{{i="{i:04d}"}} {number}\n' for i in range(SERIES)).encode("ascii")
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                """Nobody wants to read it."""
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/metrics"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, headers):
+        with self._lock:
+            self.scrapes += 1
+            number = self.scrapes
+        return 200, "".join(f'filler{{i="{i:04d}"}} {number}\n' for i in range(SERIES)).encode("ascii")
 
 
-class Log:
+class Log(Beside):
     """A line each 20 ms, numbered."""
 
     def __init__(self, path):
+        super().__init__()
         self.path, self.last = path, 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        path.touch()
 
-    def _run(self):
+    def run(self):
         with open(self.path, "a", buffering=1, encoding="utf-8") as file:
-            while not self._end.wait(0.02):
+            while not self.ended.wait(0.02):
                 self.last += 1
                 file.write(f'{{"level": "{("INFO", "ERROR")[self.last % 2]}", "message": "line {self.last}", "context": {{"n": {self.last}}}}}\n')
-
-    def __enter__(self):
-        self.path.touch()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        """Ends writing."""
-        self._end.set()
-        self._thread.join(10)
 
 
 def spool_bytes(state):

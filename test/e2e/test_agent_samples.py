@@ -3,18 +3,17 @@
 What belongs here: what stands in the database afterwards. What does not: formats (test/unit), how rows are delivered.
 """
 
-import http.server
 import math
 import os
 import shutil
 import signal
 import socket
 import stat
-import threading
 
 import pytest
 
 from agent_config import INTERVAL, Setup
+from beside import Pages
 from harness import wait_until
 from proctree import ProcTree
 
@@ -87,35 +86,17 @@ def tree(tmp_path):
 # --- exporters ----------------------------------------------------------------------------------------------------------
 
 
-class Exporter:
-    """An HTTP server whose answer is `body`, with `status`."""
+class Exporter(Pages):
+    """An exporter whose answer is `body`, with `status`."""
 
     def __init__(self, body):
+        super().__init__()
         self.body, self.status, self.asked, self.accept = body, 200, 0, None
-        outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.asked += 1
-                outer.accept = self.headers["Accept"]
-                body = outer.body if isinstance(outer.body, bytes) else outer.body.encode()
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/metrics"
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def answer(self, headers):
+        self.asked += 1
+        self.accept = headers["Accept"]
+        return self.status, self.body if isinstance(self.body, bytes) else self.body.encode()
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ Every number is in observ.log_entries exactly once. OBSERV_STORM_KILLS=200 for t
 
 import os
 import random
-import threading
 import time
 
 import harness
 import proxy
 from agent_config import Setup
+from beside import Beside
 from harness import wait_until
 
 SERVER = {"tcp": True}
@@ -25,14 +25,13 @@ TWICE = """SELECT min(n), max(n) FROM (SELECT n, n - row_number() OVER (ORDER BY
 KEPT = 6  # rotated files: 12 s, far more than an agent needs to come back
 
 
-class NumberedLog:
+class NumberedLog(Beside):
     """Appends numbered JSON lines and rotates by rename each two seconds, as logrotate does."""
 
     def __init__(self, path, seed):
+        super().__init__()
         self.path, self.random = path, random.Random(seed)
         self.last = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _rotate(self):
         for n in range(KEPT - 1, 0, -1):
@@ -41,9 +40,9 @@ class NumberedLog:
                 old.rename(self.path.with_name(f"{self.path.name}.{n + 1}"))
         self.path.rename(self.path.with_name(f"{self.path.name}.1"))
 
-    def _run(self):
+    def run(self):
         file, opened = open(self.path, "a", encoding="utf-8"), time.monotonic()
-        while not self._end.wait(self.random.random() * 0.02):
+        while not self.ended.wait(self.random.random() * 0.02):
             if time.monotonic() - opened > ROTATE_S:
                 self._rotate()
                 # The writer keeps the old file a little longer, as programs do until they are told.
@@ -61,18 +60,6 @@ class NumberedLog:
     def _line(self):
         self.last += 1
         return f'{{"timestamp": "{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}", "level": "INFO", "message": "line {self.last}", "context": {{"n": {self.last}}}}}\n'
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        """Ends writing."""
-        self._end.set()
-        self._thread.join(10)
 
 
 class CutAtCommit:
