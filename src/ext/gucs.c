@@ -33,6 +33,11 @@ int observ_backpressure = 0;
 int observ_expire_series_interval = 3600;
 int observ_update_log_templates_interval = 10;
 int observ_log_templates_max = 10000;
+int observ_evaluation_interval = 15;
+int observ_dispatch_interval = 5;
+int observ_rule_statement_timeout = 1000;
+int observ_max_alerts_per_rule = 1000;
+int observ_catchup_max = 20;
 int observ_max_series_per_vps = 10000;
 int observ_max_series = 2000000;
 
@@ -79,6 +84,17 @@ static const IntParameter int_parameters[] = {
 	 &observ_update_log_templates_interval, 10, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
 	{"observ.log_templates_max", "How many templates of log messages are told apart.",
 	 &observ_log_templates_max, 10000, 100, 1000000, PGC_SUSET, 0},
+	{"observ.evaluation_interval", "How often alert rules are evaluated (0 = never).",
+	 &observ_evaluation_interval, 15, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.dispatch_interval", "How often notifications that are due are looked for (0 = never).",
+	 &observ_dispatch_interval, 5, 0, 3600, PGC_SIGHUP, GUC_UNIT_S},
+	{"observ.rule_statement_timeout", "Longest time the query of an alert rule may take.",
+	 &observ_rule_statement_timeout, 1000, 1, INT_MAX, PGC_SUSET, GUC_UNIT_MS},
+	{"observ.max_alerts_per_rule",
+	 "How many live alerts one rule may have; what is beyond becomes one summary alert.",
+	 &observ_max_alerts_per_rule, 1000, 1, 1000000, PGC_SUSET, 0},
+	{"observ.catchup_max", "How many missed evaluations are made up for after a pause.", &observ_catchup_max,
+	 20, 0, 1000, PGC_SUSET, 0},
 	{"observ.max_series_per_vps", "How many series of labelled metrics a VPS may have.",
 	 &observ_max_series_per_vps, 10000, 0, 10000000, PGC_SUSET, 0},
 	{"observ.max_series", "How many series of labelled metrics all VPSs may have together.",

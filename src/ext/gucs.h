@@ -22,6 +22,11 @@ extern int observ_backpressure;                   /* ms */
 extern int observ_expire_series_interval;         /* s, 0 = off */
 extern int observ_update_log_templates_interval;  /* s, 0 = off */
 extern int observ_log_templates_max;
+extern int observ_evaluation_interval;    /* s */
+extern int observ_dispatch_interval;      /* s */
+extern int observ_rule_statement_timeout; /* ms */
+extern int observ_max_alerts_per_rule;
+extern int observ_catchup_max;
 extern int observ_max_series_per_vps;
 extern int observ_max_series;
 

@@ -50,6 +50,8 @@ const ObservPartitioned observ_partitioned[] = {
 	{"metrics_1h", "rollup_1h", false, 28 * SECS_PER_DAY},
 	{"health_5m", "rollup_5m", false, 7 * SECS_PER_DAY},
 	{"health_1h", "rollup_1h", false, 28 * SECS_PER_DAY},
+	{"alert_history", "alerts", false, 28 * SECS_PER_DAY},
+	{"notification_decisions", "alerts", false, 28 * SECS_PER_DAY},
 	{NULL},
 };
 

@@ -93,6 +93,8 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_APPLY_RETENTION     6
 #define OBSERV_LOCK_LOG_TEMPLATES       7
 #define OBSERV_LOCK_EXPIRE_SERIES       8
+#define OBSERV_LOCK_EVALUATE            9
+#define OBSERV_LOCK_DISPATCH            10
 #define OBSERV_LOCK_PG_CRON             20
 
 #endif

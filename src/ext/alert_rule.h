@@ -1,0 +1,63 @@
+/*
+ * Alert rules as evaluation works with them: the rows of observ.alert_rules, read and checked.
+ * What does not belong here: their values (rule_source.h), their alerts (evaluation.h).
+ */
+#ifndef OBSERV_EXT_ALERT_RULE_H
+#define OBSERV_EXT_ALERT_RULE_H
+
+#include "core/alert_state.h"
+#include "core/matchers.h"
+#include "core/rule_metrics.h"
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+typedef struct ObservRule {
+	int64 rule_id;
+	int version;
+	const char *name, *category, *owner;
+	enum rule_source source;
+	const char *metric_name;          /* NULL: query */
+	const struct rule_metric *metric; /* NULL: query, metric_samples */
+	struct matchers *matchers;        /* NULL: all */
+	struct matchers *selector;        /* NULL: all VPSs */
+	enum rule_aggregate aggregate;
+	int64 window_us; /* 0: none */
+	int64 ahead_us;  /* of predict */
+	enum rule_operator op;
+	double threshold, clear_threshold;
+	bool has_clear;
+	const char *query;
+	bool per_app;
+	int min_samples;
+	struct alert_policy policy;
+	int64 interval_us; /* of its own; 0: evaluated each time */
+	int64 delay_us;
+	int64 reopen_us;
+	int severity; /* 0 info … 6 emergency: order of observ.severity */
+	Jsonb *labels, *annotations;
+
+	/* Of the evaluation that is under way (evaluation.c). */
+	int index;         /* in the array of rules */
+	int active;        /* live alerts that it has */
+	int observed;      /* instances with samples */
+	int64 breaching;   /* instances that are true */
+	const char *error; /* what went wrong; NULL: nothing yet */
+	const char *sqlstate;
+} ObservRule;
+
+/* The name of a severity by its order. */
+extern const char *const observ_severity_names[7];
+
+/*
+ * The enabled rules, ordered by rule_id, in the current memory context. A row that can't be read (somebody bypassed the trigger) has `error` set
+ * and is not to be evaluated. Needs SPI_connect(). only: a single rule by its id, enabled or not; 0: all.
+ */
+extern ObservRule *observ_load_rules(int64 only, int *n);
+
+/*
+ * A rule out of a row of observ.alert_rules that need not be stored, checked as the trigger checks it: raises what an INSERT would. For
+ * backtest_rule().
+ */
+extern ObservRule *observ_rule_of_row(HeapTupleHeader row);
+
+#endif
