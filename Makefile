@@ -20,6 +20,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
 	src/core/matchers.o \
+	src/core/notify_decision.o \
 	src/core/rollup.o \
 	src/core/series.o \
 	src/core/sla.o \
