@@ -21,6 +21,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
 	src/core/matchers.o \
+	src/core/notify_decision.o \
 	src/core/rollup.o \
 	src/core/series.o \
 	src/core/sla.o \
@@ -61,6 +62,8 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
 EXT_OBJS += src/ext/matcher_sets.o
+# routes, groups, outbox
+EXT_OBJS += src/ext/live_alert.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
