@@ -61,7 +61,8 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
-EXT_OBJS += src/ext/matcher_sets.o
+EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
+	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o
 # routes, groups, outbox
 EXT_OBJS += src/ext/live_alert.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

@@ -1,18 +1,13 @@
 /*
- * Named times and times of maintenance: jsonb and time zones around core/time_interval.h, and the trigger on observ.time_intervals.
+ * Named times and times of maintenance: jsonb and time zones around core/time_interval.h.
  * What does not belong here: who uses them for what.
  */
 #include "postgres.h"
 
 #include "ext/time_intervals.h"
 
-#include "commands/trigger.h"
-#include "ext/compat.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
-
-OBSERV_SQL_FUNCTION(observ_check_time_interval);
 
 #define MAX_INTERVALS 100
 
@@ -192,28 +187,4 @@ TimestampTz
 observ_times_change(const ObservTimes *times, TimestampTz at, TimestampTz limit)
 {
 	return time_interval_change(times->interval, times->n, at, limit, clock_of, times->zone);
-}
-
-/* observ_data._check_time_interval(): BEFORE INSERT OR UPDATE on observ.time_intervals */
-Datum
-observ_check_time_interval(PG_FUNCTION_ARGS)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	HeapTuple row;
-	TupleDesc desc;
-	bool isnull;
-	Datum times, zone;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("observ_data._check_time_interval() is a trigger")));
-	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
-	desc = RelationGetDescr(data->tg_relation);
-	times = SPI_getbinval(row, desc, SPI_fnumber(desc, "times"), &isnull);
-	if (!isnull) {
-		zone = SPI_getbinval(row, desc, SPI_fnumber(desc, "timezone"), &isnull);
-		if (!isnull)
-			(void) observ_check_times(DatumGetJsonbP(times), TextDatumGetCString(zone), "a time interval");
-	}
-	return PointerGetDatum(row);
 }
