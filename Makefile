@@ -23,7 +23,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/rollup.o \
 	src/core/series.o \
 	src/core/sla.o \
-	src/core/slice.o
+	src/core/slice.o \
+	src/core/window.o
 # the machine, the spool, errors of the database
 CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
 	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
