@@ -22,9 +22,11 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 /* Pages that are read without asking an index which. */
 #define SMALL_TABLE 64
@@ -46,7 +48,8 @@ find_columns(ObservRecent *recent, Relation rel)
 							errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(rel),
 								   recent->names[i])));
 		recent->columns[i] = number;
-		recent->types[i] = number == 0 ? InvalidOid : TupleDescAttr(RelationGetDescr(rel), number - 1)->atttypid;
+		recent->types[i] =
+			number == 0 ? InvalidOid : TupleDescAttr(RelationGetDescr(rel), number - 1)->atttypid;
 		recent->last = Max(recent->last, number);
 	}
 }
@@ -215,7 +218,8 @@ open_partition(const char *table, const ObservPartition *partition, TimestampTz 
 void
 observ_recent_rows(ObservRecent *recent)
 {
-	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "observ raw rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext row =
+		AllocSetContextCreate(CurrentMemoryContext, "observ raw rows", ALLOCSET_DEFAULT_SIZES);
 	int n;
 	ObservPartition *partitions = observ_partitions_of(recent->table, false, &n);
 
