@@ -74,7 +74,8 @@ same_key(const InstanceKey *a, const InstanceKey *b)
 #define ALERT_COLUMNS                                                                                        \
 	"a.alert_id, a.rule_id, a.fingerprint, a.status, a.severity::text, a.identity, a.value, a.peak_value, "  \
 	"a.sampled_at, a.active_at, a.starts_at, a.keep_since, a.missing_since, a.ends_at, a.stale, a.reopened, " \
-	"a.flap_history, a.flap_at, a.flapping, a.changes, a.resolved_reason, a.resolved_by IS NOT NULL"
+	"a.flap_history, a.flap_at, a.flapping, a.changes, a.resolved_reason, a.resolved_by IS NOT NULL, "        \
+	"a.acknowledged_at IS NOT NULL, coalesce(a.acknowledged_sticky, false)"
 
 static const char live_sql[] = "SELECT " ALERT_COLUMNS " FROM observ.alerts a WHERE a.status <> 'resolved' "
 							   "UNION ALL SELECT " ALERT_COLUMNS
@@ -227,6 +228,12 @@ read_row(ObservAlertStore *store, uint64 number)
 	alert->changes = alert->read_changes = next_int4(&row);
 	alert->reason = next_text(&row);
 	alert->by_hand = next_bool(&row);
+	alert->acknowledged = next_bool(&row);
+	alert->sticky = next_bool(&row);
+	alert->read_sampled_at = alert->sampled_at;
+	alert->overflow = alert->instance.vps_name == NULL && alert->instance.n_labels == 1 &&
+					  slice_equals(alert->instance.labels[0].name, "summary") &&
+					  slice_equals(alert->instance.labels[0].value, "overflow");
 	MemoryContextSwitchTo(before);
 	return alert;
 }

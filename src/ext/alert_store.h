@@ -23,9 +23,12 @@ typedef struct ObservLiveAlert {
 	TimestampTz sampled_at; /* DT_NOBEGIN: not known */
 	const char *reason;     /* resolved_reason */
 	bool by_hand;           /* resolved by a person: never reopened */
+	bool acknowledged, sticky;
+	bool overflow; /* stands for instances beyond observ.max_alerts_per_rule */
 
 	bool stored;       /* there is a row, which was read with read_changes */
 	int read_changes;
+	TimestampTz read_sampled_at;
 	bool changed;      /* the row must be written */
 	bool refreshed;    /* its value did, it may be written */
 	bool relabelled;   /* its rule was edited: labels, annotations and severity are written, too */

@@ -247,12 +247,29 @@ observ_label_of(Jsonb *object, const char *name)
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
+/* In place of the rule's annotations, which are about one instance. */
+static void
+push_overflow(JsonbParseState **state, const ObservLiveAlert *alert)
+{
+	char *summary = psprintf("%s: %.0f more than can be shown", alert->rule->name, alert->value);
+	char *description =
+		psprintf("The rule is true for %.0f instances beyond observ.max_alerts_per_rule. They have no alerts of their own; "
+				 "those that are farthest from the threshold do.",
+				 alert->value);
+
+	push_text(state, slice_of("summary"), slice_of(summary));
+	push_text(state, slice_of("description"), slice_of(description));
+}
+
 Jsonb *
-observ_alert_annotations(const ObservRule *rule, Jsonb *labels, double value)
+observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels)
 {
 	JsonbParseState *state = NULL;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_all(&state, rule->annotations);
+	if (alert->overflow)
+		push_overflow(&state, alert);
+	else
+		push_all(&state, alert->rule->annotations);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

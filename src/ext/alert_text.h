@@ -24,8 +24,8 @@ extern ObservInstance observ_copy_instance(const ObservInstance *instance);
  */
 extern Jsonb *observ_alert_labels(const ObservRule *rule, const ObservInstance *instance, Jsonb *vps_labels);
 
-/* Annotations of the rule, rendered for an alert with those labels. */
-extern Jsonb *observ_alert_annotations(const ObservRule *rule, Jsonb *labels, double value);
+/* Annotations of its rule, rendered with its value and those labels. */
+extern Jsonb *observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels);
 
 /* Value of a string label of an object, as a C string; NULL: none. */
 extern char *observ_label_of(Jsonb *object, const char *name);
