@@ -61,7 +61,8 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # alert rules
-EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
+EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
+	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
