@@ -1807,6 +1807,19 @@ COMMENT ON FUNCTION observ_data._check_alert_rule() IS
 CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON observ.alert_rules
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_alert_rule();
 
+CREATE FUNCTION observ.create_alert_rule(rule jsonb) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_alert_rule';
+COMMENT ON FUNCTION observ.create_alert_rule(jsonb) IS
+'Enters an alert rule given as {"name": "High CPU Usage", "metric_name": "cpu_usage", "operator": "gt", "threshold": 80, "severity": "high", …} and returns its rule_id. Keys are the columns of observ.alert_rules; null and what is left out mean the default; durations are texts like "5m" or "5 minutes", or numbers of seconds. Errors: 23505 when there is a rule of that name, 42703 for an unknown key, and what INSERT raises';
+
+CREATE FUNCTION observ.alert_metrics(OUT name text, OUT source text, OUT unit text, OUT description text, OUT aliases text[])
+	RETURNS SETOF record
+	LANGUAGE c IMMUTABLE STRICT ROWS 60 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_alert_metrics';
+COMMENT ON FUNCTION observ.alert_metrics() IS
+'What metric_name of an alert rule can be, besides the labelled metrics of observ.metric_series';
+
 -- ---- alert evaluation
 CREATE FUNCTION observ.evaluate_alerts(
 	at timestamptz DEFAULT pg_catalog.now(),
@@ -2146,6 +2159,8 @@ GRANT EXECUTE ON FUNCTION observ.agents(timestamptz, interval, interval), observ
 GRANT INSERT, UPDATE, DELETE ON observ.vps_addresses TO observ_admin;
 
 -- ---- alert rules
+GRANT INSERT, UPDATE, DELETE ON observ.alert_rules TO observ_admin;
+GRANT EXECUTE ON FUNCTION observ.alert_metrics() TO observ_reader;
 
 -- ---- alert evaluation
 
