@@ -23,7 +23,8 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/rollup.o \
 	src/core/series.o \
 	src/core/sla.o \
-	src/core/slice.o
+	src/core/slice.o \
+	src/core/window_cells.o
 # the machine, the spool, errors of the database
 CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
 	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
@@ -53,6 +54,8 @@ EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
 	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
+# alerting: rules over labelled metrics and logs
+EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
