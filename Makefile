@@ -20,13 +20,16 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
 	src/core/matchers.o \
+	src/core/nearest.o \
 	src/core/rollup.o \
+	src/core/rule_metrics.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o \
+	src/core/window.o \
 	src/core/window_cells.o
 # the machine, the spool, errors of the database
-CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/nearest.o src/core/procfs_cpu.o \
 	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
 	src/core/slice.o src/core/sqlstate.o src/core/topology.o
 # log files
@@ -60,6 +63,8 @@ EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
+# alert rules
+EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \

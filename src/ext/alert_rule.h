@@ -5,6 +5,7 @@
 #ifndef OBSERV_EXT_ALERT_RULE_H
 #define OBSERV_EXT_ALERT_RULE_H
 
+#include "access/htup.h"
 #include "core/alert_state.h"
 #include "core/matchers.h"
 #include "core/rule_metrics.h"
