@@ -30,8 +30,8 @@ OBSERV_SQL_FUNCTION(observ_metric_range);
 /* Series times buckets: a few hundred megabytes of result. */
 #define MAX_POINTS 10000000
 /* Growth between two samples further apart belongs to no bucket, unless the buckets are longer. */
-#define MAX_GAP USECS_PER_HOUR
-#define MAX_STEP (36500 * USECS_PER_DAY)
+#define MAX_GAP     USECS_PER_HOUR
+#define MAX_STEP    (36500 * USECS_PER_DAY)
 #define EPOCH_SHIFT ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 enum RangeArgument { ARG_METRIC_NAME, ARG_MATCHERS, ARG_FROM, ARG_TO, ARG_STEP, ARG_AGGREGATE };

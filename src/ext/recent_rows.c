@@ -46,7 +46,8 @@ find_columns(ObservRecent *recent, Relation rel)
 							errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(rel),
 								   recent->names[i])));
 		recent->columns[i] = number;
-		recent->types[i] = number == 0 ? InvalidOid : TupleDescAttr(RelationGetDescr(rel), number - 1)->atttypid;
+		recent->types[i] =
+			number == 0 ? InvalidOid : TupleDescAttr(RelationGetDescr(rel), number - 1)->atttypid;
 		recent->last = Max(recent->last, number);
 	}
 }
@@ -215,7 +216,8 @@ open_partition(const char *table, const ObservPartition *partition, TimestampTz 
 void
 observ_recent_rows(ObservRecent *recent)
 {
-	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "observ raw rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext row =
+		AllocSetContextCreate(CurrentMemoryContext, "observ raw rows", ALLOCSET_DEFAULT_SIZES);
 	int n;
 	ObservPartition *partitions = observ_partitions_of(recent->table, false, &n);
 

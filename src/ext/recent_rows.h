@@ -8,11 +8,12 @@
 #define OBSERV_RECENT_COLUMNS 64
 
 typedef struct ObservRecent {
-	const char *table;       /* of schema observ, partitioned by "timestamp" */
-	TimestampTz after;       /* rows later than this … */
-	TimestampTz until;       /* … up to and including this */
-	TimestampTz received;    /* rows received before this need not be read; DT_NOBEGIN: read all */
-	const char *const *names; /* columns that take() looks at, besides those below; NULL: none of that number */
+	const char *table;    /* of schema observ, partitioned by "timestamp" */
+	TimestampTz after;    /* rows later than this … */
+	TimestampTz until;    /* … up to and including this */
+	TimestampTz received; /* rows received before this need not be read; DT_NOBEGIN: read all */
+	const char *const
+		*names; /* columns that take() looks at, besides those below; NULL: none of that number */
 	int n;
 
 	/* Called with a row in `slot`, deformed up to the last of the columns. In a memory context that is reset after each page. */

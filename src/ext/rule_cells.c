@@ -15,6 +15,7 @@
 #include "ext/spi_util.h"
 #include "ext/times.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 /* The buckets of one series. */
 typedef struct Line {
@@ -41,12 +42,12 @@ static const char rolled_sql[] =
 	"SELECT rolled_5m FROM observ_data.rollup_state WHERE source = 'metric_scrapes'";
 
 /* $1 vps, $2 app, $3 set, $4 <= "timestamp" < $5 */
-static const char cells_sql[] =
-	"SELECT \"timestamp\", cells FROM observ.metrics_5m WHERE vps_name = $1 AND app_name = $2 AND set_no = $3 "
-	"AND \"timestamp\" >= $4 AND \"timestamp\" < $5 ORDER BY \"timestamp\"";
-static const char rows_sql[] =
-	"SELECT \"timestamp\", \"values\" FROM observ.metric_scrapes WHERE vps_name = $1 AND app_name = $2 AND set_no = $3 "
-	"AND \"timestamp\" >= $4 AND \"timestamp\" <= $5 ORDER BY \"timestamp\"";
+static const char cells_sql[] = "SELECT \"timestamp\", cells FROM observ.metrics_5m WHERE vps_name = $1 AND "
+								"app_name = $2 AND set_no = $3 "
+								"AND \"timestamp\" >= $4 AND \"timestamp\" < $5 ORDER BY \"timestamp\"";
+static const char rows_sql[] = "SELECT \"timestamp\", \"values\" FROM observ.metric_scrapes WHERE vps_name = "
+							   "$1 AND app_name = $2 AND set_no = $3 "
+							   "AND \"timestamp\" >= $4 AND \"timestamp\" <= $5 ORDER BY \"timestamp\"";
 
 TimestampTz
 observ_cells_rolled(void)

@@ -18,7 +18,8 @@ extern TimestampTz observ_cells_rolled(void);
  * SPI_connect().
  */
 extern const struct window_cell *observ_series_cells(ObservRuleCells *known, const ObservRuleSeries *series,
-													 const ObservRuleSeries *first, const ObservRuleSeries *past,
-													 TimestampTz start, TimestampTz until, int *n, TimestampTz *newest);
+													 const ObservRuleSeries *first,
+													 const ObservRuleSeries *past, TimestampTz start,
+													 TimestampTz until, int *n, TimestampTz *newest);
 
 #endif

@@ -10,6 +10,7 @@
 #include "ext/metric_slots.h"
 #include "ext/rollup_sources.h"
 #include "ext/rule_cells.h"
+#include "ext/rule_fleet.h"
 #include "ext/rule_series.h"
 #include "ext/rule_source.h"
 #include "ext/spi_util.h"
@@ -23,7 +24,7 @@
 #define LOOKBACK           (5 * USECS_PER_MINUTE)
 #define LOOKBACK_INTERVALS 3
 /* Series whose last sample is older are not looked for: theirs was a rare VPS. */
-#define LONGEST_LOOKBACK   USECS_PER_DAY
+#define LONGEST_LOOKBACK USECS_PER_DAY
 
 /* The series of one set, which share rows. */
 typedef struct Set {
@@ -33,8 +34,10 @@ typedef struct Set {
 
 typedef struct Samples {
 	ObservEvaluation *evaluation;
+	MemoryContext context;
 	ObservRule **rules;
 	int n_rules;
+	ObservFleet *fleet; /* NULL: not asked for yet */
 	TimestampTz at;
 	TimestampTz from, until; /* the earliest and the latest time as of which a rule is evaluated */
 	bool has_long;           /* a rule reads roll-ups … */
@@ -50,7 +53,7 @@ typedef struct Samples {
 	MemoryContext vps;
 	ObservRuleCells *cells;
 	ObservRuleSeries **group;
-	const char *owner; /* application that the next is about */
+	const char *owner;        /* application that the next is about */
 	signed char *owner_takes; /* per rule: whether it is about that; -1: not known yet */
 	bool silent;
 	int64 lookback_us;
@@ -63,10 +66,10 @@ typedef struct Samples {
 } Samples;
 
 /* One instance of a rule: a series, or those of all applications that have the same labels. */
-typedef struct Group {
+typedef struct SeriesGroup {
 	ObservRuleSeries **series;
 	int n;
-} Group;
+} SeriesGroup;
 
 static const char scrapes_sql[] =
 	"SELECT k.i, c.\"timestamp\", c.\"values\" "
@@ -74,7 +77,8 @@ static const char scrapes_sql[] =
 	"  k (vps_name, app_name, set_no, since, i), "
 	"LATERAL (SELECT m.\"timestamp\", m.\"values\" FROM observ.metric_scrapes m "
 	"  WHERE m.vps_name = k.vps_name AND m.app_name = k.app_name AND m.set_no = k.set_no "
-	"    AND m.\"timestamp\" > k.since AND m.\"timestamp\" > $5 AND m.\"timestamp\" <= $6 ORDER BY m.\"timestamp\") c";
+	"    AND m.\"timestamp\" > k.since AND m.\"timestamp\" > $5 AND m.\"timestamp\" <= $6 ORDER BY "
+	"m.\"timestamp\") c";
 
 /* ---- values */
 
@@ -147,10 +151,8 @@ make_room(Samples *run, int n)
 static struct window_question
 question_of(const ObservRule *rule, const ObservRuleSeries *series, TimestampTz time)
 {
-	return (struct window_question){.aggregate = rule->aggregate,
-									.at_us = time,
-									.ahead_us = rule->ahead_us,
-									.counter = series->counter};
+	return (struct window_question){
+		.aggregate = rule->aggregate, .at_us = time, .ahead_us = rule->ahead_us, .counter = series->counter};
 }
 
 /* Growth is of each series by itself, and adds up. */
@@ -170,7 +172,7 @@ compare_samples(const void *a, const void *b)
 }
 
 static Found
-value_of_samples(Samples *run, const ObservRule *rule, const Group *group, TimestampTz time)
+value_of_samples(Samples *run, const ObservRule *rule, const SeriesGroup *group, TimestampTz time)
 {
 	TimestampTz start = window_start(run, rule, time);
 	Found found = {.newest = DT_NOBEGIN};
@@ -230,7 +232,7 @@ join_cells(struct window_cell *cells, int n)
 }
 
 static Found
-value_of_cells(Samples *run, const ObservRule *rule, const Group *group, TimestampTz time)
+value_of_cells(Samples *run, const ObservRule *rule, const SeriesGroup *group, TimestampTz time)
 {
 	Found found = {.newest = DT_NOBEGIN};
 	struct window_cell *joined = NULL;
@@ -271,20 +273,20 @@ value_of_cells(Samples *run, const ObservRule *rule, const Group *group, Timesta
 
 /* ---- signals */
 
-/* The series of a group have nothing to say. That one is missing comes by itself where there is an alert. */
+/* The series of a group have nothing to say. */
 static void
 tell_absence(Samples *run, ObservRule *rule, const ObservInstance *instance)
 {
 	enum alert_signal signal = run->silent ? SIGNAL_SILENT : SIGNAL_MISSING;
 	enum alert_absence policy = run->silent ? rule->policy.no_data : rule->policy.on_missing;
 
-	if (policy == ABSENCE_ALERT || (run->silent && rule->active > 0))
+	if (policy == ABSENCE_ALERT || rule->active > 0)
 		observ_tell(run->evaluation, rule, instance, signal, get_float8_nan(), DT_NOBEGIN);
 }
 
 /* One rule about one instance. */
 static void
-judge(Samples *run, ObservRule *rule, const Group *group)
+judge(Samples *run, ObservRule *rule, const SeriesGroup *group)
 {
 	const ObservRuleSeries *series = group->series[0];
 	TimestampTz time = observ_rule_time(run->at, rule);
@@ -333,7 +335,7 @@ judge_series(Samples *run, ObservRuleSeries *series)
 {
 	for (int i = 0; i < series->metric->n; i++) {
 		ObservRule *rule = series->metric->rules[i];
-		Group group = {&series, 1};
+		SeriesGroup group = {&series, 1};
 
 		if (rule->per_app && takes(run, series, i))
 			judge(run, rule, &group);
@@ -346,7 +348,7 @@ judge_chain(Samples *run, ObservRuleSeries *chain)
 {
 	for (int i = 0; i < chain->metric->n; i++) {
 		ObservRule *rule = chain->metric->rules[i];
-		Group group = {run->group, 0};
+		SeriesGroup group = {run->group, 0};
 
 		if (rule->per_app)
 			continue;
@@ -358,11 +360,19 @@ judge_chain(Samples *run, ObservRuleSeries *chain)
 	}
 }
 
-/* A VPS has gone silent when neither its machine's rows nor these samples come. */
+/* A VPS has gone silent when neither the rows of its machine nor these samples come any more. */
 static bool
 is_silent(Samples *run, const char *vps_name)
 {
-	return run->newest < run->at - fresh_of(run, vps_name) && observ_vps_is_silent(run->evaluation, vps_name);
+	if (run->newest >= run->at - fresh_of(run, vps_name) || !observ_vps_is_silent(run->evaluation, vps_name))
+		return false;
+	if (run->fleet == NULL) {
+		MemoryContext caller = MemoryContextSwitchTo(run->context);
+
+		run->fleet = observ_load_fleet();
+		MemoryContextSwitchTo(caller);
+	}
+	return observ_fleet_fell_silent(run->fleet, run->evaluation, vps_name);
 }
 
 /* All sets of the VPS have been read: series [first, past). */
@@ -481,7 +491,8 @@ take_scrape(void *arg, uint64 row)
 static void
 read_sets(Samples *run)
 {
-	Oid types[] = {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Oid types[] = {TEXTARRAYOID,        TEXTARRAYOID,   INT4ARRAYOID,
+				   TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum *columns[4], values[6];
 	TimestampTz since = DT_NOEND;
 	int nest_level;
@@ -510,6 +521,39 @@ read_sets(Samples *run)
 		next_set(run);
 }
 
+/* ---- alerts whose series are not even looked for any more */
+
+typedef struct Untold {
+	Samples *run;
+	ObservRule *rule;
+} Untold;
+
+static void
+tell_untold(void *arg, const ObservInstance *instance)
+{
+	Untold *untold = arg;
+	Samples *run = untold->run;
+	bool silent;
+
+	if (instance->vps_name == NULL)
+		return;
+	run->newest = DT_NOBEGIN;
+	silent = is_silent(run, instance->vps_name);
+	observ_tell(run->evaluation, untold->rule, instance, silent ? SIGNAL_SILENT : SIGNAL_MISSING,
+				get_float8_nan(), DT_NOBEGIN);
+}
+
+static void
+tell_rest(Samples *run)
+{
+	for (int i = 0; i < run->n_rules; i++) {
+		Untold untold = {run, run->rules[i]};
+
+		if (run->rules[i]->active > 0)
+			observ_each_untold(run->evaluation, run->rules[i], tell_untold, &untold);
+	}
+}
+
 /* ---- the source */
 
 /* The times as of which rules are evaluated, and how far back they look. */
@@ -535,14 +579,15 @@ void
 observ_evaluate_metric_samples(ObservEvaluation *evaluation, ObservRule **rules, int n)
 {
 	Samples *run;
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "observ rules over labelled metrics", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "observ rules over labelled metrics",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller;
 
 	SPI_connect();
 	caller = MemoryContextSwitchTo(context);
 	run = palloc0(sizeof(Samples));
 	*run = (Samples){.evaluation = evaluation,
+					 .context = context,
 					 .rules = rules,
 					 .n_rules = n,
 					 .at = observ_evaluation_at(evaluation),
@@ -559,6 +604,7 @@ observ_evaluate_metric_samples(ObservEvaluation *evaluation, ObservRule **rules,
 		run->lookback_us = lookback_of(run, run->series[0].vps_name);
 		read_sets(run);
 	}
+	tell_rest(run);
 	MemoryContextSwitchTo(caller);
 	SPI_finish();
 	MemoryContextDelete(context);

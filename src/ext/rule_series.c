@@ -43,15 +43,15 @@ same_key(LabelsKey a, LabelsKey b)
 	return a.metric == b.metric && a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
 }
 
-#define SH_PREFIX             labelstable
-#define SH_ELEMENT_TYPE       LabelsEntry
-#define SH_KEY_TYPE           LabelsKey
-#define SH_KEY                key
-#define SH_HASH_KEY(tb, key)  hash_key(key)
-#define SH_EQUAL(tb, a, b)    same_key(a, b)
-#define SH_SCOPE              static inline
+#define SH_PREFIX            labelstable
+#define SH_ELEMENT_TYPE      LabelsEntry
+#define SH_KEY_TYPE          LabelsKey
+#define SH_KEY               key
+#define SH_HASH_KEY(tb, key) hash_key(key)
+#define SH_EQUAL(tb, a, b)   same_key(a, b)
+#define SH_SCOPE             static inline
 #define SH_STORE_HASH
-#define SH_GET_HASH(tb, a)    (a)->hash
+#define SH_GET_HASH(tb, a) (a)->hash
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
@@ -255,18 +255,16 @@ take_series(void *arg, uint64 row)
 	*series = (ObservRuleSeries){
 		.vps_name = name_of(DatumGetTextPP(observ_spi_value(row, 1, &isnull)),
 							before != NULL ? before->vps_name : NULL),
-		.metric =
-			metric_of(finding, observ_text_slice(DatumGetTextPP(observ_spi_value(row, 3, &isnull)))),
-		.counter = slice_equals(observ_text_slice(DatumGetTextPP(observ_spi_value(row, 5, &isnull))),
-								"counter"),
+		.metric = metric_of(finding, observ_text_slice(DatumGetTextPP(observ_spi_value(row, 3, &isnull)))),
+		.counter =
+			slice_equals(observ_text_slice(DatumGetTextPP(observ_spi_value(row, 5, &isnull))), "counter"),
 		.set_no = DatumGetInt32(observ_spi_value(row, 6, &isnull)),
 		.slot = DatumGetInt16(observ_spi_value(row, 7, &isnull)) - 1,
 	};
 	series->app_name =
 		name_of(DatumGetTextPP(observ_spi_value(row, 2, &isnull)),
 				before != NULL && before->vps_name == series->vps_name ? before->app_name : NULL);
-	series->labels =
-		labels_of(finding, series->metric, DatumGetJsonbP(observ_spi_value(row, 4, &isnull)));
+	series->labels = labels_of(finding, series->metric, DatumGetJsonbP(observ_spi_value(row, 4, &isnull)));
 }
 
 ObservRuleSeries *

@@ -11,7 +11,7 @@ typedef struct ObservRuleMetric {
 	const char *name;
 	ObservRule **rules;
 	int n;
-	int first; /* place of the first among all rules, by metric */
+	int first;       /* place of the first among all rules, by metric */
 	int64 window_us; /* longest window that is read from raw rows; 0: none */
 	int64 long_us;   /* longest of those that are read from roll-ups; 0: none */
 	bool looks_back; /* a rule has no window: the newest sample, as far back as is usual for the VPS */
@@ -21,12 +21,13 @@ typedef struct ObservRuleMetric {
 typedef struct ObservRuleLabels {
 	int n;
 	struct series_label *items; /* as an instance has them */
-	bool *accepted;             /* per rule of the metric: its matchers take them, whatever VPS and application */
+	bool *accepted; /* per rule of the metric: its matchers take them, whatever VPS and application */
 	struct ObservRuleSeries *chain; /* series of the VPS at hand that have them */
 } ObservRuleLabels;
 
 typedef struct ObservRuleSeries {
-	const char *vps_name; /* the same pointer for all series of a VPS; so with app_name of those of an application */
+	const char
+		*vps_name; /* the same pointer for all series of a VPS; so with app_name of those of an application */
 	const char *app_name;
 	ObservRuleMetric *metric;
 	ObservRuleLabels *labels;
