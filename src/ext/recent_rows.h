@@ -5,7 +5,7 @@
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 
-#define OBSERV_RECENT_COLUMNS 64
+#define OBSERV_RECENT_COLUMNS 96
 
 typedef struct ObservRecent {
 	const char *table;    /* of schema observ, partitioned by "timestamp" */
