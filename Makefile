@@ -67,7 +67,6 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
-EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o
 # alert rules about samples of VPSs and health checks
 EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

@@ -278,9 +278,8 @@ static void
 tell_absence(Samples *run, ObservRule *rule, const ObservInstance *instance)
 {
 	enum alert_signal signal = run->silent ? SIGNAL_SILENT : SIGNAL_MISSING;
-	enum alert_absence policy = run->silent ? rule->policy.no_data : rule->policy.on_missing;
 
-	if (policy == ABSENCE_ALERT || rule->active > 0)
+	if (observ_worth_telling(rule, signal))
 		observ_tell(run->evaluation, rule, instance, signal, get_float8_nan(), DT_NOBEGIN);
 }
 
