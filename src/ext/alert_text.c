@@ -8,6 +8,7 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "core/hash.h"
+#include "core/template.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
@@ -261,6 +262,59 @@ push_overflow(JsonbParseState **state, const ObservLiveAlert *alert)
 	push_text(state, slice_of("description"), slice_of(description));
 }
 
+/* What a template asks about. */
+typedef struct Asked {
+	const ObservRule *rule;
+	Jsonb *labels;
+} Asked;
+
+static struct slice
+label_asked(void *arg, struct slice name)
+{
+	const Asked *asked = arg;
+	JsonbValue v;
+
+	if (getKeyJsonValueFromContainer(&asked->labels->root, name.p, name.end - name.p, &v) == NULL ||
+		v.type != jbvString)
+		return (struct slice){NULL, NULL};
+	return (struct slice){v.val.string.val, v.val.string.val + v.val.string.len};
+}
+
+static struct slice
+field_asked(void *arg, struct slice name)
+{
+	const ObservRule *rule = ((const Asked *) arg)->rule;
+	const struct {
+		const char *name, *value;
+	} fields[] = {{"name", rule->name},
+				  {"category", rule->category},
+				  {"severity", observ_severity_names[rule->severity]},
+				  {"metric_name", rule->metric_name},
+				  {"aggregate", rule_aggregate_names[rule->aggregate]},
+				  {"operator", rule_operator_names[rule->op]}};
+
+	for (int i = 0; i < (int) lengthof(fields); i++)
+		if (slice_equals(name, fields[i].name) && fields[i].value != NULL)
+			return slice_of(fields[i].value);
+	return (struct slice){NULL, NULL};
+}
+
+static void
+push_rendered(JsonbParseState **state, const ObservLiveAlert *alert, Jsonb *labels)
+{
+	Asked asked = {alert->rule, labels};
+	struct template_values values = {alert->value, alert->rule->threshold, label_asked, field_asked, &asked};
+	JsonbIterator *it = JsonbIteratorInit(&alert->rule->annotations->root);
+	struct slice name, text;
+
+	while (next_label(&it, &name, &text)) {
+		char *rendered = palloc(TEMPLATE_MAX);
+		size_t length = template_render(text, &values, rendered, TEMPLATE_MAX);
+
+		push_text(state, name, (struct slice){rendered, rendered + length});
+	}
+}
+
 Jsonb *
 observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels)
 {
@@ -270,6 +324,6 @@ observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels)
 	if (alert->overflow)
 		push_overflow(&state, alert);
 	else
-		push_all(&state, alert->rule->annotations);
+		push_rendered(&state, alert, labels);
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

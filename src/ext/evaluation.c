@@ -33,6 +33,8 @@ typedef struct Source {
 } Source;
 
 static const Source sources[] = {
+	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},
+	{RULE_ABSENCE, observ_evaluate_absence},
 	{RULE_QUERY, observ_evaluate_queries},
 	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
 	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},

@@ -25,13 +25,13 @@
 /* Rows that are read, in alerts that a rule may have: most rows are not alerts. */
 #define ROWS_PER_ALERT 10
 
-typedef struct Query {
+typedef struct RuleQuery {
 	ObservEvaluation *evaluation;
 	ObservRule *rule;
 	MemoryContext context;
 	HTAB *seen; /* hashes of instances */
 	int64 rows;
-} Query;
+} RuleQuery;
 
 static volatile sig_atomic_t timed_out = false;
 
@@ -88,7 +88,7 @@ signal_of(bool breach_is_null, bool breach)
 }
 
 static void
-take_row(Query *query, HeapTuple tuple, TupleDesc desc)
+take_row(RuleQuery *query, HeapTuple tuple, TupleDesc desc)
 {
 	bool isnull, value_is_null, breach_is_null, found;
 	Datum labels = SPI_getbinval(tuple, desc, 1, &isnull);
@@ -118,7 +118,7 @@ take_row(Query *query, HeapTuple tuple, TupleDesc desc)
 
 /* Reads rows until there are too many: those alerts that were not told of then stay as they are. */
 static void
-read_rows(Query *query, Portal portal)
+read_rows(RuleQuery *query, Portal portal)
 {
 	int64 most = (int64) observ_max_alerts_per_rule * ROWS_PER_ALERT;
 
@@ -145,7 +145,7 @@ read_rows(Query *query, Portal portal)
 static void
 run_as_owner(void *arg)
 {
-	Query *query = arg;
+	RuleQuery *query = arg;
 	const ObservRule *rule = query->rule;
 	Oid user;
 	int context;
@@ -202,7 +202,7 @@ observ_evaluate_queries(ObservEvaluation *evaluation, ObservRule **rules, int n)
 {
 	for (int i = 0; i < n; i++) {
 		MemoryContext before;
-		Query query = {evaluation, rules[i]};
+		RuleQuery query = {evaluation, rules[i]};
 		HASHCTL ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(uint64)};
 		ErrorData *error;
 
