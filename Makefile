@@ -21,12 +21,16 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
 	src/core/matchers.o \
+	src/core/nearest.o \
 	src/core/rollup.o \
+	src/core/rule_metrics.o \
 	src/core/series.o \
 	src/core/sla.o \
-	src/core/slice.o
+	src/core/slice.o \
+	src/core/template.o \
+	src/core/window.o
 # the machine, the spool, errors of the database
-CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/nearest.o src/core/procfs_cpu.o \
 	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
 	src/core/slice.o src/core/sqlstate.o src/core/topology.o
 # log files
@@ -58,6 +62,10 @@ EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ex
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
+# alert rules
+EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
+# alert rules about samples of VPSs and health checks
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

@@ -31,13 +31,14 @@ OBSERV_SQL_FUNCTION(observ_restore_default_rule);
 	"pg_catalog.jsonb_populate_record(NULL::observ.alert_rules, observ_data._rule_defaults() || "            \
 	"s.definition)"
 
-/* Columns that make a rule what it is, quoted, with commas between. */
+/* Columns that make a rule what it is, quoted, each with that before it, with commas between. */
 static char *
-columns(void)
+columns(const char *prefix)
 {
 	observ_spi(SPI_OK_SELECT,
-			   "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(c.name), ', ' ORDER BY c.name) "
-			   "FROM observ_data._rule_columns() c",
+			   psprintf("SELECT pg_catalog.string_agg('%s' || pg_catalog.quote_ident(c.name), ', ' ORDER BY "
+						"c.name) FROM observ_data._rule_columns() c",
+						prefix),
 			   0, NULL, NULL, NULL);
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
@@ -59,30 +60,25 @@ settings_begin(void)
 static uint64
 insert_rules(const char *which, int nargs, const Oid *types, const Datum *values)
 {
-	char *list = columns();
-	uint64 n = observ_spi(SPI_OK_INSERT_RETURNING,
-						  psprintf("INSERT INTO observ.alert_rules (%s, owner, shipped_as) "
-								   "SELECT %s, 'observ_owner', s.hash FROM observ_data.default_rules s, "
-								   "LATERAL (SELECT %s FROM " ROW_OF_DEFINITION ") p WHERE %s "
-								   "ORDER BY s.number ON CONFLICT DO NOTHING RETURNING rule_id",
-								   list, list, list, which),
-						  nargs, types, values, NULL);
-
-	return n;
+	return observ_spi(SPI_OK_INSERT_RETURNING,
+					  psprintf("INSERT INTO observ.alert_rules (%s, owner, shipped_as) "
+							   "SELECT %s, 'observ_owner', s.hash FROM observ_data.default_rules s, "
+							   "LATERAL " ROW_OF_DEFINITION " p WHERE %s "
+							   "ORDER BY s.number ON CONFLICT DO NOTHING RETURNING rule_id",
+							   columns(""), columns("p."), which),
+					  nargs, types, values, NULL);
 }
 
 /* Makes rules (r) what ships under their name (s); `which`: a condition about r and s. */
 static uint64
 update_rules(const char *which, int nargs, const Oid *types, const Datum *values)
 {
-	char *list = columns();
-
 	return observ_spi(SPI_OK_UPDATE_RETURNING,
 					  psprintf("UPDATE observ.alert_rules r SET (%s) = (SELECT %s FROM " ROW_OF_DEFINITION
-							   "), owner = 'observ_owner', shipped_as = s.hash "
+							   " p), owner = 'observ_owner', shipped_as = s.hash "
 							   "FROM observ_data.default_rules s WHERE s.name = r.name AND %s "
 							   "RETURNING r.rule_id",
-							   list, list, which),
+							   columns(""), columns("p."), which),
 					  nargs, types, values, NULL);
 }
 

@@ -18,6 +18,7 @@
 #include "ext/compat.h"
 #include "ext/job_guard.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -89,18 +90,6 @@ static const char holders_sql[] =
 	"AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
 	"AND l.relation = ANY ($1) AND l.pid IS DISTINCT FROM pg_backend_pid() GROUP BY 1 ORDER BY 2 LIMIT 5) h";
 
-/* A month counts 30 days, as interval_cmp() has it; too much to count is no limit. */
-static int64
-interval_us(const Interval *interval)
-{
-	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
-	int64 us;
-
-	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) || pg_add_s64_overflow(us, interval->time, &us))
-		return PG_INT64_MAX;
-	return us;
-}
-
 /* at + us without leaving the range of timestamps: its ends mean never. */
 static TimestampTz
 shifted(TimestampTz at, int64 us)
@@ -132,7 +121,7 @@ read_policies(int *n)
 		Datum size = observ_spi_value(i, 3, &no_size);
 
 		policies[i].data_set = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		policies[i].max_age = no_age ? PG_INT64_MAX : interval_us(DatumGetIntervalP(age));
+		policies[i].max_age = no_age ? PG_INT64_MAX : observ_interval_usecs(DatumGetIntervalP(age));
 		policies[i].max_size = no_size ? PG_INT64_MAX : DatumGetInt64(size);
 	}
 	return policies;
@@ -370,8 +359,8 @@ floor_of(const ObservPartitioned *table, TimestampTz at)
 		bool no_age, no_state;
 		Datum age = observ_spi_value(i, 2, &no_age);
 		Datum dropped_to = observ_spi_value(i, 3, &no_state);
-		TimestampTz bound =
-			no_age ? DatumGetTimestampTz(dropped_to) : age_floor(at, interval_us(DatumGetIntervalP(age)));
+		TimestampTz bound = no_age ? DatumGetTimestampTz(dropped_to)
+								   : age_floor(at, observ_interval_usecs(DatumGetIntervalP(age)));
 
 		for (const ObservPartitioned *t = observ_partitioned; t->name != NULL; t++)
 			if (strcmp(no_age ? t->name : t->data_set, name) == 0 && (table == NULL ? t->raw : t == table))
