@@ -13,7 +13,9 @@ PGFILEDESC = "observ - monitoring inside PostgreSQL"
 # What of core the extension uses, what the agent uses, all of it.
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
+	src/core/alert_state.o \
 	src/core/cron_schedule.o \
+	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
 	src/core/log_level.o \
@@ -65,7 +67,10 @@ EXT_OBJS += src/ext/events.o src/ext/peers.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/rule_vps_metrics.o src/ext/rule_absence.o
+# alert evaluation
+EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_vps.o \
+	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

@@ -1814,6 +1814,24 @@ CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON observ.alert_rules
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_alert_rule();
 
 -- ---- alert evaluation
+CREATE FUNCTION observ.evaluate_alerts(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT evaluated_at timestamptz, OUT slots integer, OUT rules integer, OUT failed integer, OUT pending integer,
+	OUT firing integer, OUT resolved integer, OUT changes integer, OUT refreshed integer, OUT lost integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_evaluate_alerts';
+COMMENT ON FUNCTION observ.evaluate_alerts(timestamptz) IS
+'Evaluates the alert rules that are due at a time, in one snapshot, and writes what changed to observ.alerts and observ.alert_history. status: ok; clock behind (at lies before the previous evaluation: evaluated at the time of that); busy, paused, standby. slots: times that were evaluated, more than one after a pause that rows exist of. rules, failed: rules that were due at the last of them, those that could not be evaluated and changed nothing. pending, firing: alerts that are so now. resolved, changes: alerts that ended, rows of history. refreshed: alerts with a new value only. lost: alerts that somebody else was changing, left to the next evaluation';
+
+CREATE VIEW observ.rule_status AS
+	SELECT r.rule_id, r.name, r.enabled, CASE WHEN NOT r.enabled THEN 'disabled' WHEN s.errors > 0 THEN 'failing' WHEN s.overflow > 0 THEN 'overflowing' WHEN s.rule_id IS NULL THEN 'new' ELSE 'ok' END AS status,
+		coalesce(s.errors, 0) AS errors, s.last_error, s.last_error_sqlstate, s.error_since,
+		CASE WHEN r.evaluation_interval IS NOT NULL THEN s.evaluated_at WHEN s.rule_id IS NOT NULL THEN e.evaluated_at END AS evaluated_at,
+		s.data_seen_at, coalesce(s.overflow, 0) AS overflow, coalesce(a.pending, 0) AS pending, coalesce(a.firing, 0) AS firing
+	FROM observ.alert_rules r LEFT JOIN observ_data.rule_state s USING (rule_id) CROSS JOIN observ_data.evaluation_state e
+		LEFT JOIN (SELECT l.rule_id, count(*) FILTER (WHERE l.status = 'pending') AS pending, count(*) FILTER (WHERE l.status <> 'pending') AS firing
+			FROM observ.alerts l WHERE l.status <> 'resolved' GROUP BY 1) a USING (rule_id);
+COMMENT ON VIEW observ.rule_status IS 'How each alert rule fares: disabled, failing (last_error, and what it last found stays), overflowing (true for more instances than observ.max_alerts_per_rule), new, ok; when it was evaluated and last had data, how many alerts it has';
 
 -- ---- people: acknowledge, resolve, explain
 

@@ -41,7 +41,8 @@ extern void observ_tell(ObservEvaluation *evaluation, ObservRule *rule, const Ob
 static inline bool
 observ_worth_telling(const ObservRule *rule, enum alert_signal signal)
 {
-	return signal == SIGNAL_BREACH || rule->active > 0;
+	return signal == SIGNAL_BREACH || rule->active > 0 ||
+		   (signal == SIGNAL_SILENT && rule->policy.no_data == ABSENCE_ALERT);
 }
 
 /* Whether a rule's selector takes a VPS and application; retired VPSs are never taken. */
