@@ -1995,12 +1995,14 @@ COMMENT ON VIEW observ.active_silences IS 'Silences that are active now. hides: 
 
 -- What one trouble makes of many alerts. People may change these rules, and add their own.
 INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equal, lower_severity, hold_on_pending, description) VALUES
-	('fleet outage', '{alertname="FleetOutage"}', '{alertname=~"ServerDown|AgentSilent"}', '{}', false, true,
-		'An outage of the fleet mutes ServerDown and AgentSilent of its members: it names how many'),
-	('server down', '{alertname="ServerDown"}', '{vps_name!="",alertname!~"ServerDown.*|FleetOutage"}', '{vps_name}', false, true,
-		'A server that is down mutes everything else about it'),
-	('agent silent', '{alertname="AgentSilent"}', '{vps_name!="",category=~"cpu|memory|disk|network|system|container"}', '{vps_name}', false, true,
-		'A silent agent mutes what it measures, not what is seen from elsewhere'),
+	('fleet outage', '{alertname="FleetOutage",group=""}', '{alertname="ServerDown"}', '{}', false, true,
+		'An outage of the whole fleet mutes ServerDown: it names how many are down'),
+	('outage of a group', '{alertname="FleetOutage",group!=""}', '{alertname="ServerDown"}', '{group}', false, true,
+		'An outage of a group, label group of observ.vps, mutes ServerDown of its members'),
+	('server down', '{alertname="ServerDown"}', '{vps_name!="",alertname!~"ServerDown.*"}', '{vps_name}', false, true,
+		'A server that is down mutes everything else about it, but not that nobody sees to it'),
+	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
+		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
 	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
