@@ -1979,11 +1979,12 @@ CREATE FUNCTION observ_data._maintenance_periods("from" timestamptz, "to" timest
 COMMENT ON FUNCTION observ_data._maintenance_periods(timestamptz, timestamptz) IS
 'Windows of maintenance that have a part of that time, those that recur as the times that they make in it, those with a selector for each VPS that it selects now';
 
-CREATE FUNCTION observ._suppression_of(alert_id bigint, at timestamptz,
-	OUT suppressed_by text, OUT id bigint, OUT rule text, OUT until timestamptz)
-	LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'observ_suppression_of_alert';
-COMMENT ON FUNCTION observ._suppression_of(bigint, timestamptz) IS 'What keeps an alert from people at that time; NULLs: nothing';
+CREATE FUNCTION observ.suppressed_alerts(at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert_id bigint, alertname text, instance text, app_name text, suppressed_by text, id bigint, rule text, until timestamptz)
+	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_suppressed_alerts';
+COMMENT ON FUNCTION observ.suppressed_alerts(timestamptz) IS
+'Alerts that are live and kept from people at that time. suppressed_by: inhibition, hold, grace (id: the alert that mutes it, rule: the inhibition rule), silence, maintenance (id: of observ.silences, observ.maintenance_windows); until: when that ends by itself, as far as is known';
 
 CREATE VIEW observ.active_silences AS
 SELECT s.silence_id, s.matchers, s.starts_at, s.ends_at, s.ends_at OPERATOR(pg_catalog.-) pg_catalog.now() AS remaining, s.comment, s.ticket_url,
@@ -2411,7 +2412,7 @@ GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, bo
 
 -- ---- silences, inhibition, maintenance
 GRANT EXECUTE ON FUNCTION observ.preview_silence(text, timestamptz), observ._matching_alerts(text, timestamptz),
-	observ._suppression_of(bigint, timestamptz) TO observ_reader;
+	observ.suppressed_alerts(timestamptz) TO observ_reader;
 GRANT EXECUTE ON FUNCTION
 	observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz),
 	observ.silence_alert(bigint, interval, text, timestamptz, text, interval, timestamptz),
