@@ -2210,7 +2210,7 @@ GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamp
 
 -- ---- rollups and history
 GRANT EXECUTE ON FUNCTION observ.metrics_history(text, text, text[], timestamptz, timestamptz, integer),
-	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader;
+	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader, observ_owner;
 
 -- ---- service levels and forecasts
 GRANT EXECUTE ON FUNCTION observ.sla(float8, text, text, text, timestamptz), observ.disk_forecast(text, interval, timestamptz)
