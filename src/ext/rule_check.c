@@ -57,6 +57,7 @@ observ_check_rule(ObservRuleRow *row, const ObservRuleRow *old)
 {
 	complete_operator(row);
 	observ_complete_source(row, old);
+	observ_check_texts(row);
 }
 
 /* Number, times and owner: the trigger's, whatever was given. */

@@ -10,4 +10,7 @@
 /* Which metric a rule is about: completes `source`, or raises what is wrong with metric_name, query and source (rule_complete.c). */
 extern void observ_complete_source(ObservRuleRow *row, const ObservRuleRow *old);
 
+/* Labels, annotations, channels, category and runbook_url (rule_texts.c): raises what is wrong with them. */
+extern void observ_check_texts(const ObservRuleRow *row);
+
 #endif

@@ -225,25 +225,32 @@ read_value(const ObservRuleRow *row, ObservRule *rule)
 		rule->has_clear ? DatumGetFloat8(row->values[RULE_COL_CLEAR_THRESHOLD]) : get_float8_nan();
 }
 
-/* Columns whose NULL nobody could make sense of; the table has NOT NULL, but it belongs to its users. */
-static void
-require_values(const ObservRuleRow *row)
+void
+observ_require_values(const ObservRuleRow *row)
 {
 	static const enum ObservRuleColumn needed[] = {
-		RULE_COL_RULE_ID,     RULE_COL_NAME,           RULE_COL_CATEGORY, RULE_COL_PER_APP,
-		RULE_COL_MIN_SAMPLES, RULE_COL_ENABLED,        RULE_COL_SEVERITY, RULE_COL_LABELS,
-		RULE_COL_ANNOTATIONS, RULE_COL_FLAP_DETECTION, RULE_COL_OWNER,    RULE_COL_VERSION};
+		RULE_COL_NAME,           RULE_COL_CATEGORY,        RULE_COL_AGGREGATE,
+		RULE_COL_OPERATOR,       RULE_COL_PER_APP,         RULE_COL_MIN_SAMPLES,
+		RULE_COL_FOR_DURATION,   RULE_COL_KEEP_FIRING_FOR, RULE_COL_EVALUATION_DELAY,
+		RULE_COL_NO_DATA,        RULE_COL_ON_MISSING,      RULE_COL_REOPEN_WINDOW,
+		RULE_COL_FLAP_DETECTION, RULE_COL_SEVERITY,        RULE_COL_ENABLED,
+		RULE_COL_LABELS,         RULE_COL_ANNOTATIONS};
 
 	for (int i = 0; i < (int) lengthof(needed); i++)
 		if (row->nulls[needed[i]])
-			ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
-							errmsg("%s of an alert rule must not be null", columns[needed[i]].name)));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg(
+					 "null value in column \"%s\" of relation \"alert_rules\" violates not-null constraint",
+					 columns[needed[i]].name),
+				 errhint("Leave the column out, and it has its default.")));
 }
 
 void
 observ_read_rule(const ObservRuleRow *row, ObservRule *rule)
 {
-	require_values(row);
+	observ_require_values(row);
 	rule->rule_id = DatumGetInt64(row->values[RULE_COL_RULE_ID]);
 	rule->version = DatumGetInt32(row->values[RULE_COL_VERSION]);
 	rule->name = observ_rule_text(row, RULE_COL_NAME);
@@ -252,6 +259,7 @@ observ_read_rule(const ObservRuleRow *row, ObservRule *rule)
 	rule->severity = read_severity(row);
 	rule->labels = DatumGetJsonbPCopy(row->values[RULE_COL_LABELS]);
 	rule->annotations = DatumGetJsonbPCopy(row->values[RULE_COL_ANNOTATIONS]);
+	rule->runbook_url = observ_rule_text(row, RULE_COL_RUNBOOK_URL);
 	rule->per_app = DatumGetBool(row->values[RULE_COL_PER_APP]);
 	rule->min_samples = DatumGetInt32(row->values[RULE_COL_MIN_SAMPLES]);
 	read_value(row, rule);

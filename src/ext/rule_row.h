@@ -73,6 +73,9 @@ extern char *observ_rule_text(const ObservRuleRow *row, enum ObservRuleColumn co
 extern int64 observ_rule_usecs(const ObservRuleRow *row, enum ObservRuleColumn column);
 #define OBSERV_RULE_LONGEST (INT64CONST(3660) * USECS_PER_DAY)
 
+/* Raises 23502 when a column that needs a value has none; the table says so too, but after its trigger, and it belongs to its users. */
+extern void observ_require_values(const ObservRuleRow *row);
+
 /* The rule that a row holds. Raises what is wrong with names, matchers and durations; what else makes no sense is for observ_check_rule(). */
 extern void observ_read_rule(const ObservRuleRow *row, ObservRule *rule);
 
