@@ -10,10 +10,9 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "core/window.h"
 #include "ext/rule_source.h"
 #include "ext/spi_util.h"
-#include "ext/window_store.h"
+#include "ext/window_samples.h"
 #include "utils/timestamp.h"
 
 /* A sample is fresh for 1.5 expected intervals (alerting.md 2.9). */
@@ -53,9 +52,7 @@ typedef struct Pass {
 	TimestampTz now; /* time that the rule is evaluated as of */
 	TimestampTz newest;
 	bool silent;
-	struct window_sample *samples;
-	double *scratch;
-	int room, n_samples;
+	ObservSamples samples;
 	bool has_value;
 	double value;
 } Pass;
@@ -129,7 +126,7 @@ begin(Pass *pass, ObservRule **rules, int n)
 	for (int i = 0; i < n; i++)
 		needs[i] = (ObservWindowNeed){rules[i]->metric,
 									  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
-	pass->windows = observ_windows(pass->at, needs, n);
+	pass->windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass->at, needs, n);
 	pfree(needs);
 	pass->n_selectors = 1;
 	for (int per_app = 0; per_app < 2; per_app++) {
@@ -148,44 +145,6 @@ begin(Pass *pass, ObservRule **rules, int n)
 
 /* ---- samples of a view */
 
-static void
-make_room(Pass *pass, int more)
-{
-	if (pass->n_samples + more <= pass->room)
-		return;
-	pass->room = Max(2 * pass->room, pass->n_samples + more);
-	if (pass->samples == NULL) {
-		pass->samples = palloc(sizeof(struct window_sample) * pass->room);
-		pass->scratch = palloc(sizeof(double) * pass->room);
-	} else {
-		pass->samples = repalloc_huge(pass->samples, sizeof(struct window_sample) * pass->room);
-		pass->scratch = repalloc_huge(pass->scratch, sizeof(double) * pass->room);
-	}
-}
-
-static void
-add_samples(Pass *pass, const ObservWindowKey *key, ObservWindowPlace place, TimestampTz after)
-{
-	const ObservTrack *track = &key->tracks[place.track];
-	int columns = pass->windows->n_columns[place.track];
-	int last = observ_track_newest(track, pass->now), first = last + 1;
-	const float4 *value;
-
-	while (first > 0 && track->times[first - 1] > after)
-		first--;
-	make_room(pass, last + 1 - first);
-	value = track->values + (Size) first * columns + place.column;
-	for (int i = first; i <= last; i++, value += columns)
-		pass->samples[pass->n_samples++] = (struct window_sample){track->times[i], *value};
-}
-
-static int
-compare_times(const void *a, const void *b)
-{
-	return compare_numbers(((const struct window_sample *) a)->at_us,
-						   ((const struct window_sample *) b)->at_us);
-}
-
 /*
  * The samples in the window. A VPS that reports less often than the window is long has none in it most of the time, though it is well: then the
  * newest one stands for it, as it does without a window.
@@ -197,33 +156,11 @@ gather(Pass *pass, const Question *q)
 	TimestampTz after = pass->now - (window > 0 ? window : Max(OBSERV_LOOKBACK, 3 * pass->expected_us));
 
 	after = Min(after, pass->newest - 1);
-	pass->n_samples = 0;
+	observ_clear_samples(&pass->samples);
 	for (int i = 0; i < pass->view.n; i++)
-		add_samples(pass, pass->view.keys[i], q->place, after);
+		observ_add_samples(&pass->samples, pass->windows, pass->view.keys[i], q->place, after, pass->now);
 	if (pass->view.n > 1)
-		qsort(pass->samples, pass->n_samples, sizeof(struct window_sample), compare_times);
-}
-
-static bool
-enough(const Pass *pass, int min_samples)
-{
-	int n = 0;
-
-	if (min_samples <= 1)
-		return true;
-	for (int i = 0; i < pass->n_samples; i++)
-		n += !isnan(pass->samples[i].value);
-	return n >= min_samples;
-}
-
-static void
-work_out(Pass *pass, const ObservRule *rule)
-{
-	struct window_question question = {
-		.aggregate = rule->aggregate, .at_us = pass->now, .ahead_us = rule->ahead_us};
-
-	pass->has_value = enough(pass, rule->min_samples) &&
-					  window_value(&question, pass->samples, pass->n_samples, pass->scratch, &pass->value);
+		observ_sort_samples(&pass->samples);
 }
 
 /* ---- views */
@@ -292,13 +229,13 @@ answer(Pass *pass, const Question *q)
 		if (!q->same_samples)
 			gather(pass, q);
 		if (!q->same_value)
-			work_out(pass, rule);
+			pass->has_value = observ_samples_value(&pass->samples, rule, pass->now, &pass->value);
 	}
 	if (pass->has_value)
 		signal = rule_signal(rule->op, rule->threshold, rule->has_clear, rule->clear_threshold, pass->value);
 	else
 		signal = pass->silent ? SIGNAL_SILENT : SIGNAL_MISSING;
-	if (!is_selected(pass, q))
+	if ((rule->observed > 0 && !observ_worth_telling(rule, signal)) || !is_selected(pass, q))
 		return;
 	q->rule->observed += pass->has_value;
 	if (observ_worth_telling(rule, signal))
@@ -342,7 +279,7 @@ observ_vps_is_silent(ObservEvaluation *evaluation, const char *vps_name)
 	Pass pass = {.evaluation = evaluation, .at = observ_evaluation_at(evaluation)};
 	int first, n;
 
-	pass.windows = observ_windows(pass.at, NULL, 0);
+	pass.windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass.at, NULL, 0);
 	first = observ_windows_of(pass.windows, vps_name, &n);
 	if (n == 0)
 		return true;
