@@ -5,14 +5,17 @@
 #   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
-DATA = sql/observ--1.0.sql
+# The script with the default rules in it: what sql/observ--1.0.sql says instead of the line "@rules@".
+DATA_built = build/sql/observ--1.0.sql
 PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
 # What of core the extension uses, what the agent uses, all of it.
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
+	src/core/alert_state.o \
 	src/core/cron_schedule.o \
+	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
 	src/core/log_level.o \
@@ -57,6 +60,10 @@ EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
 	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
+# alerting: rules over labelled metrics and logs
+CORE_BACKEND_OBJS += src/core/window_cells.o
+EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
+	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
@@ -187,6 +194,14 @@ include $(PGXS)
 
 # An object that joined a list must be linked, whatever its age.
 observ.so obs-agent: Makefile
+
+# Rules are plain INSERTs into observ.alert_rules for who reads them; the script takes them down elsewhere first.
+RULES = $(patsubst %,rules/%.sql,server cpu memory disk network system security container service database application observ)
+build/sql/observ--1.0.sql: sql/observ--1.0.sql $(RULES) Makefile
+	@mkdir -p build/sql
+	sed 's/^INSERT INTO observ\.alert_rules /INSERT INTO observ_data.shipped_rules /' $(RULES) > build/sql/rules.sql
+	sed -e '/^-- @rules@$$/{r build/sql/rules.sql' -e 'd}' $< > $@.new
+	mv $@.new $@
 
 # PGXS offers libpq to frontend programs of its own only.
 $(COLLECTOR_OBJS): override CPPFLAGS += -I$(includedir) -D_GNU_SOURCE
