@@ -548,6 +548,8 @@ settle_fired(ObservEvaluation *evaluation)
 {
 	int64 longest = 0;
 
+	if (evaluation->n_fired == 0)
+		return;
 	for (int i = 0; i < evaluation->n_fired; i++)
 		longest = Max(longest, evaluation->fired[i]->rule->reopen_us);
 	if (longest > 0)

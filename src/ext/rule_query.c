@@ -113,7 +113,8 @@ take_row(RuleQuery *query, HeapTuple tuple, TupleDesc desc)
 	query->rule->observed++;
 	observ_tell(query->evaluation, query->rule, &instance,
 				signal_of(breach_is_null, !breach_is_null && DatumGetBool(breach)),
-				value_is_null ? get_float8_nan() : DatumGetFloat8(value), DT_NOBEGIN);
+				value_is_null ? get_float8_nan() : DatumGetFloat8(value),
+				observ_rule_time(query->evaluation->at, query->rule));
 }
 
 /* Reads rows until there are too many: those alerts that were not told of then stay as they are. */
