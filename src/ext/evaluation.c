@@ -35,6 +35,7 @@ typedef struct Source {
 static const Source sources[] = {
 	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},
 	{RULE_ABSENCE, observ_evaluate_absence},
+	{RULE_HEALTH_CHECKS, observ_evaluate_health_checks},
 	{RULE_QUERY, observ_evaluate_queries},
 	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
 	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},
