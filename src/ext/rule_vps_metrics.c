@@ -22,10 +22,10 @@
 typedef struct Question {
 	ObservRule *rule;
 	ObservWindowPlace place;
-	int selector;      /* rules with the same number take the same VPSs */
-	bool same_time;    /* delay */
-	bool same_samples; /* also window and metric */
-	bool same_value;   /* also aggregate and what belongs to it */
+	int selector;     /* rules with the same number take the same VPSs */
+	bool same_time;   /* delay */
+	bool same_metric; /* also metric: its samples, or the newest ones of them */
+	bool same_value;  /* also window, aggregate and what belongs to it */
 } Question;
 
 /* The keys that one instance is made of: one, or those of all applications of a VPS. */
@@ -52,7 +52,9 @@ typedef struct Pass {
 	TimestampTz now; /* time that the rule is evaluated as of */
 	TimestampTz newest;
 	bool silent;
-	ObservSamples samples;
+	TimestampTz after; /* samples later than this have been gathered … */
+	ObservSamples gathered;
+	ObservSamples samples; /* … and the newest ones of them are in the window */
 	bool has_value;
 	double value;
 } Pass;
@@ -72,20 +74,21 @@ compare_numbers(int64 a, int64 b)
 }
 
 static int
-compare_samples(const ObservRule *a, const ObservRule *b)
+compare_metrics(const ObservRule *a, const ObservRule *b)
 {
 	int order = compare_numbers(a->delay_us, b->delay_us);
 
-	if (order == 0)
-		order = compare_numbers(window_of(a), window_of(b));
 	return order != 0 ? order : compare_numbers(a->metric - rule_metrics, b->metric - rule_metrics);
 }
 
+/* The longest window first: the others are the end of it. */
 static int
 compare_values(const ObservRule *a, const ObservRule *b)
 {
-	int order = compare_numbers(a->aggregate, b->aggregate);
+	int order = compare_numbers(window_of(b), window_of(a));
 
+	if (order == 0)
+		order = compare_numbers(a->aggregate, b->aggregate);
 	if (order == 0)
 		order = compare_numbers(a->ahead_us, b->ahead_us);
 	return order != 0 ? order : compare_numbers(a->min_samples, b->min_samples);
@@ -95,7 +98,7 @@ static int
 compare_questions(const void *left, const void *right)
 {
 	const ObservRule *a = ((const Question *) left)->rule, *b = ((const Question *) right)->rule;
-	int order = compare_samples(a, b);
+	int order = compare_metrics(a, b);
 
 	if (order == 0)
 		order = compare_values(a, b);
@@ -113,8 +116,8 @@ sort_questions(Pass *pass, Question *questions, int n)
 		q->place = observ_window_place(pass->windows, q->rule->metric);
 		q->selector = q->rule->selector == NULL ? 0 : pass->n_selectors++;
 		q->same_time = before != NULL && before->delay_us == q->rule->delay_us;
-		q->same_samples = before != NULL && compare_samples(before, q->rule) == 0;
-		q->same_value = q->same_samples && compare_values(before, q->rule) == 0;
+		q->same_metric = before != NULL && compare_metrics(before, q->rule) == 0;
+		q->same_value = q->same_metric && compare_values(before, q->rule) == 0;
 	}
 }
 
@@ -145,22 +148,37 @@ begin(Pass *pass, ObservRule **rules, int n)
 
 /* ---- samples of a view */
 
+static void
+gather(Pass *pass, const Question *q, TimestampTz after)
+{
+	observ_clear_samples(&pass->gathered);
+	for (int i = 0; i < pass->view.n; i++)
+		observ_add_samples(&pass->gathered, pass->windows, pass->view.keys[i], q->place, after, pass->now);
+	if (pass->view.n > 1)
+		observ_sort_samples(&pass->gathered);
+	pass->after = after;
+}
+
 /*
  * The samples in the window. A VPS that reports less often than the window is long has none in it most of the time, though it is well: then the
  * newest one stands for it, as it does without a window.
  */
 static void
-gather(Pass *pass, const Question *q)
+look_through_window(Pass *pass, const Question *q)
 {
 	int64 window = window_of(q->rule);
 	TimestampTz after = pass->now - (window > 0 ? window : Max(OBSERV_LOOKBACK, 3 * pass->expected_us));
+	int first;
 
 	after = Min(after, pass->newest - 1);
-	observ_clear_samples(&pass->samples);
-	for (int i = 0; i < pass->view.n; i++)
-		observ_add_samples(&pass->samples, pass->windows, pass->view.keys[i], q->place, after, pass->now);
-	if (pass->view.n > 1)
-		observ_sort_samples(&pass->samples);
+	if (!q->same_metric || after < pass->after)
+		gather(pass, q, after);
+	first = pass->gathered.n;
+	while (first > 0 && pass->gathered.samples[first - 1].at_us > after)
+		first--;
+	pass->samples = pass->gathered;
+	pass->samples.samples += first;
+	pass->samples.n -= first;
 }
 
 /* ---- views */
@@ -226,10 +244,10 @@ answer(Pass *pass, const Question *q)
 	if (pass->silent)
 		pass->has_value = false;
 	else {
-		if (!q->same_samples)
-			gather(pass, q);
-		if (!q->same_value)
+		if (!q->same_value) {
+			look_through_window(pass, q);
 			pass->has_value = observ_samples_value(&pass->samples, rule, pass->now, &pass->value);
+		}
 	}
 	if (pass->has_value)
 		signal = rule_signal(rule->op, rule->threshold, rule->has_clear, rule->clear_threshold, pass->value);

@@ -16,6 +16,7 @@ typedef struct ObservWindowData {
 	enum ObservWindowTable table;
 	MemoryContext context; /* NULL: nothing is there */
 	HTAB *keys;
+	ObservWindowKey *latest; /* of the row that was added last */
 	int room;
 	bool unsorted;
 	ObservWindowMetric *metrics;

@@ -24,7 +24,9 @@ typedef struct ObservTrack {
 typedef struct ObservWindowKey {
 	ObservVpsKey key; /* key.vps and key.app are strings; of a check key.app_len counts the url, too */
 	const char *url;  /* of a check, else NULL */
+	bool same_vps;    /* as the key before, in the order of names */
 	uint64 hash[2];   /* observ_instance_hash() without and with the application; 0: not worked out */
+	struct ObservWindowKey *next; /* whose row came after that of this one the last time; NULL: not known */
 	ObservTrack tracks[OBSERV_TRACKS];
 } ObservWindowKey;
 
