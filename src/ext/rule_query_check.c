@@ -159,14 +159,16 @@ void
 observ_check_query(const char *query, Oid owner)
 {
 	Oid types[] = {TIMESTAMPTZOID};
-	ErrorContextCallback callback = {
-		.previous = error_context_stack, .callback = point_into_query, .arg = unconstify(char *, query)};
+	ErrorContextCallback callback = {0};
 	Query *analysed;
 
 	if (strlen(query) > MAX_QUERY_LENGTH)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("query of an alert rule is too long"),
 						errdetail("It has %zu bytes; at most %d are kept.", strlen(query), MAX_QUERY_LENGTH),
 						errhint("Put it into a view.")));
+	callback.previous = error_context_stack;
+	callback.callback = point_into_query;
+	callback.arg = unconstify(char *, query);
 	error_context_stack = &callback;
 	analysed = parse_analyze_fixedparams(parse_one(query), query, types, lengthof(types), NULL);
 	check_reads_only(analysed);
