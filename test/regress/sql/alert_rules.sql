@@ -131,7 +131,8 @@ CREATE FUNCTION pg_temp.query(query text, OUT state text, OUT message text, OUT 
 SELECT q.* FROM unnest(ARRAY[
 	$q$SELECT jsonb_build_object('queue', name) AS labels, depth::float8 AS value, depth > 1000 AS breach FROM public.queues WHERE seen <= $1$q$,
 	$q$WITH q AS (SELECT * FROM public.queues) SELECT true AS breach, 1::float8 AS value, '{}'::jsonb AS labels FROM q;$q$,
-	'', ';', 'SELECT', 'SELECT 1; SELECT 2', 'SELECT jsonb_build_object() AS labels, 1.5 AS value, true AS breach', 'SELECT 1::float8 AS value, true AS breach',
+	'', ';', 'SELECT', 'SELECT 1; SELECT 2', 'SELECT jsonb_build_object() AS labels, count(*) AS value, true AS breach FROM public.queues', 'SELECT jsonb_build_object() AS labels, now() AS value, true AS breach',
+	'SELECT json_build_object() AS labels, 1 AS value, true AS breach', 'SELECT jsonb_build_object() AS labels, 1 AS value, 1 AS breach', 'SELECT jsonb_build_object() AS labels, ''1'' AS value, true AS breach', 'SELECT 1::float8 AS value, true AS breach',
 	$q$SELECT '{}'::jsonb AS labels, 1::float8 AS value, true AS breach, 1 AS more$q$, $q$SELECT '{}'::jsonb AS labels, '{}'::jsonb AS labels, 1::float8 AS value, true AS breach$q$,
 	$q$SELECT '{}'::jsonb AS labels, 1::float8 AS value, true AS breach FROM queues$q$, $q$SELECT '{}'::jsonb AS labels, $2::float8 AS value, true AS breach$q$,
 	'DELETE FROM public.queues', 'UPDATE public.queues SET depth = 1 RETURNING depth', 'SET search_path = x', 'DROP TABLE public.queues', 'VALUES (1)',
@@ -139,6 +140,10 @@ SELECT q.* FROM unnest(ARRAY[
 	$q$WITH d AS (DELETE FROM public.queues RETURNING *) SELECT '{}'::jsonb AS labels, depth::float8 AS value, true AS breach FROM d$q$,
 	$q$SELECT '{}'::jsonb AS labels, depth::float8 AS value, true AS breach FROM public.queues FOR UPDATE$q$,
 	$q$SELECT '{}'::jsonb AS labels, 1::float8 AS value, true AS breach FROM pg_temp.counted$q$]) WITH ORDINALITY s (query, n), pg_temp.query(s.query) q ORDER BY n;
+-- Stored so that another query can hold it.
+INSERT INTO observ.alert_rules (name, query) VALUES ('stored', '/* a */ SELECT ''{}''::jsonb AS labels, 1 AS value, true AS breach -- b;
+ ; -- c') RETURNING query, version;
+UPDATE observ.alert_rules SET description = 'same' WHERE name = 'stored' RETURNING query, version;
 -- Nothing beside it that it decides itself; a threshold is there for annotations.
 SELECT * FROM pg_temp.refusals((SELECT jsonb_agg(x || '{"metric_name": null, "threshold": null, "query": "SELECT ''{}''::jsonb AS labels, 1::float8 AS value, true AS breach"}') FROM jsonb_array_elements(
 	'[{"window": "5m"}, {"aggregate": "avg"}, {"matchers": "{}"}, {"clear_threshold": 1}, {"description": "fine"}]') x));
