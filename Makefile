@@ -159,7 +159,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
@@ -244,6 +244,7 @@ unit: $(UNIT_PROGRAMS)
 FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
+build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
@@ -257,7 +258,7 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path template)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
