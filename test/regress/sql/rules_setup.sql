@@ -49,11 +49,15 @@ BEGIN
 	UPDATE observ_data.summary_state SET horizon = '-infinity', seen_until = '-infinity', future_until = '-infinity', reconciled_at = '-infinity', errors_at = '-infinity';
 	UPDATE observ.alert_rules SET enabled = name = ANY (names) WHERE enabled <> (name = ANY (names));
 END $$;
-CREATE PROCEDURE rt.run(start numeric, stop numeric, step numeric DEFAULT 1) LANGUAGE plpgsql AS $$
+-- refresh: the fleet summary, too, which knows VPSs and applications that are silent.
+CREATE PROCEDURE rt.run(start numeric, stop numeric, step numeric DEFAULT 1, refresh boolean DEFAULT false) LANGUAGE plpgsql AS $$
 DECLARE
 	failed integer;
 BEGIN
 	FOR n IN 0 .. floor((stop - start) / step)::integer LOOP
+		IF refresh THEN
+			PERFORM observ.refresh_fleet_summary(rt.t(start + n * step));
+		END IF;
 		SELECT e.failed INTO failed FROM observ.evaluate_alerts(rt.t(start + n * step)) e;
 		IF failed > 0 THEN
 			RAISE EXCEPTION 'failed: %', (SELECT string_agg(r.name || ': ' || r.last_error, E'\n') FROM observ.rule_status r WHERE r.last_error IS NOT NULL AND r.enabled);
