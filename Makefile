@@ -60,12 +60,17 @@ EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
 	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
+# alerting: rules over labelled metrics and logs
+CORE_BACKEND_OBJS += src/core/window_cells.o
+EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
+	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # alert rules
-EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
+EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
+	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
 EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/rule_vps_metrics.o src/ext/rule_absence.o
 # alert evaluation
@@ -143,7 +148,7 @@ COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/colle
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
 	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o src/collector/child.o
 
-OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
+OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS))
 SCRIPTS_built = obs-agent
 
 PG_CONFIG ?= pg_config

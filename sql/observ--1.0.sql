@@ -1813,6 +1813,19 @@ COMMENT ON FUNCTION observ_data._check_alert_rule() IS
 CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON observ.alert_rules
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_alert_rule();
 
+CREATE FUNCTION observ.create_alert_rule(rule jsonb) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_alert_rule';
+COMMENT ON FUNCTION observ.create_alert_rule(jsonb) IS
+'Enters an alert rule given as {"name": "High CPU Usage", "metric_name": "cpu_usage", "operator": "gt", "threshold": 80, "severity": "high", …} and returns its rule_id. Keys are the columns of observ.alert_rules; null and what is left out mean the default; durations are texts like "5m" or "5 minutes", or numbers of seconds. Errors: 23505 when there is a rule of that name, 42703 for an unknown key, and what INSERT raises';
+
+CREATE FUNCTION observ.alert_metrics(OUT name text, OUT source text, OUT unit text, OUT description text, OUT aliases text[])
+	RETURNS SETOF record
+	LANGUAGE c IMMUTABLE STRICT ROWS 60 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_alert_metrics';
+COMMENT ON FUNCTION observ.alert_metrics() IS
+'What metric_name of an alert rule can be, besides the labelled metrics of observ.metric_series';
+
 -- ---- alert evaluation
 CREATE FUNCTION observ.evaluate_alerts(
 	at timestamptz DEFAULT pg_catalog.now(),
@@ -2039,7 +2052,7 @@ FROM observ_data._jobs() j LEFT JOIN observ.job_runs r USING (job_name)
 	LEFT JOIN (SELECT *, last_end IS NOT NULL AS by_cron FROM observ_data._pg_cron_jobs()) c USING (job_name);
 COMMENT ON VIEW observ.job_status IS
 'Each job of this database''s scheduler. state: ok, running, late (due and not run: see observ.status()), failing (tried again with growing pauses), disabled (crashed five times in a row: see observ.reset_job()), off (its period is 0, or observ.enabled is off). A job that runner says is run by pg_cron: pg_cron, failing (its latest run failed), late (pg_cron''s launcher is not running), inactive (switched off in cron.job: nobody runs it). lag: how long it is due. last_error stays after a success: compare last_error_at with last_success';
-GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs() TO observ_reader;
+GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs() TO observ_reader, observ_owner;
 
 CREATE FUNCTION observ.start_workers() RETURNS integer
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
@@ -2152,6 +2165,8 @@ GRANT USAGE, CREATE ON SCHEMA observ_data TO observ_owner;
 GRANT USAGE ON TYPE observ.severity TO observ_owner, observ_reader, observ_writer, observ_agent;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA observ TO observ_reader;
+-- Default rules ask these as observ_owner; they stay members of the extension.
+GRANT SELECT ON observ.job_status, observ.job_runs TO observ_owner;
 GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.fleet_summary(timestamptz), observ.status()
 	TO observ_reader;
 
@@ -2195,7 +2210,7 @@ GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamp
 
 -- ---- rollups and history
 GRANT EXECUTE ON FUNCTION observ.metrics_history(text, text, text[], timestamptz, timestamptz, integer),
-	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader;
+	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader, observ_owner;
 
 -- ---- service levels and forecasts
 GRANT EXECUTE ON FUNCTION observ.sla(float8, text, text, text, timestamptz), observ.disk_forecast(text, interval, timestamptz)
@@ -2228,6 +2243,8 @@ GRANT EXECUTE ON FUNCTION observ.agents(timestamptz, interval, interval), observ
 GRANT INSERT, UPDATE, DELETE ON observ.vps_addresses TO observ_admin;
 
 -- ---- alert rules
+GRANT INSERT, UPDATE, DELETE ON observ.alert_rules TO observ_admin;
+GRANT EXECUTE ON FUNCTION observ.alert_metrics() TO observ_reader;
 
 -- ---- alert evaluation
 

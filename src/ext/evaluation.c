@@ -36,6 +36,8 @@ static const Source sources[] = {
 	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},
 	{RULE_ABSENCE, observ_evaluate_absence},
 	{RULE_QUERY, observ_evaluate_queries},
+	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
+	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},
 };
 
 /* One call of the function. */
@@ -53,6 +55,18 @@ typedef struct Work {
 	ObservRule **rules;
 	int n;
 } Work;
+
+void
+observ_each_untold(ObservEvaluation *evaluation, ObservRule *rule,
+				   void (*take)(void *arg, const ObservInstance *instance), void *arg)
+{
+	for (ObservLiveAlert *alert = evaluation->progress[rule->index].alerts; alert != NULL;
+		 alert = alert->next_of_rule)
+		if (!alert->gone && alert->state.status != ALERT_RESOLVED && !alert->overflow &&
+			alert->told != evaluation->number &&
+			observ_rule_selects(evaluation, rule, alert->instance.vps_name, alert->instance.app_name))
+			take(arg, &alert->instance);
+}
 
 static void
 run_source(void *arg)

@@ -121,7 +121,8 @@ observ_tell(ObservEvaluation *evaluation, ObservRule *rule, const ObservInstance
 	ObservInstance asked = *instance;
 	ObservLiveAlert *alert;
 	bool is_true = signal == SIGNAL_BREACH ||
-				   (signal == SIGNAL_SILENT && rule->policy.no_data == ABSENCE_ALERT);
+				   (signal == SIGNAL_SILENT && rule->policy.no_data == ABSENCE_ALERT) ||
+				   (signal == SIGNAL_MISSING && rule->policy.on_missing == ABSENCE_ALERT);
 
 	if (rule->error != NULL)
 		return;
