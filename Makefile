@@ -20,13 +20,17 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
 	src/core/matchers.o \
+	src/core/nearest.o \
 	src/core/notify_decision.o \
 	src/core/rollup.o \
+	src/core/rule_metrics.o \
 	src/core/series.o \
 	src/core/sla.o \
-	src/core/slice.o
+	src/core/slice.o \
+	src/core/template.o \
+	src/core/window.o
 # the machine, the spool, errors of the database
-CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/procfs_cpu.o \
+CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/nearest.o src/core/procfs_cpu.o \
 	src/core/procfs_memory.o src/core/procfs_net.o src/core/rates.o src/core/record.o src/core/row.o src/core/schedule.o \
 	src/core/slice.o src/core/sqlstate.o src/core/topology.o
 # log files
@@ -61,7 +65,12 @@ EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
 EXT_OBJS += src/ext/matcher_sets.o
 # routes, groups, outbox
-EXT_OBJS += src/ext/live_alert.o
+EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/row_batch.o src/ext/notification_text.o src/ext/dispatch.o \
+	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o src/ext/suppression.o
+# alert rules
+EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
+# alert rules about samples of VPSs and health checks
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \

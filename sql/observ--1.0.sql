@@ -1815,6 +1815,13 @@ COMMENT ON FUNCTION observ.performance_trends(timestamptz, interval, text, text,
 'The period before at beside the period before that, a row per VPS, application and metric: means of columns of observ.vps_metrics, median (_p50_ms), 95th percentile (_p95_ms) and percent of successes (_success_rate) of health checks (health_check) and of each kind of event that has a duration or an outcome. slope_per_hour is the least-squares line through the current period. direction: up or down by more than 5 percent (success rates: 1 percent), else steady. NULL where a period has no data. vps, app, metrics: NULL takes all, of observ.vps_metrics the six most asked for';
 
 -- ---- alert rules
+CREATE FUNCTION observ_data._check_alert_rule() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_check_alert_rule';
+COMMENT ON FUNCTION observ_data._check_alert_rule() IS
+'Trigger of observ.alert_rules: finds out source, brings operator into its spelling, counts version, and refuses rules that can''t work';
+CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON observ.alert_rules
+	FOR EACH ROW EXECUTE FUNCTION observ_data._check_alert_rule();
 
 -- ---- alert evaluation
 

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "collector/config.h"
+#include "core/nearest.h"
 #include "core/slice.h"
 
 #define MAX_KEYS            32
@@ -375,52 +376,19 @@ const struct config_type config_map = {map_default, map_read, map_release};
 
 /* --- keys */
 
-static size_t
-min3(size_t a, size_t b, size_t c)
-{
-	size_t m = a < b ? a : b;
-	return m < c ? m : c;
-}
-
-/* Levenshtein distance; words longer than 63 bytes are taken as far away. */
-static size_t
-distance(const char *a, const char *b)
-{
-	size_t row[64], la = strlen(a), lb = strlen(b);
-
-	if (la >= 64 || lb >= 64)
-		return 64;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			size_t above = row[j];
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[lb];
-}
-
 static void
 unknown_key(struct config_reading *r, const struct yaml_item *item, const char *where,
 			const struct config_key *known)
 {
-	const char *nearest = NULL;
-	size_t best = MAX_SUGGEST_CHANGES + 1;
+	struct nearest nearest;
 	char key[64], what[256];
 
-	for (; known->name; known++) {
-		size_t d = distance(item->key, known->name);
-		if (d < best) {
-			best = d;
-			nearest = known->name;
-		}
-	}
+	nearest_begin(&nearest, item->key, MAX_SUGGEST_CHANGES);
+	for (; known->name; known++)
+		nearest_consider(&nearest, known->name);
 	slice_printable(slice_of(item->key), key, sizeof key);
-	snprintf(what, sizeof what, nearest ? "unknown key; did you mean \"%s\"?" : "unknown key", nearest);
+	snprintf(what, sizeof what, nearest.name ? "unknown key; did you mean \"%s\"?" : "unknown key",
+			 nearest.name);
 	config_complain(r, item->key_line, where, key, what);
 }
 

@@ -46,6 +46,14 @@ enum rule_aggregate {
 };
 extern const char *const rule_aggregate_names[RULE_AGGREGATES];
 
+/* Which aggregates a metric can have. */
+enum rule_metric_kind {
+	RULE_GAUGE,    /* values that go up and down: all but rate and increase */
+	RULE_EVENTS,   /* each sample counts what happened since the one before: its increase is the sum */
+	RULE_WINDOWED, /* worked out over the window, which is needed; aggregate last only */
+	RULE_STANDING, /* how things stand at the time of the evaluation; aggregate last only */
+};
+
 /*
  * A metric that observ knows. Of vps_metrics: a column, or the quotient of two ("load_avg_5m_per_core"), or 100 minus a column
  * ("memory_available_percent"). Of health_checks, log_entries and absence: what their source works out.
@@ -56,15 +64,30 @@ struct rule_metric {
 	const char *column;  /* of the table; NULL: worked out from several, see the source */
 	const char *divisor; /* another column; NULL: none */
 	bool complement;     /* 100 - column */
-	const char *unit;    /* %, s, ms, MB, … for people */
+	enum rule_metric_kind kind;
+	const char *unit; /* %, s, ms, MB, … for people */
 	const char *help;
 };
 
 /* All of them, by source; ends with name NULL. */
 extern const struct rule_metric rule_metrics[];
 
+/* Further names of some; ends with alias NULL. */
+struct rule_metric_alias {
+	const char *alias, *name;
+};
+extern const struct rule_metric_alias rule_metric_aliases[];
+
 /* By name or alias (cpu_usage); NULL: none. */
 const struct rule_metric *rule_metric_find(const char *name);
+
+/* By name, in any case; RULE_SOURCES, RULE_OPERATORS, RULE_AGGREGATES: none. Operators also as signs: >, >=, <, <=, =, ==, !=, <>. */
+enum rule_source rule_source_find(const char *name);
+enum rule_operator rule_operator_find(const char *name);
+enum rule_aggregate rule_aggregate_find(const char *name);
+
+/* How many samples an aggregate needs to say anything. */
+int rule_aggregate_needs(enum rule_aggregate aggregate);
 
 /* The name closest to one that does not exist, by edit distance; NULL: none is close. `also`: further names, ended by NULL; may be NULL. */
 const char *rule_metric_nearest(const char *name, const char *const *also);

@@ -5,6 +5,7 @@
 #ifndef OBSERV_EXT_ALERT_RULE_H
 #define OBSERV_EXT_ALERT_RULE_H
 
+#include "access/htup.h"
 #include "core/alert_state.h"
 #include "core/matchers.h"
 #include "core/rule_metrics.h"
@@ -35,6 +36,7 @@ typedef struct ObservRule {
 	int64 reopen_us;
 	int severity; /* 0 info … 6 emergency: order of observ.severity */
 	Jsonb *labels, *annotations;
+	const char *runbook_url; /* NULL: none */
 
 	/* Of the evaluation that is under way (evaluation.c). */
 	int index;         /* in the array of rules */
@@ -59,5 +61,11 @@ extern ObservRule *observ_load_rules(int64 only, int *n);
  * backtest_rule().
  */
 extern ObservRule *observ_rule_of_row(HeapTupleHeader row);
+
+/*
+ * The annotations of an alert: those of its rule with their templates rendered, and runbook_url as one more where there is none of that
+ * name. labels: all of its labels. Never fails for what is in a template (C15). Allocates in the current memory context.
+ */
+extern Jsonb *observ_render_annotations(const ObservRule *rule, Jsonb *labels, double value);
 
 #endif

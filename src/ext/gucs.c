@@ -38,11 +38,17 @@ int observ_dispatch_interval = 5;
 int observ_rule_statement_timeout = 1000;
 int observ_max_alerts_per_rule = 1000;
 int observ_catchup_max = 20;
+int observ_evaluation_cache = OBSERV_CACHE_AUTO;
 int observ_max_series_per_vps = 10000;
 int observ_max_series = 2000000;
 
 static const struct config_enum_entry partition_widths[] = {
 	{"1h", 3600, false}, {"6h", 6 * 3600, false}, {"1d", 86400, false}, {NULL, 0, false}};
+
+static const struct config_enum_entry caches[] = {{"auto", OBSERV_CACHE_AUTO, false},
+												  {"on", OBSERV_CACHE_ON, false},
+												  {"off", OBSERV_CACHE_OFF, false},
+												  {NULL, 0, false}};
 
 typedef struct IntParameter {
 	const char *name;
@@ -137,6 +143,10 @@ observ_gucs_init(void)
 		"observ.metrics_partition_width", "Width of the partitions of observ.vps_metrics.",
 		"A change applies to partitions that are not created yet.", &observ_metrics_partition_width, 86400,
 		partition_widths, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("observ.evaluation_cache",
+							 "Whether samples stay in memory from one evaluation of alert rules to the next.",
+							 "auto: in the scheduler only.", &observ_evaluation_cache, OBSERV_CACHE_AUTO,
+							 caches, PGC_USERSET, 0, NULL, NULL, NULL);
 	for (size_t i = 0; i < lengthof(int_parameters); i++) {
 		const IntParameter *p = &int_parameters[i];
 

@@ -2,6 +2,9 @@
 #ifndef OBSERV_EXT_GUCS_H
 #define OBSERV_EXT_GUCS_H
 
+/* Whether samples stay in memory between evaluations. */
+enum ObservCache { OBSERV_CACHE_AUTO, OBSERV_CACHE_ON, OBSERV_CACHE_OFF };
+
 extern bool observ_enabled;
 extern char *observ_databases;
 extern char *observ_maintenance_database;
@@ -27,6 +30,7 @@ extern int observ_dispatch_interval;      /* s */
 extern int observ_rule_statement_timeout; /* ms */
 extern int observ_max_alerts_per_rule;
 extern int observ_catchup_max;
+extern int observ_evaluation_cache; /* enum ObservCache */
 extern int observ_max_series_per_vps;
 extern int observ_max_series;
 

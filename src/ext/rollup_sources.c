@@ -32,9 +32,8 @@
 
 const char *const observ_vps_columns[OBSERV_VPS_COLUMNS] = {VPS_COLUMNS(AS_STRING)};
 
-/* The table is its users': a column that was given another numeric type still is a measurement. */
-static double
-number(Datum value, Oid type)
+double
+observ_measurement(Datum value, Oid type)
 {
 	switch (type) {
 	case FLOAT4OID:
@@ -77,7 +76,8 @@ add_vps_metrics(ObservBucket *bucket, const TupleTableSlot *slot)
 		int column = OBSERV_READ_FIRST + 1 + i;
 
 		if (!slot->tts_isnull[column])
-			add_value(bucket, i, number(slot->tts_values[column], TupleDescAttr(desc, column)->atttypid),
+			add_value(bucket, i,
+					  observ_measurement(slot->tts_values[column], TupleDescAttr(desc, column)->atttypid),
 					  weight);
 	}
 }
@@ -122,8 +122,8 @@ add_health_check(ObservBucket *bucket, const TupleTableSlot *slot)
 	add_value(bucket, OBSERV_HEALTH_FAILURE, DatumGetBool(slot->tts_values[RAW_SUCCESS]) ? 0 : 1, 1);
 	if (!slot->tts_isnull[RAW_RESPONSE])
 		add_value(bucket, OBSERV_HEALTH_RESPONSE,
-				  number(slot->tts_values[RAW_RESPONSE],
-						 TupleDescAttr(slot->tts_tupleDescriptor, RAW_RESPONSE)->atttypid),
+				  observ_measurement(slot->tts_values[RAW_RESPONSE],
+									 TupleDescAttr(slot->tts_tupleDescriptor, RAW_RESPONSE)->atttypid),
 				  1);
 }
 

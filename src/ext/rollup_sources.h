@@ -89,6 +89,12 @@ enum { OBSERV_HEALTH_RESPONSE, OBSERV_HEALTH_FAILURE, OBSERV_HEALTH_INCONCLUSIVE
 /* "SELECT … FROM observ.<table of the tier>" of the columns above; without a condition. palloc'd. */
 extern char *observ_rollup_select(const ObservRollupSource *source, ObservTier tier);
 
+/*
+ * A measured value as a number. Tables are their users': a column that was given another numeric type still is a measurement. Raises 42804 for
+ * other types.
+ */
+extern double observ_measurement(Datum value, Oid type);
+
 /* Order of keys; also tells whether they are the same. */
 extern int observ_rollup_key_compare(const ObservRollupKey *a, const ObservRollupKey *b);
 

@@ -1,0 +1,369 @@
+/*
+ * Rules about columns of observ.vps_metrics: a value per VPS and application, or per VPS, out of the samples in the window.
+ * What does not belong here: samples (window_store.c), aggregates (core/window.h), windows that are longer than raw rows are read for (window_history.c).
+ *
+ * A quiet fleet costs the loop over keys and rules and nothing else, so what rules have in common is worked out once per key: rules are sorted by
+ * what they look at, and neighbours share samples and values.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "core/window.h"
+#include "ext/rule_source.h"
+#include "ext/spi_util.h"
+#include "ext/window_store.h"
+#include "utils/timestamp.h"
+
+/* A sample is fresh for 1.5 expected intervals (alerting.md 2.9). */
+#define FRESH_HALVES 3
+
+/* A rule, and what it has in common with the one before it. */
+typedef struct Question {
+	ObservRule *rule;
+	ObservWindowPlace place;
+	int selector;      /* rules with the same number take the same VPSs */
+	bool same_time;    /* delay */
+	bool same_samples; /* also window and metric */
+	bool same_value;   /* also aggregate and what belongs to it */
+} Question;
+
+/* The keys that one instance is made of: one, or those of all applications of a VPS. */
+typedef struct View {
+	ObservWindowKey **keys;
+	int n;
+	bool per_app;
+} View;
+
+typedef struct Pass {
+	ObservEvaluation *evaluation;
+	const ObservWindows *windows;
+	TimestampTz at;
+	Question *questions[2]; /* of rules per VPS, per application */
+	int n[2];
+	int n_selectors;
+
+	/* Of the view. */
+	View view;
+	signed char *selected; /* by selector; -1: not known */
+	int64 expected_us;     /* 0: not known */
+
+	/* Of the question, and those that have it in common. */
+	TimestampTz now; /* time that the rule is evaluated as of */
+	TimestampTz newest;
+	bool silent;
+	struct window_sample *samples;
+	double *scratch;
+	int room, n_samples;
+	bool has_value;
+	double value;
+} Pass;
+
+/* ---- questions */
+
+static int64
+window_of(const ObservRule *rule)
+{
+	return rule->aggregate == RULE_LAST ? 0 : rule->window_us;
+}
+
+static int
+compare_numbers(int64 a, int64 b)
+{
+	return (a > b) - (a < b);
+}
+
+static int
+compare_samples(const ObservRule *a, const ObservRule *b)
+{
+	int order = compare_numbers(a->delay_us, b->delay_us);
+
+	if (order == 0)
+		order = compare_numbers(window_of(a), window_of(b));
+	return order != 0 ? order : compare_numbers(a->metric - rule_metrics, b->metric - rule_metrics);
+}
+
+static int
+compare_values(const ObservRule *a, const ObservRule *b)
+{
+	int order = compare_numbers(a->aggregate, b->aggregate);
+
+	if (order == 0)
+		order = compare_numbers(a->ahead_us, b->ahead_us);
+	return order != 0 ? order : compare_numbers(a->min_samples, b->min_samples);
+}
+
+static int
+compare_questions(const void *left, const void *right)
+{
+	const ObservRule *a = ((const Question *) left)->rule, *b = ((const Question *) right)->rule;
+	int order = compare_samples(a, b);
+
+	if (order == 0)
+		order = compare_values(a, b);
+	return order != 0 ? order : compare_numbers(a->rule_id, b->rule_id);
+}
+
+static void
+sort_questions(Pass *pass, Question *questions, int n)
+{
+	qsort(questions, n, sizeof(Question), compare_questions);
+	for (int i = 0; i < n; i++) {
+		Question *q = &questions[i];
+		const ObservRule *before = i > 0 ? questions[i - 1].rule : NULL;
+
+		q->place = observ_window_place(pass->windows, q->rule->metric);
+		q->selector = q->rule->selector == NULL ? 0 : pass->n_selectors++;
+		q->same_time = before != NULL && before->delay_us == q->rule->delay_us;
+		q->same_samples = before != NULL && compare_samples(before, q->rule) == 0;
+		q->same_value = q->same_samples && compare_values(before, q->rule) == 0;
+	}
+}
+
+static void
+begin(Pass *pass, ObservRule **rules, int n)
+{
+	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * n);
+
+	for (int i = 0; i < n; i++)
+		needs[i] = (ObservWindowNeed){rules[i]->metric,
+									  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
+	pass->windows = observ_windows(pass->at, needs, n);
+	pfree(needs);
+	pass->n_selectors = 1;
+	for (int per_app = 0; per_app < 2; per_app++) {
+		Question *questions = palloc0(sizeof(Question) * n);
+		int used = 0;
+
+		for (int i = 0; i < n; i++)
+			if (rules[i]->per_app == (per_app == 1))
+				questions[used++].rule = rules[i];
+		sort_questions(pass, questions, used);
+		pass->questions[per_app] = questions;
+		pass->n[per_app] = used;
+	}
+	pass->selected = palloc(pass->n_selectors);
+}
+
+/* ---- samples of a view */
+
+static void
+make_room(Pass *pass, int more)
+{
+	if (pass->n_samples + more <= pass->room)
+		return;
+	pass->room = Max(2 * pass->room, pass->n_samples + more);
+	if (pass->samples == NULL) {
+		pass->samples = palloc(sizeof(struct window_sample) * pass->room);
+		pass->scratch = palloc(sizeof(double) * pass->room);
+	} else {
+		pass->samples = repalloc_huge(pass->samples, sizeof(struct window_sample) * pass->room);
+		pass->scratch = repalloc_huge(pass->scratch, sizeof(double) * pass->room);
+	}
+}
+
+static void
+add_samples(Pass *pass, const ObservWindowKey *key, ObservWindowPlace place, TimestampTz after)
+{
+	const ObservTrack *track = &key->tracks[place.track];
+	int columns = pass->windows->n_columns[place.track];
+	int last = observ_track_newest(track, pass->now), first = last + 1;
+	const float4 *value;
+
+	while (first > 0 && track->times[first - 1] > after)
+		first--;
+	make_room(pass, last + 1 - first);
+	value = track->values + (Size) first * columns + place.column;
+	for (int i = first; i <= last; i++, value += columns)
+		pass->samples[pass->n_samples++] = (struct window_sample){track->times[i], *value};
+}
+
+static int
+compare_times(const void *a, const void *b)
+{
+	return compare_numbers(((const struct window_sample *) a)->at_us,
+						   ((const struct window_sample *) b)->at_us);
+}
+
+/*
+ * The samples in the window. A VPS that reports less often than the window is long has none in it most of the time, though it is well: then the
+ * newest one stands for it, as it does without a window.
+ */
+static void
+gather(Pass *pass, const Question *q)
+{
+	int64 window = window_of(q->rule);
+	TimestampTz after = pass->now - (window > 0 ? window : Max(OBSERV_LOOKBACK, 3 * pass->expected_us));
+
+	after = Min(after, pass->newest - 1);
+	pass->n_samples = 0;
+	for (int i = 0; i < pass->view.n; i++)
+		add_samples(pass, pass->view.keys[i], q->place, after);
+	if (pass->view.n > 1)
+		qsort(pass->samples, pass->n_samples, sizeof(struct window_sample), compare_times);
+}
+
+static bool
+enough(const Pass *pass, int min_samples)
+{
+	int n = 0;
+
+	if (min_samples <= 1)
+		return true;
+	for (int i = 0; i < pass->n_samples; i++)
+		n += !isnan(pass->samples[i].value);
+	return n >= min_samples;
+}
+
+static void
+work_out(Pass *pass, const ObservRule *rule)
+{
+	struct window_question question = {
+		.aggregate = rule->aggregate, .at_us = pass->now, .ahead_us = rule->ahead_us};
+
+	pass->has_value = enough(pass, rule->min_samples) &&
+					  window_value(&question, pass->samples, pass->n_samples, pass->scratch, &pass->value);
+}
+
+/* ---- views */
+
+/* Newest sample of the view as of that time, and whether it is fresh. */
+static void
+look_at_time(Pass *pass, TimestampTz now)
+{
+	float4 interval = NAN;
+	int64 said = 0;
+
+	pass->now = now;
+	pass->newest = DT_NOBEGIN;
+	for (int i = 0; i < pass->view.n; i++) {
+		const ObservTrack *track = &pass->view.keys[i]->tracks[0];
+		int newest = observ_track_newest(track, now);
+
+		if (newest < 0 || track->times[newest] <= pass->newest)
+			continue;
+		pass->newest = track->times[newest];
+		interval = track->values[(Size) newest * pass->windows->n_columns[0] + OBSERV_INTERVAL_COLUMN];
+	}
+	if (!isnan(interval) && interval > 0)
+		said = (int64) interval * 1000;
+	pass->expected_us = observ_expected_interval(pass->evaluation, pass->view.keys[0]->key.vps, said);
+	pass->silent = pass->newest == DT_NOBEGIN || 2 * (now - pass->newest) > FRESH_HALVES * pass->expected_us;
+}
+
+static bool
+is_selected(Pass *pass, const Question *q)
+{
+	signed char *known = &pass->selected[q->selector];
+	const ObservVpsKey *key = &pass->view.keys[0]->key;
+
+	if (*known < 0)
+		*known = observ_rule_selects(pass->evaluation, q->rule, key->vps,
+									 pass->view.per_app && key->app_len > 0 ? key->app : NULL);
+	return *known;
+}
+
+static void
+tell(Pass *pass, const Question *q, enum alert_signal signal)
+{
+	ObservWindowKey *key = pass->view.keys[0];
+	bool app = pass->view.per_app && key->key.app_len > 0;
+	ObservInstance instance = {.vps_name = key->key.vps, .app_name = app ? key->key.app : NULL};
+
+	if (key->hash[app] == 0)
+		key->hash[app] = observ_instance_hash(&instance);
+	instance.hash = key->hash[app];
+	observ_tell(pass->evaluation, q->rule, &instance, signal, pass->has_value ? pass->value : NAN,
+				pass->newest);
+}
+
+static void
+answer(Pass *pass, const Question *q)
+{
+	const ObservRule *rule = q->rule;
+	enum alert_signal signal;
+
+	if (!q->same_time)
+		look_at_time(pass, observ_rule_time(pass->at, rule));
+	if (pass->silent)
+		pass->has_value = false;
+	else {
+		if (!q->same_samples)
+			gather(pass, q);
+		if (!q->same_value)
+			work_out(pass, rule);
+	}
+	if (pass->has_value)
+		signal = rule_signal(rule->op, rule->threshold, rule->has_clear, rule->clear_threshold, pass->value);
+	else
+		signal = pass->silent ? SIGNAL_SILENT : SIGNAL_MISSING;
+	if (!is_selected(pass, q))
+		return;
+	q->rule->observed += pass->has_value;
+	if (observ_worth_telling(rule, signal))
+		tell(pass, q, signal);
+}
+
+static void
+answer_all(Pass *pass, ObservWindowKey **keys, int n, bool per_app)
+{
+	pass->view = (View){keys, n, per_app};
+	memset(pass->selected, -1, pass->n_selectors);
+	for (int i = 0; i < pass->n[per_app]; i++)
+		answer(pass, &pass->questions[per_app][i]);
+}
+
+void
+observ_evaluate_vps_metrics(ObservEvaluation *evaluation, ObservRule **rules, int n)
+{
+	Pass pass = {.evaluation = evaluation, .at = observ_evaluation_at(evaluation)};
+	ObservWindowKey **keys;
+
+	begin(&pass, rules, n);
+	keys = pass.windows->keys;
+	for (int i = 0, same; i < pass.windows->n_keys; i += same) {
+		for (same = 1;
+			 i + same < pass.windows->n_keys && strcmp(keys[i]->key.vps, keys[i + same]->key.vps) == 0;
+			 same++)
+			;
+		if (pass.n[false] > 0)
+			answer_all(&pass, &keys[i], same, false);
+		for (int j = i; j < i + same && pass.n[true] > 0; j++)
+			answer_all(&pass, &keys[j], 1, true);
+	}
+}
+
+/* ---- what evaluation asks */
+
+bool
+observ_vps_is_silent(ObservEvaluation *evaluation, const char *vps_name)
+{
+	Pass pass = {.evaluation = evaluation, .at = observ_evaluation_at(evaluation)};
+	int first, n;
+
+	pass.windows = observ_windows(pass.at, NULL, 0);
+	first = observ_windows_of(pass.windows, vps_name, &n);
+	if (n == 0)
+		return true;
+	pass.view = (View){&pass.windows->keys[first], n, false};
+	look_at_time(&pass, pass.at);
+	return pass.silent;
+}
+
+bool
+observ_rows_between(TimestampTz after, TimestampTz until)
+{
+	static SPIPlanPtr plan = NULL;
+	static const char sql[] =
+		"SELECT WHERE EXISTS (SELECT FROM observ.vps_metrics m WHERE m.\"timestamp\" > $1 AND "
+		"m.\"timestamp\" <= $2) "
+		"OR EXISTS (SELECT FROM observ.health_checks m WHERE m.\"timestamp\" > $1 AND m.\"timestamp\" <= $2)";
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(after), TimestampTzGetDatum(until)};
+	int nest_level = observ_few_rows_begin();
+	uint64 found = observ_spi_read(&plan, sql, lengthof(types), types, values, NULL);
+
+	observ_few_rows_end(nest_level);
+	return found > 0;
+}

@@ -1,0 +1,72 @@
+/*
+ * Samples of observ.vps_metrics in memory, by VPS and application: what rules about windows and about absence look at.
+ * What does not belong here: aggregates (core/window.h), rules (rule_vps_metrics.c).
+ */
+#ifndef OBSERV_EXT_WINDOW_STORE_H
+#define OBSERV_EXT_WINDOW_STORE_H
+
+#include "core/rule_metrics.h"
+#include "ext/evaluation.h"
+#include "ext/vps_key.h"
+
+/* Samples of metrics that are kept for different times lie apart. */
+#define OBSERV_TRACKS 3
+
+/* Samples in the order of their times, each time once. A sample is a row of values, one per metric of the track; NaN: not measured. */
+typedef struct ObservTrack {
+	int n, room;
+	TimestampTz *times;
+	float4 *values; /* of sample i: values + i * metrics of the track */
+} ObservTrack;
+
+/* A VPS and application. */
+typedef struct ObservWindowKey {
+	ObservVpsKey key; /* ends with null bytes: key.vps and key.app are strings */
+	uint64 hash[2];   /* observ_instance_hash() without and with the application; 0: not worked out */
+	ObservTrack tracks[OBSERV_TRACKS];
+} ObservWindowKey;
+
+/* Where the values of a metric are. */
+typedef struct ObservWindowPlace {
+	int track;
+	int column;
+} ObservWindowPlace;
+
+/* Track 0 has the interval of each row, in ms, as its column 0; NaN where the row doesn't say. */
+#define OBSERV_INTERVAL_COLUMN 0
+
+typedef struct ObservWindows {
+	ObservWindowKey **keys; /* in the order of names */
+	int n_keys;
+	int n_columns[OBSERV_TRACKS];
+	TimestampTz from[OBSERV_TRACKS]; /* samples later than that are there */
+	TimestampTz until;               /* and none later than that */
+} ObservWindows;
+
+/* Samples of a metric that were taken later than `at - back_us` are needed. */
+typedef struct ObservWindowNeed {
+	const struct rule_metric *metric;
+	int64 back_us;
+} ObservWindowNeed;
+
+/* Samples without a window are looked for this far back, or for 3 expected intervals where that is longer. */
+#define OBSERV_LOOKBACK (5 * USECS_PER_MINUTE)
+
+/*
+ * The samples as the active snapshot has them, up to `at` at least (later ones may be there, too). Samples of VPSs that report seldom are there
+ * for 3 of their intervals. Lives until the next call or the end of the transaction.
+ */
+extern const ObservWindows *observ_windows(TimestampTz at, const ObservWindowNeed *needs, int n);
+
+extern ObservWindowPlace observ_window_place(const ObservWindows *windows, const struct rule_metric *metric);
+
+/* Index of the newest sample of a track that is not later than `at`; -1: there is none. */
+extern int observ_track_newest(const ObservTrack *track, TimestampTz at);
+
+/* The keys of a VPS: index of the first one, *n receives how many. */
+extern int observ_windows_of(const ObservWindows *windows, const char *vps_name, int *n);
+
+/* Bytes that all samples take. */
+extern Size observ_windows_memory(void);
+
+#endif
