@@ -66,7 +66,8 @@ EXT_OBJS += src/ext/events.o src/ext/peers.o
 EXT_OBJS += src/ext/matcher_sets.o
 # routes, groups, outbox
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/row_batch.o src/ext/notification_text.o src/ext/dispatch.o \
-	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o src/ext/suppression.o
+	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
+	src/ext/routes_check.o src/ext/routes_explain.o src/ext/suppression.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
 # alert rules about samples of VPSs and health checks

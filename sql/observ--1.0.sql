@@ -1828,6 +1828,72 @@ CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON observ.alert_rules
 -- ---- people: acknowledge, resolve, explain
 
 -- ---- routes and notifications
+CREATE FUNCTION observ.dispatch_notifications(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT dispatched_at timestamptz, OUT routed bigint, OUT flushed integer, OUT notifications integer,
+	OUT next_flush_at timestamptz)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_dispatch_notifications';
+COMMENT ON FUNCTION observ.dispatch_notifications(timestamptz) IS
+'Takes alerts that changed to their groups, and flushes the groups whose time has come: notifications go to the outbox, observ.notifications, and why or why not to observ.notification_decisions. A time before the latest dispatch counts as that one (dispatched_at says). routed: alerts taken to groups; flushed: groups; next_flush_at: of the next group. status: ok, busy, paused, standby';
+
+CREATE FUNCTION observ.explain_route(
+	labels jsonb,
+	OUT route text, OUT parent text, OUT matchers text, OUT matched boolean, OUT told boolean, OUT why text, OUT channels text[],
+	OUT group_by text[], OUT group_labels jsonb, OUT group_wait interval, OUT group_interval interval, OUT repeat_interval interval[],
+	OUT mute_time_intervals text[], OUT active_time_intervals text[]) RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_route';
+COMMENT ON FUNCTION observ.explain_route(jsonb) IS
+'Where an alert with these labels goes: a row per route, in the order of the tree, with what it inherits. matched: its matchers match, and it was asked; told: the alert ends here, the channels are told, together with the alerts of the same group_labels; why: in words. Also in a transaction that changes observ.routes and is rolled back';
+
+CREATE FUNCTION observ.explain_route(
+	alert_id bigint,
+	OUT route text, OUT parent text, OUT matchers text, OUT matched boolean, OUT told boolean, OUT why text, OUT channels text[],
+	OUT group_by text[], OUT group_labels jsonb, OUT group_wait interval, OUT group_interval interval, OUT repeat_interval interval[],
+	OUT mute_time_intervals text[], OUT active_time_intervals text[]) RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_route_of_alert';
+COMMENT ON FUNCTION observ.explain_route(bigint) IS
+'The same for an alert of observ.alerts, with the channels that its rule names';
+
+CREATE FUNCTION observ.explain_timing(
+	route text, at timestamptz DEFAULT pg_catalog.now(),
+	OUT "time" timestamptz, OUT after interval, OUT what text) RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_timing';
+COMMENT ON FUNCTION observ.explain_timing(text, timestamptz) IS
+'When a route tells: of an alert that begins at that time the first notification, the flushes after it and the repetitions; and the next flush of the groups that there are';
+
+CREATE FUNCTION observ_data._check_route() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_check_route';
+COMMENT ON FUNCTION observ_data._check_route() IS
+'Trigger of observ.routes: puts a route without parent_id below the root, refuses what can''t work: matchers, intervals and time intervals, cycles, a root that is deleted or does not take everything';
+CREATE FUNCTION observ_data._warn_of_route() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_warn_of_route';
+COMMENT ON FUNCTION observ_data._warn_of_route() IS
+'Trigger of observ.routes: a WARNING when repeat_interval is shorter than group_interval';
+CREATE TRIGGER check_route BEFORE INSERT OR UPDATE OR DELETE ON observ.routes
+	FOR EACH ROW EXECUTE FUNCTION observ_data._check_route();
+CREATE TRIGGER warn_of_route AFTER INSERT OR UPDATE ON observ.routes
+	FOR EACH ROW EXECUTE FUNCTION observ_data._warn_of_route();
+
+-- By severity, two teams and one category apart; a team's own route, at position 100, comes before them.
+INSERT INTO observ.routes (name, channels, group_by, group_wait, group_interval, repeat_interval)
+	VALUES ('root', '{default}', '{alertname}', '30 seconds', '5 minutes', '{4 hours}');
+INSERT INTO observ.routes (position, name, matchers, group_wait, group_interval, repeat_interval) VALUES
+	(1010, 'emergency', '{severity="emergency"}', '0', '1 minute', '{30 minutes}'),
+	(1020, 'critical', '{severity="critical"}', '10 seconds', NULL, '{1 hour}'),
+	(1030, 'security', '{category="security"} or {team="security"}', '20 seconds', NULL, '{2 hours}'),
+	(1040, 'database', '{category="database"} or {team="database"}', '1 minute', NULL, '{3 hours}'),
+	(1050, 'mlops', '{category="mlops"} or {team="mlops"}', '1 minute', NULL, '{3 hours}'),
+	(1060, 'high', '{severity="high"}', '30 seconds', NULL, '{2 hours}'),
+	(1070, 'warning', '{severity="warning"}', '5 minutes', NULL, '{12 hours}'),
+	(1080, 'medium', '{severity="medium"}', '5 minutes', NULL, '{12 hours}'),
+	(1090, 'low', '{severity="low"}', '5 minutes', '15 minutes', '{24 hours}'),
+	(1100, 'info', '{severity="info"}', '10 minutes', '1 hour', '{24 hours}');
 
 -- ---- silences, inhibition, maintenance
 
@@ -2150,6 +2216,8 @@ GRANT INSERT, UPDATE, DELETE ON observ.vps_addresses TO observ_admin;
 -- ---- people: acknowledge, resolve, explain
 
 -- ---- routes and notifications
+GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb), observ.explain_route(bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
+GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels TO observ_admin;
 
 -- ---- silences, inhibition, maintenance
 

@@ -52,7 +52,8 @@ typedef struct DispatchMember {
 	bool flapping;            /* its changes are not told */
 	bool firing;              /* it is trouble: fires, recovers or flaps */
 	ObservSuppression suppression;
-	const char *suppressed;      /* why trouble with it is not told, as in observ.notification_decisions.suppressed; NULL: it is */
+	const char *
+		suppressed; /* why trouble with it is not told, as in observ.notification_decisions.suppressed; NULL: it is */
 	const char *was_suppressed;  /* the same at the flush before; NULL */
 	const ObservNames *channels; /* who is to be told of it */
 } DispatchMember;

@@ -28,8 +28,8 @@ typedef struct View {
 	struct notify_channel settings;
 	int n;
 	struct notify_alert *alert;
-	int *member;   /* index in the group */
-	int withheld;  /* ends that wait until a silence is over */
+	int *member;  /* index in the group */
+	int withheld; /* ends that wait until a silence is over */
 	int firing, resolved, muted;
 } View;
 
@@ -64,7 +64,8 @@ news_of(const DispatchMember *m, const DispatchTold *told)
 static bool
 was_kept_back(const DispatchMember *m)
 {
-	return m->was_suppressed != NULL && strcmp(m->was_suppressed, observ_suppressed_names[SUPPRESSED_HELD]) != 0;
+	return m->was_suppressed != NULL &&
+		   strcmp(m->was_suppressed, observ_suppressed_names[SUPPRESSED_HELD]) != 0;
 }
 
 static struct notify_alert
@@ -95,9 +96,8 @@ view_of(const DispatchGroup *group, DispatchChannel *channel)
 	View view = {.group = group, .channel = channel};
 	const DispatchSettings *settings = channel->settings;
 
-	view.settings = (struct notify_channel){.send_resolved = settings->send_resolved,
-											.sent_at = channel->sent_at,
-											.repeats = channel->repeats};
+	view.settings = (struct notify_channel){
+		.send_resolved = settings->send_resolved, .sent_at = channel->sent_at, .repeats = channel->repeats};
 	if (group->route != NULL) {
 		view.settings.repeat_us = group->route->repeat_us;
 		view.settings.n_repeat = group->route->n_repeat;
@@ -129,7 +129,8 @@ reopens(const View *view)
 	for (int i = 0; i < view->n; i++) {
 		const ObservAlert *alert = view->group->members[view->member[i]].alert;
 
-		if (view->alert[i].mark == MARK_NEW && alert->reopened > 0 && alert->starts_at <= view->channel->sent_at)
+		if (view->alert[i].mark == MARK_NEW && alert->reopened > 0 &&
+			alert->starts_at <= view->channel->sent_at)
 			return true;
 	}
 	return false;

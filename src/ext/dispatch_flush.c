@@ -25,8 +25,9 @@
 #define DEFAULT_GROUP_INTERVAL (5 * USECS_PER_MINUTE)
 
 /* Locked in order: nobody else locks them, but whoever does in this order can't be in a deadlock with us. */
-static const char due_sql[] = "SELECT group_key, route_id, labels, next_flush_at FROM observ_data.alert_groups "
-							  "WHERE next_flush_at <= $1 OR group_key = ANY ($2) ORDER BY group_key FOR UPDATE";
+static const char due_sql[] =
+	"SELECT group_key, route_id, labels, next_flush_at FROM observ_data.alert_groups "
+	"WHERE next_flush_at <= $1 OR group_key = ANY ($2) ORDER BY group_key FOR UPDATE";
 
 /* Alerts that wait for another one, which may have happened. */
 static const char held_sql[] =
@@ -108,11 +109,10 @@ read_settings(Dispatch *d)
 static void
 read_rules(Dispatch *d)
 {
-	d->n_rules =
-		(int) observ_spi(SPI_OK_SELECT,
-						 "SELECT rule_id, notification_channels FROM observ.alert_rules "
-						 "WHERE notification_channels IS NOT NULL ORDER BY rule_id",
-						 0, NULL, NULL, NULL);
+	d->n_rules = (int) observ_spi(SPI_OK_SELECT,
+								  "SELECT rule_id, notification_channels FROM observ.alert_rules "
+								  "WHERE notification_channels IS NOT NULL ORDER BY rule_id",
+								  0, NULL, NULL, NULL);
 	d->rules = palloc0(Max(d->n_rules, 1) * sizeof(DispatchRule));
 	for (int i = 0; i < d->n_rules; i++)
 		d->rules[i] = (DispatchRule){number_at(i, 1), observ_route_names((uint64) i, 2)};
@@ -201,7 +201,8 @@ released_groups(Dispatch *d)
 static void
 set_times(const Dispatch *d, DispatchGroup *group, TimestampTz due)
 {
-	int64 every = group->route != NULL ? group->route->group_interval_us : d->routes->route[0].group_interval_us;
+	int64 every =
+		group->route != NULL ? group->route->group_interval_us : d->routes->route[0].group_interval_us;
 
 	if (every <= 0)
 		every = DEFAULT_GROUP_INTERVAL;
@@ -352,8 +353,8 @@ settings_of(Dispatch *d, const char *name)
 		if (strcmp(d->settings[i].name, name) == 0)
 			return &d->settings[i];
 	made = palloc(sizeof *made);
-	*made = (DispatchSettings){
-		pstrdup(name), .enabled = true, .send_resolved = true, .resolved_during_silence = true};
+	*made = (DispatchSettings){pstrdup(name), .enabled = true, .send_resolved = true,
+							   .resolved_during_silence = true};
 	return made;
 }
 
@@ -422,8 +423,8 @@ read_told(Chunk *chunk)
 		if (m == group->n_members || group->members[m].alert_id != alert_id)
 			continue;
 		told = &channel_of(chunk->dispatch, group, text_at(i, 2), true)->told[m];
-		*told =
-			(DispatchTold){boolean_at(i, 4) ? TOLD_FIRING : TOLD_RESOLVED, boolean_at(i, 5), boolean_at(i, 6)};
+		*told = (DispatchTold){boolean_at(i, 4) ? TOLD_FIRING : TOLD_RESOLVED, boolean_at(i, 5),
+							   boolean_at(i, 6)};
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -465,9 +466,9 @@ read_numbers(Chunk *chunk)
 	for (int g = 0; g < chunk->n; g++)
 		for (int c = 0; c < chunk->groups[g].n_channels; c++)
 			if (!chunk->groups[g].channels[c].known)
-				observ_batch_add(&pairs, (Datum[]){CStringGetTextDatum(chunk->groups[g].key),
-												   CStringGetTextDatum(
-													   chunk->groups[g].channels[c].settings->name)});
+				observ_batch_add(&pairs,
+								 (Datum[]){CStringGetTextDatum(chunk->groups[g].key),
+										   CStringGetTextDatum(chunk->groups[g].channels[c].settings->name)});
 	if (pairs.n == 0)
 		return;
 	observ_batch_run(
@@ -488,7 +489,8 @@ read_numbers(Chunk *chunk)
 static int
 compare_channels(const void *a, const void *b)
 {
-	return strcmp(((const DispatchChannel *) a)->settings->name, ((const DispatchChannel *) b)->settings->name);
+	return strcmp(((const DispatchChannel *) a)->settings->name,
+				  ((const DispatchChannel *) b)->settings->name);
 }
 
 static void

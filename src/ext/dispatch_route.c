@@ -54,7 +54,8 @@ static const char depart_sql[] = "UPDATE observ_data.group_members m SET departe
 								 "WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
 static const char leave_sql[] =
 	"DELETE FROM observ_data.group_members m USING unnest($1, $2) n (group_key, alert_id) "
-	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id AND NOT EXISTS (SELECT FROM observ_data.told t "
+	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id AND NOT EXISTS (SELECT FROM "
+	"observ_data.told t "
 	"WHERE t.alert_id = m.alert_id AND t.group_key = m.group_key AND t.state = 'firing')";
 static const Oid member_types[] = {TEXTOID, INT8OID};
 
@@ -185,8 +186,7 @@ join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 
 		observ_batch_add(&batch->new_groups, row);
 	}
-	observ_batch_add(&batch->joining,
-					 (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)});
+	observ_batch_add(&batch->joining, (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)});
 }
 
 static void
@@ -236,10 +236,9 @@ read_members(Batch *batch, const ObservAlert *alerts, int n)
 	for (int i = 0; i < batch->n_members; i++) {
 		bool isnull;
 
-		batch->members[i] =
-			(Membership){DatumGetInt64(observ_spi_value(i, 1, &isnull)),
-						 TextDatumGetCString(observ_spi_value(i, 2, &isnull)),
-						 DatumGetBool(observ_spi_value(i, 3, &isnull)), .wanted = false};
+		batch->members[i] = (Membership){DatumGetInt64(observ_spi_value(i, 1, &isnull)),
+										 TextDatumGetCString(observ_spi_value(i, 2, &isnull)),
+										 DatumGetBool(observ_spi_value(i, 3, &isnull)), .wanted = false};
 	}
 }
 

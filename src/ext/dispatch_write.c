@@ -13,23 +13,26 @@
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-static const Oid note_types[] = {INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, INT4OID,
+static const Oid note_types[] = {INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID,  TEXTOID, INT4OID,
 								 TEXTOID, TEXTOID,        INT4OID, TEXTOID, JSONBOID, INT4OID, INT4OID};
 static const Oid listed_types[] = {INT4OID, INT4OID, INT8OID, TEXTOID};
 static const Oid decision_types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,       TEXTOID,
 									 INT4OID,        INT4OID, INT4OID, TEXTOID, TIMESTAMPTZOID};
 static const Oid channel_types[] = {TEXTOID, TEXTOID,        INT4OID, INT4OID,
 									INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID};
-static const Oid told_types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, BOOLOID, BOOLOID};
+static const Oid told_types[] = {INT8OID,        TEXTOID, TEXTOID, TEXTOID,
+								 TIMESTAMPTZOID, TEXTOID, BOOLOID, BOOLOID};
 static const Oid member_types[] = {TEXTOID, INT8OID, TEXTOID};
 static const Oid closed_types[] = {TEXTOID, INT8OID};
 static const Oid group_types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 static const Oid empty_types[] = {TEXTOID};
 
 /* Keys are hashes, so that receivers get the same bytes whatever names mean: SHA-256 of channel, group and number, blanks between them. */
-#define KEY_OF(number) "encode(sha256(convert_to(concat_ws(' ', n.channel, n.group_key, " number "), 'UTF8')), 'hex')"
+#define KEY_OF(number)                                                                                       \
+	"encode(sha256(convert_to(concat_ws(' ', n.channel, n.group_key, " number "), 'UTF8')), 'hex')"
 
 /* $1 to $14 notifications, $15 to $18 the alerts in them, $19 to $29 decisions, $30 the earliest row that goes on. */
 #define OUTBOX_SQL_BEFORE                                                                                    \
@@ -44,27 +47,48 @@ static const Oid empty_types[] = {TEXTOID};
 	"made AS (INSERT INTO observ.notifications (\"timestamp\", channel, group_key, seq, route, "             \
 	"    incident_key, idempotency_key, reason, state, severity, title, group_labels, alerts, firing, "      \
 	"resolved) "                                                                                             \
-	"  SELECT n.at, n.channel, n.group_key, n.seq, nullif(n.route, ''), " KEY_OF("'incident', n.incident")   \
-	", " KEY_OF("n.seq") ", n.reason, n.state, (enum_range(NULL::observ.severity))[n.severity + 1], "        \
-	"n.title, n.labels, coalesce(listed.alerts, '[]'), n.firing, n.resolved "                                \
-	"  FROM n LEFT JOIN listed USING (number) ORDER BY n.number RETURNING notification_id, channel, "        \
-	"group_key), "                                                                                           \
-	"d AS (SELECT * FROM unnest($19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) "                     \
-	"    d (at, group_key, channel, route, decision, reason, note, firing, resolved, suppressed, since)), "  \
-	"same AS (UPDATE observ.notification_decisions o SET last_at = d.at, flushes = o.flushes + 1 FROM d "    \
-	"  WHERE d.since > '-infinity' AND o.group_key = d.group_key AND o.channel = d.channel "                 \
-	"    AND o.\"timestamp\" = d.since AND o.\"timestamp\" >= $30 RETURNING o.group_key, o.channel) "        \
-	"INSERT INTO observ.notification_decisions (\"timestamp\", last_at, group_key, channel, route, "         \
-	"  decision, reason, notification_id, firing, resolved, suppressed) "                                    \
-	"SELECT d.at, d.at, d.group_key, d.channel, nullif(d.route, ''), d.decision, d.reason, "                 \
-	"  made.notification_id, d.firing, d.resolved, nullif(d.suppressed, '')::jsonb "                         \
-	"FROM d LEFT JOIN made ON d.note > 0 AND made.channel = d.channel AND made.group_key = d.group_key "     \
-	"WHERE NOT EXISTS (SELECT FROM same s WHERE s.group_key = d.group_key AND s.channel = d.channel)"
+	"  SELECT n.at, n.channel, n.group_key, n.seq, nullif(n.route, ''), " KEY_OF(                            \
+		"'incident', n.incident") ", " KEY_OF("n.seq") ", n.reason, n.state, "                               \
+													   "(enum_range(NULL::observ.severity))[n.severity + "   \
+													   "1], "                                                \
+													   "n.title, n.labels, coalesce(listed.alerts, '[]'), "  \
+													   "n.firing, n.resolved "                               \
+													   "  FROM n LEFT JOIN listed USING (number) ORDER BY "  \
+													   "n.number RETURNING notification_id, channel, "       \
+													   "group_key), "                                        \
+													   "d AS (SELECT * FROM unnest($19, $20, $21, $22, "     \
+													   "$23, $24, $25, $26, $27, $28, $29) "                 \
+													   "    d (at, group_key, channel, route, decision, "    \
+													   "reason, note, firing, resolved, suppressed, "        \
+													   "since)), "                                           \
+													   "same AS (UPDATE observ.notification_decisions o "    \
+													   "SET last_at = d.at, flushes = o.flushes + 1 FROM d " \
+													   "  WHERE d.since > '-infinity' AND o.group_key = "    \
+													   "d.group_key AND o.channel = d.channel "              \
+													   "    AND o.\"timestamp\" = d.since AND "              \
+													   "o.\"timestamp\" >= $30 RETURNING o.group_key, "      \
+													   "o.channel) "                                         \
+													   "INSERT INTO observ.notification_decisions "          \
+													   "(\"timestamp\", last_at, group_key, channel, "       \
+													   "route, "                                             \
+													   "  decision, reason, notification_id, firing, "       \
+													   "resolved, suppressed) "                              \
+													   "SELECT d.at, d.at, d.group_key, d.channel, "         \
+													   "nullif(d.route, ''), d.decision, d.reason, "         \
+													   "  made.notification_id, d.firing, d.resolved, "      \
+													   "nullif(d.suppressed, '')::jsonb "                    \
+													   "FROM d LEFT JOIN made ON d.note > 0 AND "            \
+													   "made.channel = d.channel AND made.group_key = "      \
+													   "d.group_key "                                        \
+													   "WHERE NOT EXISTS (SELECT FROM same s WHERE "         \
+													   "s.group_key = d.group_key AND s.channel = "          \
+													   "d.channel)"
 
 static const char channels_sql[] =
 	"INSERT INTO observ_data.group_channels AS c (group_key, channel, seq, incident, repeats, sent_at, "
 	"decision, decided_at) "
-	"SELECT n.group_key, n.channel, n.seq, n.incident, n.repeats, nullif(n.sent_at, '-infinity'), n.decision, "
+	"SELECT n.group_key, n.channel, n.seq, n.incident, n.repeats, nullif(n.sent_at, '-infinity'), "
+	"n.decision, "
 	"nullif(n.decided_at, '-infinity') FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
 	"n (group_key, channel, seq, incident, repeats, sent_at, decision, decided_at) "
 	"ON CONFLICT (group_key, channel) DO UPDATE SET seq = excluded.seq, incident = excluded.incident, "
@@ -72,7 +96,8 @@ static const char channels_sql[] =
 	"decided_at = excluded.decided_at";
 
 static const char told_sql[] =
-	"INSERT INTO observ_data.told (alert_id, group_key, channel, state, told_at, reason, flapping, acknowledged) "
+	"INSERT INTO observ_data.told (alert_id, group_key, channel, state, told_at, reason, flapping, "
+	"acknowledged) "
 	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
 	"ON CONFLICT (alert_id, group_key, channel) DO UPDATE SET state = excluded.state, told_at = "
 	"excluded.told_at, reason = excluded.reason, flapping = excluded.flapping, acknowledged = "
@@ -170,14 +195,10 @@ observ_write_told(DispatchWrites *writes, const DispatchGroup *group, const Disp
 void
 observ_write_channel(DispatchWrites *writes, const DispatchGroup *group, const DispatchChannel *channel)
 {
-	Datum row[] = {text_datum(group->key),
-				   text_datum(channel->settings->name),
-				   Int32GetDatum(channel->seq),
-				   Int32GetDatum(channel->incident),
-				   Int32GetDatum(channel->repeats),
-				   TimestampTzGetDatum(channel->sent_at),
-				   Int64GetDatum(channel->decision),
-				   TimestampTzGetDatum(channel->decided_at)};
+	Datum row[] = {text_datum(group->key),           text_datum(channel->settings->name),
+				   Int32GetDatum(channel->seq),      Int32GetDatum(channel->incident),
+				   Int32GetDatum(channel->repeats),  TimestampTzGetDatum(channel->sent_at),
+				   Int64GetDatum(channel->decision), TimestampTzGetDatum(channel->decided_at)};
 
 	observ_batch_add(&writes->channels, row);
 }
@@ -186,23 +207,18 @@ void
 observ_write_decision(DispatchWrites *writes, const DispatchGroup *group, const char *channel,
 					  const DispatchDecision *decision, TimestampTz since)
 {
-	Datum row[] = {TimestampTzGetDatum(group->at),
-				   text_datum(group->key),
-				   text_datum(channel),
-				   text_datum(route_name(group)),
-				   text_datum(decision->decision),
-				   text_datum(decision->reason),
-				   Int32GetDatum(decision->note),
-				   Int32GetDatum(decision->firing),
-				   Int32GetDatum(decision->resolved),
-				   text_datum(decision->suppressed),
-				   TimestampTzGetDatum(since)};
+	Datum row[] = {
+		TimestampTzGetDatum(group->at),   text_datum(group->key),          text_datum(channel),
+		text_datum(route_name(group)),    text_datum(decision->decision),  text_datum(decision->reason),
+		Int32GetDatum(decision->note),    Int32GetDatum(decision->firing), Int32GetDatum(decision->resolved),
+		text_datum(decision->suppressed), TimestampTzGetDatum(since)};
 
 	observ_batch_add(&writes->decisions, row);
 }
 
 void
-observ_write_member(DispatchWrites *writes, const DispatchGroup *group, int64 alert_id, const char *suppressed)
+observ_write_member(DispatchWrites *writes, const DispatchGroup *group, int64 alert_id,
+					const char *suppressed)
 {
 	observ_batch_add(&writes->members,
 					 (Datum[]){text_datum(group->key), Int64GetDatum(alert_id), text_datum(suppressed)});
@@ -260,9 +276,9 @@ write_outbox(const DispatchWrites *writes)
 	types[n] = TIMESTAMPTZOID;
 	values[n++] = TimestampTzGetDatum(prepare_decisions(&writes->decisions));
 	if (sql == NULL)
-		sql = MemoryContextStrdup(TopMemoryContext,
-								  psprintf("%s%s%s", OUTBOX_SQL_BEFORE, observ_notification_alert_sql,
-										   OUTBOX_SQL_AFTER));
+		sql =
+			MemoryContextStrdup(TopMemoryContext, psprintf("%s%s%s", OUTBOX_SQL_BEFORE,
+														   observ_notification_alert_sql, OUTBOX_SQL_AFTER));
 	nest_level = observ_few_rows_begin();
 	observ_spi_kept(&plan, SPI_OK_INSERT, sql, n, types, values, NULL);
 	observ_few_rows_end(nest_level);

@@ -8,8 +8,8 @@
 typedef struct DispatchWrites {
 	ObservRowBatch notes, listed, decisions; /* the outbox, the alerts in it, why */
 	ObservRowBatch channels, told;           /* what channels know */
-	ObservRowBatch members, closed;          /* alerts whose suppression changed; that are over for everybody */
-	ObservRowBatch groups, empty;            /* groups that go on, that are over */
+	ObservRowBatch members, closed; /* alerts whose suppression changed; that are over for everybody */
+	ObservRowBatch groups, empty;   /* groups that go on, that are over */
 } DispatchWrites;
 
 /* A notification. Its alerts are added by observ_write_listed() with its number. */
@@ -33,7 +33,8 @@ extern void observ_writes_begin(DispatchWrites *writes);
 
 /* Each adds a row. The first returns its number, from 1. */
 extern int observ_write_note(DispatchWrites *writes, const DispatchNote *note);
-extern void observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id, enum mark mark);
+extern void observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id,
+								enum mark mark);
 extern void observ_write_told(DispatchWrites *writes, const DispatchGroup *group,
 							  const DispatchChannel *channel, int64 alert_id, const DispatchTold *told,
 							  const char *reason);

@@ -21,13 +21,19 @@ const char observ_notification_alert_sql[] =
 	"jsonb_build_object('alert_id', a.alert_id, 'fingerprint', a.fingerprint, 'mark', l.mark, "
 	"'status', CASE l.mark WHEN 'resolved' THEN 'resolved' ELSE 'firing' END, 'severity', a.severity, "
 	"'labels', a.labels, 'annotations', a.annotations, 'summary', a.summary, 'description', a.description, "
-	"'value', a.value, 'peak', a.peak_value, 'starts_at', " RFC3339("a.starts_at") ", 'ends_at', CASE l.mark "
-	"WHEN 'resolved' THEN " RFC3339("a.ends_at") " END, 'duration_seconds', "
-	"greatest(extract(epoch FROM CASE l.mark WHEN 'resolved' THEN a.ends_at ELSE n.at END - a.starts_at), 0), "
-	"'acked_by', CASE WHEN a.acknowledged_at IS NOT NULL AND (a.acknowledged_until IS NULL OR "
-	"a.acknowledged_until > n.at OR a.acknowledged_until > a.ends_at) THEN a.acknowledged_by END, "
-	"'resolved_reason', CASE l.mark WHEN 'resolved' THEN a.resolved_reason END, 'flapping', a.flapping, "
-	"'stale', a.stale, 'reopened', a.reopened)";
+	"'value', a.value, 'peak', a.peak_value, 'starts_at', " RFC3339(
+		"a.starts_at") ", 'ends_at', CASE l.mark "
+					   "WHEN 'resolved' THEN " RFC3339(
+						   "a.ends_at") " END, 'duration_seconds', "
+										"greatest(extract(epoch FROM CASE l.mark WHEN 'resolved' THEN "
+										"a.ends_at ELSE n.at END - a.starts_at), 0), "
+										"'acked_by', CASE WHEN a.acknowledged_at IS NOT NULL AND "
+										"(a.acknowledged_until IS NULL OR "
+										"a.acknowledged_until > n.at OR a.acknowledged_until > a.ends_at) "
+										"THEN a.acknowledged_by END, "
+										"'resolved_reason', CASE l.mark WHEN 'resolved' THEN "
+										"a.resolved_reason END, 'flapping', a.flapping, "
+										"'stale', a.stale, 'reopened', a.reopened)";
 
 const char *
 observ_mark_name(enum mark mark)

@@ -201,6 +201,8 @@ read_matchers(void *arg)
 	Reading *reading = arg;
 	MemoryContext before = MemoryContextSwitchTo(reading->context);
 
+	/* Regular expressions would be compiled when the first alert comes by. */
+	observ_check_matcher_sets(reading->route->matchers_text, false, "route");
 	reading->route->matchers =
 		observ_parse_matcher_sets(reading->route->matchers_text, &reading->routes->names);
 	MemoryContextSwitchTo(before);

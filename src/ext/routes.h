@@ -21,7 +21,7 @@ typedef struct ObservRoute {
 	bool enabled, goes_on;
 	const char *matchers_text;
 	ObservMatcherSets *matchers; /* NULL: of the root, which takes everything; or see error */
-	const char *error;           /* why it can't be used, when somebody got past the checks; it takes nothing then */
+	const char *error; /* why it can't be used, when somebody got past the checks; it takes nothing then */
 	ObservNames channels;
 	ObservNames group_by; /* in the order of names, each once */
 	bool group_by_all;    /* {...}: each alert alone */
