@@ -78,21 +78,24 @@ name_matcher(void *arg)
 }
 
 void
-observ_try_regexes(const struct matchers *matchers)
+observ_try_regex(const struct matcher *matcher)
 {
-	for (int i = 0; i < matchers->n; i++) {
-		const struct matcher *m = &matchers->item[i];
-		ErrorContextCallback callback = {0};
+	ErrorContextCallback callback = {.previous = error_context_stack,
+									 .callback = name_matcher,
+									 .arg = unconstify(struct matcher *, matcher)};
 
-		if (m->op != MATCHER_REGEX && m->op != MATCHER_NOT_REGEX)
-			continue;
-		callback.previous = error_context_stack;
-		callback.callback = name_matcher;
-		callback.arg = unconstify(struct matcher *, m);
-		error_context_stack = &callback;
-		(void) regex_matches(m, slice_of(""));
-		error_context_stack = callback.previous;
-	}
+	error_context_stack = &callback;
+	(void) regex_matches(matcher, slice_of(""));
+	error_context_stack = callback.previous;
+}
+
+/* An expression that can't be is an error at once, not when the first series comes by. */
+static void
+try_regexes(const struct matchers *matchers)
+{
+	for (int i = 0; i < matchers->n; i++)
+		if (matchers->item[i].op == MATCHER_REGEX || matchers->item[i].op == MATCHER_NOT_REGEX)
+			observ_try_regex(&matchers->item[i]);
 }
 
 void
@@ -118,7 +121,7 @@ observ_parse_matchers(const text *given)
 	s = text_to_cstring(given);
 	if (!matchers_parse(slice_of(s), matchers, palloc(strlen(s) + 1), &error))
 		observ_matchers_error(s, &error);
-	observ_try_regexes(matchers);
+	try_regexes(matchers);
 	return matchers;
 }
 

@@ -18,8 +18,8 @@ extern bool observ_matchers_accept(const struct matchers *matchers, matchers_loo
 /* Raises 42601: what is wrong, and where in the text. */
 extern void observ_matchers_error(const char *given, const struct matchers_error *error) pg_attribute_noreturn();
 
-/* An expression that can't be is an error at once (2201B), not when the first series comes by. */
-extern void observ_try_regexes(const struct matchers *matchers);
+/* Raises 2201B, naming the matcher, when its regular expression can't be. */
+extern void observ_try_regex(const struct matcher *matcher);
 
 /* The regular expression of a matcher as PostgreSQL is to run it, over whole values; palloc'd. */
 extern char *observ_anchored_regex(const struct matcher *matcher);

@@ -14,6 +14,7 @@
 #define MAX_REGEX_LENGTH 1000 /* bytes */
 
 typedef struct Regex {
+	bool usable;
 	regex_t re;
 	MemoryContextCallback freeing;
 } Regex;
@@ -62,21 +63,8 @@ numbered(const struct matchers *matchers, ObservLabelNames *names)
 	return set;
 }
 
-/* Reads the next set off *rest, which is a part of `given`. */
-static void
-next_set(const char *given, struct slice *rest, struct matchers *out, char **memory)
-{
-	struct matchers_error error;
-	size_t before = (size_t) (rest->p - given);
-
-	if (!matchers_parse_next(rest, out, memory, &error)) {
-		error.offset += before;
-		observ_matchers_error(given, &error);
-	}
-}
-
-ObservMatcherSets *
-observ_parse_matcher_sets(const char *given, ObservLabelNames *names)
+static ObservMatcherSets *
+read_sets(const char *given, ObservLabelNames *names, struct matchers_error *error)
 {
 	ObservMatcherSets *sets = palloc0(sizeof(ObservMatcherSets));
 	struct matchers *matchers = palloc(sizeof(struct matchers));
@@ -87,7 +75,12 @@ observ_parse_matcher_sets(const char *given, ObservLabelNames *names)
 	sets->context = CurrentMemoryContext;
 	sets->set = palloc(room * sizeof(MatcherSet));
 	do {
-		next_set(given, &rest, matchers, &memory);
+		size_t before = (size_t) (rest.p - given);
+
+		if (!matchers_parse_next(&rest, matchers, &memory, error)) {
+			error->offset += before;
+			return NULL;
+		}
 		if (sets->n == room) {
 			room *= 2;
 			sets->set = repalloc(sets->set, room * sizeof(MatcherSet));
@@ -95,6 +88,25 @@ observ_parse_matcher_sets(const char *given, ObservLabelNames *names)
 		sets->set[sets->n++] = numbered(matchers, names);
 	} while (rest.p < rest.end);
 	pfree(matchers);
+	return sets;
+}
+
+ObservMatcherSets *
+observ_try_matcher_sets(const char *given, ObservLabelNames *names)
+{
+	struct matchers_error error;
+
+	return read_sets(given, names, &error);
+}
+
+ObservMatcherSets *
+observ_parse_matcher_sets(const char *given, ObservLabelNames *names)
+{
+	struct matchers_error error;
+	ObservMatcherSets *sets = read_sets(given, names, &error);
+
+	if (sets == NULL)
+		observ_matchers_error(given, &error);
 	return sets;
 }
 
@@ -116,45 +128,39 @@ compile(const ObservMatcherSets *sets, const struct matcher *matcher)
 
 	length = pg_mb2wchar_with_len(pattern, wide, length);
 	rc = pg_regcomp(&regex->re, wide, length, REG_ADVANCED | REG_NOSUB, C_COLLATION_OID);
-	if (rc != REG_OKAY) {
-		char message[100];
-
+	pfree(wide);
+	pfree(pattern);
+	if (rc == REG_CANCEL)
 		CHECK_FOR_INTERRUPTS();
-		pg_regerror(rc, &regex->re, message, sizeof message);
-		ereport(ERROR, (errcode(ERRCODE_INVALID_REGULAR_EXPRESSION),
-						errmsg("invalid regular expression: %s", message), errdetail("It is: %s", pattern)));
-	}
+	regex->usable = rc == REG_OKAY;
+	if (!regex->usable)
+		return regex;
 	regex->freeing.func = free_regex;
 	regex->freeing.arg = &regex->re;
 	MemoryContextRegisterResetCallback(sets->context, &regex->freeing);
-	pfree(wide);
-	pfree(pattern);
 	return regex;
 }
 
-static bool
-regex_accepts(const ObservMatcherSets *sets, SetMatcher *m, struct slice value)
+/* REG_OKAY, REG_NOMATCH, or why it can't be said. */
+static int
+run_regex(const ObservMatcherSets *sets, SetMatcher *m, struct slice value)
 {
 	pg_wchar room[128], *wide = room;
 	int length = (int) (value.end - value.p), rc;
 
 	if (m->regex == NULL)
 		m->regex = compile(sets, &m->matcher);
+	if (!m->regex->usable)
+		return REG_INVARG;
 	if (length >= (int) lengthof(room))
 		wide = palloc((length + 1) * sizeof(pg_wchar));
 	length = length == 0 ? 0 : pg_mb2wchar_with_len(value.p, wide, length);
 	rc = pg_regexec(&m->regex->re, wide, length, 0, NULL, 0, NULL, 0);
 	if (wide != room)
 		pfree(wide);
-	if (rc != REG_OKAY && rc != REG_NOMATCH) {
-		char message[100];
-
+	if (rc == REG_CANCEL)
 		CHECK_FOR_INTERRUPTS();
-		pg_regerror(rc, &m->regex->re, message, sizeof message);
-		ereport(ERROR, (errcode(ERRCODE_INVALID_REGULAR_EXPRESSION),
-						errmsg("regular expression failed: %s", message)));
-	}
-	return rc == REG_OKAY;
+	return rc;
 }
 
 static bool
@@ -166,9 +172,9 @@ matcher_accepts(const ObservMatcherSets *sets, SetMatcher *m, struct slice value
 	case MATCHER_NOT_EQUAL:
 		return slice_compare(m->matcher.value, value) != 0;
 	case MATCHER_REGEX:
-		return regex_accepts(sets, m, value);
+		return run_regex(sets, m, value) == REG_OKAY;
 	case MATCHER_NOT_REGEX:
-		return !regex_accepts(sets, m, value);
+		return run_regex(sets, m, value) == REG_NOMATCH;
 	}
 	return false;
 }
@@ -192,18 +198,20 @@ observ_sets_accept(ObservMatcherSets *sets, const struct slice *values)
 }
 
 static void
-check_regex_lengths(const struct matchers *matchers)
+check_regexes(const MatcherSet *set)
 {
-	for (int i = 0; i < matchers->n; i++) {
-		const struct matcher *m = &matchers->item[i];
+	for (int i = 0; i < set->n; i++) {
+		const struct matcher *m = &set->matcher[i].matcher;
 
-		if ((m->op == MATCHER_REGEX || m->op == MATCHER_NOT_REGEX) &&
-			m->value.end - m->value.p > MAX_REGEX_LENGTH)
+		if (m->op != MATCHER_REGEX && m->op != MATCHER_NOT_REGEX)
+			continue;
+		if (m->value.end - m->value.p > MAX_REGEX_LENGTH)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("regular expression of label %.*s is longer than %d bytes",
 								   (int) (m->name.end - m->name.p), m->name.p, MAX_REGEX_LENGTH),
 							errdetail("It has %d.", (int) (m->value.end - m->value.p)),
 							errhint("Join several sets by the word or: {a=\"b\"} or {a=\"c\"}.")));
+		observ_try_regex(m);
 	}
 }
 
@@ -211,24 +219,16 @@ void
 observ_check_matcher_sets(const char *given, bool narrow, const char *what)
 {
 	ObservLabelNames names = {0};
-	struct matchers *matchers = palloc(sizeof(struct matchers));
-	struct slice rest = slice_of(given), *empty;
-	char *memory = palloc(strlen(given) + 1);
-	ObservMatcherSets *sets;
+	ObservMatcherSets *sets = observ_parse_matcher_sets(given, &names);
+	struct slice *empty = palloc0(Max(names.n, 1) * sizeof *empty);
 
-	do {
-		next_set(given, &rest, matchers, &memory);
-		check_regex_lengths(matchers);
-		observ_try_regexes(matchers);
-	} while (rest.p < rest.end);
-	if (!narrow)
-		return;
-	sets = observ_parse_matcher_sets(given, &names);
-	empty = palloc0(Max(names.n, 1) * sizeof *empty);
-	if (observ_sets_accept(sets, empty))
+	for (int i = 0; i < sets->n; i++)
+		check_regexes(&sets->set[i]);
+	if (narrow && observ_sets_accept(sets, empty))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("matchers of %s match alerts without any labels, that is all", what),
+				 errmsg("matchers of %s match alerts that have none of their labels", what),
 				 errdetail("Given: %s", given),
-				 errhint("Each set needs a matcher that does not accept an empty value: {alertname=~\".+\"} if all are meant.")));
+				 errhint("Each set needs a matcher that does not accept an empty value. If all alerts are meant: "
+						 "{alertname=~\".+\"}.")));
 }

@@ -16,20 +16,26 @@ extern int observ_label_number(ObservLabelNames *names, struct slice name);
 typedef struct ObservMatcherSets ObservMatcherSets;
 
 /*
- * Reads one or several sets: {a="b"} or {c="d"}. The empty text is one empty set, which everything matches. Names go to `names`. Regular
- * expressions are compiled when they are first asked. Allocates in the current memory context, which must outlive the sets. Raises 42601 with
- * the position.
+ * Reads one or several sets: {a="b"} or {c="d"}. The empty text is one empty set, which everything matches. Names go to `names`. Allocates in the
+ * current memory context, which must outlive the sets: regular expressions are compiled when they are first asked. Raises 42601 with the
+ * position.
  */
 extern ObservMatcherSets *observ_parse_matcher_sets(const char *given, ObservLabelNames *names);
 
+/* The same; NULL when the text is no such list. What is stored was checked when it was written, and one row that was not must not stop all others. */
+extern ObservMatcherSets *observ_try_matcher_sets(const char *given, ObservLabelNames *names);
+
 /*
- * The same for what a person has just written: regular expressions are tried (2201B) and not longer than 1000 bytes (54000). narrow: each set
- * must have a matcher that does not match an empty value, so that none matches everything by mistake (22023). what: whose matchers they
- * are, for messages: "silence".
+ * Checks what a person has just written: 42601 with the position, 2201B for a regular expression, 54000 for one longer than 1000 bytes.
+ * narrow: each set must have a matcher that does not match an empty value, so that none matches everything by mistake (22023). what:
+ * whose matchers they are, for messages: "a silence".
  */
 extern void observ_check_matcher_sets(const char *given, bool narrow, const char *what);
 
-/* Whether any of the sets accepts the values, which are in the order of names. */
+/*
+ * Whether any of the sets accepts the values, which are in the order of names. A regular expression that does not compile, or takes too much
+ * memory, accepts nothing.
+ */
 extern bool observ_sets_accept(ObservMatcherSets *sets, const struct slice *values);
 
 #endif
