@@ -5,14 +5,17 @@
 #   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
-DATA = sql/observ--1.0.sql
+# The script with the default rules in it: what sql/observ--1.0.sql says instead of the line "@rules@".
+DATA_built = build/sql/observ--1.0.sql
 PGFILEDESC = "observ - monitoring inside PostgreSQL"
 
 # NEUTRAL: linked into both the extension and the agent.
 # What of core the extension uses, what the agent uses, all of it.
 CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
+	src/core/alert_state.o \
 	src/core/cron_schedule.o \
+	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
 	src/core/inhibition.o \
@@ -60,6 +63,10 @@ EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
 	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
+# alerting: rules over labelled metrics and logs
+CORE_BACKEND_OBJS += src/core/window_cells.o
+EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
+	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
@@ -68,13 +75,19 @@ EXT_OBJS += src/ext/events.o src/ext/peers.o
 EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
 	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o
 # routes, groups, outbox
-EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/row_batch.o src/ext/notification_text.o src/ext/dispatch.o \
+EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
 	src/ext/routes_check.o src/ext/routes_explain.o
 # alert rules
-EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o
+EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
+	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/rule_vps_metrics.o src/ext/rule_absence.o
+# alert evaluation
+EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_vps.o \
+	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
+# default rules
+EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
@@ -145,7 +158,7 @@ COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/colle
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
 	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o src/collector/child.o
 
-OBJS = $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS)
+OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS))
 SCRIPTS_built = obs-agent
 
 PG_CONFIG ?= pg_config
@@ -196,6 +209,14 @@ include $(PGXS)
 
 # An object that joined a list must be linked, whatever its age.
 observ.so obs-agent: Makefile
+
+# Rules are plain INSERTs into observ.alert_rules for who reads them; the script takes them down elsewhere first.
+RULES = $(patsubst %,rules/%.sql,server cpu memory disk network system security container service database application observ)
+build/sql/observ--1.0.sql: sql/observ--1.0.sql $(RULES) Makefile
+	@mkdir -p build/sql
+	sed 's/^INSERT INTO observ\.alert_rules /INSERT INTO observ_data.shipped_rules /' $(RULES) > build/sql/rules.sql
+	sed -e '/^-- @rules@$$/{r build/sql/rules.sql' -e 'd}' $< > $@.new
+	mv $@.new $@
 
 # PGXS offers libpq to frontend programs of its own only.
 $(COLLECTOR_OBJS): override CPPFLAGS += -I$(includedir) -D_GNU_SOURCE

@@ -1022,6 +1022,12 @@ COMMENT ON COLUMN observ.notification_decisions.flushes IS 'how many did';
 COMMENT ON COLUMN observ.notification_decisions.decision IS 'sent, nothing_new, suppressed, no_channel';
 COMMENT ON COLUMN observ.notification_decisions.suppressed IS 'object: alert_id -> why it was left out: {"by":"silence","id":3}, inhibition, hold, grace, maintenance, mute_time_interval, flapping, acknowledged';
 
+-- ---- default rules: rules/*.sql
+CREATE TABLE observ_data.default_rules_seen (
+	name text COLLATE "C" PRIMARY KEY
+);
+COMMENT ON TABLE observ_data.default_rules_seen IS 'Names of default rules that were put into observ.alert_rules here: one that is there no more was deleted, and stays so';
+
 -- ---- summary
 CREATE TABLE observ.fleet_summary (
 	LIKE observ.vps_metrics INCLUDING COMMENTS,
@@ -1835,7 +1841,38 @@ COMMENT ON FUNCTION observ_data._check_alert_rule() IS
 CREATE TRIGGER check_rule BEFORE INSERT OR UPDATE ON observ.alert_rules
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_alert_rule();
 
+CREATE FUNCTION observ.create_alert_rule(rule jsonb) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_alert_rule';
+COMMENT ON FUNCTION observ.create_alert_rule(jsonb) IS
+'Enters an alert rule given as {"name": "High CPU Usage", "metric_name": "cpu_usage", "operator": "gt", "threshold": 80, "severity": "high", …} and returns its rule_id. Keys are the columns of observ.alert_rules; null and what is left out mean the default; durations are texts like "5m" or "5 minutes", or numbers of seconds. Errors: 23505 when there is a rule of that name, 42703 for an unknown key, and what INSERT raises';
+
+CREATE FUNCTION observ.alert_metrics(OUT name text, OUT source text, OUT unit text, OUT description text, OUT aliases text[])
+	RETURNS SETOF record
+	LANGUAGE c IMMUTABLE STRICT ROWS 60 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_alert_metrics';
+COMMENT ON FUNCTION observ.alert_metrics() IS
+'What metric_name of an alert rule can be, besides the labelled metrics of observ.metric_series';
+
 -- ---- alert evaluation
+CREATE FUNCTION observ.evaluate_alerts(
+	at timestamptz DEFAULT pg_catalog.now(),
+	OUT status text, OUT evaluated_at timestamptz, OUT slots integer, OUT rules integer, OUT failed integer, OUT pending integer,
+	OUT firing integer, OUT resolved integer, OUT changes integer, OUT refreshed integer, OUT lost integer)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_evaluate_alerts';
+COMMENT ON FUNCTION observ.evaluate_alerts(timestamptz) IS
+'Evaluates the alert rules that are due at a time, in one snapshot, and writes what changed to observ.alerts and observ.alert_history. status: ok; clock behind (at lies before the previous evaluation: evaluated at the time of that); busy, paused, standby. slots: times that were evaluated, more than one after a pause that rows exist of. rules, failed: rules that were due at the last of them, those that could not be evaluated and changed nothing. pending, firing: alerts that are so now. resolved, changes: alerts that ended, rows of history. refreshed: alerts with a new value only. lost: alerts that somebody else was changing, left to the next evaluation';
+
+CREATE VIEW observ.rule_status AS
+	SELECT r.rule_id, r.name, r.enabled, CASE WHEN NOT r.enabled THEN 'disabled' WHEN s.errors > 0 THEN 'failing' WHEN s.overflow > 0 THEN 'overflowing' WHEN s.rule_id IS NULL THEN 'new' ELSE 'ok' END AS status,
+		coalesce(s.errors, 0) AS errors, s.last_error, s.last_error_sqlstate, s.error_since,
+		CASE WHEN r.evaluation_interval IS NOT NULL THEN s.evaluated_at WHEN s.rule_id IS NOT NULL THEN e.evaluated_at END AS evaluated_at,
+		s.data_seen_at, coalesce(s.overflow, 0) AS overflow, coalesce(a.pending, 0) AS pending, coalesce(a.firing, 0) AS firing
+	FROM observ.alert_rules r LEFT JOIN observ_data.rule_state s USING (rule_id) CROSS JOIN observ_data.evaluation_state e
+		LEFT JOIN (SELECT l.rule_id, count(*) FILTER (WHERE l.status = 'pending') AS pending, count(*) FILTER (WHERE l.status <> 'pending') AS firing
+			FROM observ.alerts l WHERE l.status <> 'resolved' GROUP BY 1) a USING (rule_id);
+COMMENT ON VIEW observ.rule_status IS 'How each alert rule fares: disabled, failing (last_error, and what it last found stays), overflowing (true for more instances than observ.max_alerts_per_rule), new, ok; when it was evaluated and last had data, how many alerts it has';
 
 -- ---- people: acknowledge, resolve, explain
 CREATE FUNCTION observ.acknowledge_alert(
@@ -2050,6 +2087,82 @@ INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equ
 		'Of alerts of one family about the same thing only the most severe is told');
 
 -- ---- default rules
+-- A member: what this version ships is no concern of a dump.
+CREATE TABLE observ_data.default_rules (
+	number integer NOT NULL,
+	name text COLLATE "C" PRIMARY KEY,
+	definition jsonb NOT NULL,
+	hash text COLLATE "C" NOT NULL
+);
+COMMENT ON TABLE observ_data.default_rules IS 'The alert rules that this version of observ comes with; read it through observ.default_rules()';
+COMMENT ON COLUMN observ_data.default_rules.number IS 'order in which they are listed';
+COMMENT ON COLUMN observ_data.default_rules.definition IS 'columns of observ.alert_rules that are not NULL and not as _rule_columns() says';
+COMMENT ON COLUMN observ_data.default_rules.hash IS 'of the definition; alert_rules.shipped_as of a rule that came like this';
+
+CREATE FUNCTION observ_data._rule_columns(OUT name text, OUT default_value jsonb) RETURNS SETOF record
+	LANGUAGE sql IMMUTABLE ROWS 31 SET search_path = pg_catalog, pg_temp
+	AS $$
+		VALUES ('name', NULL::jsonb), ('description', NULL), ('category', '"custom"'), ('source', NULL), ('metric_name', NULL),
+			('matchers', NULL), ('aggregate', '"last"'), ('window', NULL), ('predict_ahead', NULL), ('operator', '"gt"'),
+			('threshold', NULL), ('clear_threshold', NULL), ('query', NULL), ('selector', NULL), ('per_app', 'true'),
+			('min_samples', '1'), ('for_duration', '"00:00:00"'), ('keep_firing_for', '"00:00:00"'), ('evaluation_interval', NULL),
+			('evaluation_delay', '"00:00:00"'), ('no_data', '"keep"'), ('on_missing', '"resolve"'), ('missing_for', NULL),
+			('reopen_window', '"00:10:00"'), ('flap_detection', 'true'), ('severity', '"warning"'), ('enabled', 'true'),
+			('labels', '{}'), ('annotations', '{}'), ('notification_channels', NULL), ('runbook_url', NULL);
+	$$;
+COMMENT ON FUNCTION observ_data._rule_columns() IS
+'The columns of observ.alert_rules that make a rule what it is, and the values that a definition leaves out: defaults of the time when the column came, for ever, so that a new column changes no hash';
+
+CREATE FUNCTION observ_data._rule_defaults() RETURNS jsonb
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT jsonb_object_agg(c.name, c.default_value) FROM observ_data._rule_columns() c WHERE c.default_value IS NOT NULL $$;
+COMMENT ON FUNCTION observ_data._rule_defaults() IS 'What a definition of a rule leaves out';
+
+CREATE FUNCTION observ_data._rule_definition("row" jsonb) RETURNS jsonb
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT jsonb_object_agg(c.name, $1 -> c.name) FROM observ_data._rule_columns() c
+		WHERE $1 -> c.name <> 'null' AND $1 -> c.name IS DISTINCT FROM c.default_value
+	$$;
+COMMENT ON FUNCTION observ_data._rule_definition(jsonb) IS 'What of a row of observ.alert_rules defines the rule. The row is made with intervalstyle postgres and extra_float_digits 1';
+
+CREATE FUNCTION observ_data._rule_hash(definition jsonb) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT left(encode(sha256(convert_to($1::text, 'UTF8')), 'hex'), 32) $$;
+COMMENT ON FUNCTION observ_data._rule_hash(jsonb) IS 'Tells definitions of rules apart: 32 hexadecimal digits of their SHA-256';
+
+CREATE FUNCTION observ_data._merge_default_rules(OUT added bigint, OUT updated bigint, OUT removed bigint, OUT edited bigint)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_merge_default_rules';
+COMMENT ON FUNCTION observ_data._merge_default_rules() IS
+'For ALTER EXTENSION observ UPDATE: makes observ.alert_rules follow observ_data.default_rules. Rules that nobody edited change or go with it, edited ones stay as they are (counted), deleted ones stay deleted, new ones come unless a rule of the user has their name';
+
+CREATE FUNCTION observ.restore_default_rule(name text) RETURNS bigint
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_restore_default_rule';
+COMMENT ON FUNCTION observ.restore_default_rule(text) IS
+'Makes a default rule that was edited or deleted what this version ships, and returns its rule_id; live alerts stay. Errors: 42704 when there is none of that name, 42710 when the name is taken by a rule of your own';
+
+CREATE FUNCTION observ.default_rules(
+	OUT name text, OUT category text, OUT severity observ.severity, OUT state text, OUT rule_id bigint, OUT definition jsonb)
+	RETURNS SETOF record
+	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_default_rules';
+COMMENT ON FUNCTION observ.default_rules() IS
+'The alert rules that this version of observ comes with. state: unchanged, edited, deleted, own rule (the name was taken by a rule of yours), older or missing (until observ_data._merge_default_rules() is run). definition: as it ships';
+
+-- The Makefile puts rules/*.sql here. Their statements go to a table like observ.alert_rules; what they say is kept as definitions, which
+-- the end of the installation, or an update, brings into observ.alert_rules.
+CREATE TABLE observ_data.shipped_rules (LIKE observ.alert_rules INCLUDING DEFAULTS, number integer GENERATED ALWAYS AS IDENTITY);
+COMMENT ON TABLE observ_data.shipped_rules IS 'For the time of this script: the default rules as rules/*.sql write them';
+ALTER TABLE observ_data.shipped_rules ALTER COLUMN rule_id DROP NOT NULL;
+-- @rules@
+SET LOCAL intervalstyle = 'postgres';
+SET LOCAL extra_float_digits = 1;
+INSERT INTO observ_data.default_rules (number, name, definition, hash)
+	SELECT s.number, s.name, d, observ_data._rule_hash(d)
+	FROM observ_data.shipped_rules s, LATERAL observ_data._rule_definition(pg_catalog.to_jsonb(s)) d;
+DROP TABLE observ_data.shipped_rules;
 
 -- ---- switching on and off
 CREATE FUNCTION observ.pause() RETURNS void
@@ -2173,7 +2286,7 @@ FROM observ_data._jobs() j LEFT JOIN observ.job_runs r USING (job_name)
 	LEFT JOIN (SELECT *, last_end IS NOT NULL AS by_cron FROM observ_data._pg_cron_jobs()) c USING (job_name);
 COMMENT ON VIEW observ.job_status IS
 'Each job of this database''s scheduler. state: ok, running, late (due and not run: see observ.status()), failing (tried again with growing pauses), disabled (crashed five times in a row: see observ.reset_job()), off (its period is 0, or observ.enabled is off). A job that runner says is run by pg_cron: pg_cron, failing (its latest run failed), late (pg_cron''s launcher is not running), inactive (switched off in cron.job: nobody runs it). lag: how long it is due. last_error stays after a success: compare last_error_at with last_success';
-GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs() TO observ_reader;
+GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs() TO observ_reader, observ_owner;
 
 CREATE FUNCTION observ.start_workers() RETURNS integer
 	LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp
@@ -2286,6 +2399,8 @@ GRANT USAGE, CREATE ON SCHEMA observ_data TO observ_owner;
 GRANT USAGE ON TYPE observ.severity TO observ_owner, observ_reader, observ_writer, observ_agent;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA observ TO observ_reader;
+-- Default rules ask these as observ_owner; they stay members of the extension.
+GRANT SELECT ON observ.job_status, observ.job_runs TO observ_owner;
 GRANT EXECUTE ON FUNCTION observ.version(), observ.layout_version(), observ.fleet_summary(timestamptz), observ.status()
 	TO observ_reader;
 
@@ -2329,7 +2444,7 @@ GRANT EXECUTE ON FUNCTION observ.metric_range(text, text, timestamptz, timestamp
 
 -- ---- rollups and history
 GRANT EXECUTE ON FUNCTION observ.metrics_history(text, text, text[], timestamptz, timestamptz, integer),
-	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader;
+	observ_data._unpack_cells(bytea), observ_data._vps_metric(integer) TO observ_reader, observ_owner;
 
 -- ---- service levels and forecasts
 GRANT EXECUTE ON FUNCTION observ.sla(float8, text, text, text, timestamptz), observ.disk_forecast(text, interval, timestamptz)
@@ -2363,6 +2478,8 @@ GRANT EXECUTE ON FUNCTION observ.agents(timestamptz, interval, interval), observ
 GRANT INSERT, UPDATE, DELETE ON observ.vps_addresses TO observ_admin;
 
 -- ---- alert rules
+GRANT INSERT, UPDATE, DELETE ON observ.alert_rules TO observ_admin;
+GRANT EXECUTE ON FUNCTION observ.alert_metrics() TO observ_reader;
 
 -- ---- alert evaluation
 
@@ -2388,6 +2505,11 @@ GRANT INSERT, UPDATE, DELETE ON observ.inhibition_rules, observ.time_intervals T
 GRANT EXECUTE ON FUNCTION observ_data._maintenance_periods(timestamptz, timestamptz) TO observ_owner;
 
 -- ---- default rules
+GRANT EXECUTE ON FUNCTION observ.default_rules() TO observ_reader;
+-- For observ.restore_default_rule(), and for observ.default_rules(), which reads as the owner.
+GRANT SELECT ON observ_data.default_rules TO observ_owner;
+GRANT EXECUTE ON FUNCTION observ_data._rule_columns(), observ_data._rule_defaults(), observ_data._rule_definition(jsonb),
+	observ_data._rule_hash(jsonb), observ_data._merge_default_rules() TO observ_owner;
 
 -- ---- pg_cron
 

@@ -77,7 +77,8 @@ struct alert_change {
 
 /*
  * One evaluation at `at` of an instance that may be inactive (all ALERT_NEVER). `interval_us`: time from one evaluation of the rule to the next.
- * What a failed evaluation does: not call this (C7).
+ * An instance that is inactive or pending and has an ended_at goes on with the alert that ended then: it is reopened when it fires. Time during
+ * which a source was silent and its alerts were kept counts towards neither for nor keep. What a failed evaluation does: not call this (C7).
  */
 struct alert_change alert_step(const struct alert_policy *policy, struct alert_instance *instance,
 							   enum alert_signal signal, int64_t at, int64_t interval_us);

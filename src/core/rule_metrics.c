@@ -184,27 +184,6 @@ rule_operator_find(const char *name)
 	return (enum rule_operator) place_of(name, rule_operator_names, RULE_OPERATORS);
 }
 
-enum rule_aggregate
-rule_aggregate_find(const char *name)
-{
-	return (enum rule_aggregate) place_of(name, rule_aggregate_names, RULE_AGGREGATES);
-}
-
-int
-rule_aggregate_needs(enum rule_aggregate aggregate)
-{
-	switch (aggregate) {
-	case RULE_RATE:
-	case RULE_INCREASE:
-	case RULE_DELTA:
-	case RULE_STDDEV:
-	case RULE_PREDICT:
-		return 2;
-	default:
-		return 1;
-	}
-}
-
 static bool
 holds(enum rule_operator op, double value, double threshold)
 {

@@ -81,13 +81,9 @@ extern const struct rule_metric_alias rule_metric_aliases[];
 /* By name or alias (cpu_usage); NULL: none. */
 const struct rule_metric *rule_metric_find(const char *name);
 
-/* By name, in any case; RULE_SOURCES, RULE_OPERATORS, RULE_AGGREGATES: none. Operators also as signs: >, >=, <, <=, =, ==, !=, <>. */
+/* By name, in any case; RULE_SOURCES, RULE_OPERATORS: none. Operators also as signs: >, >=, <, <=, =, ==, !=, <>. */
 enum rule_source rule_source_find(const char *name);
 enum rule_operator rule_operator_find(const char *name);
-enum rule_aggregate rule_aggregate_find(const char *name);
-
-/* How many samples an aggregate needs to say anything. */
-int rule_aggregate_needs(enum rule_aggregate aggregate);
 
 /* The name closest to one that does not exist, by edit distance; NULL: none is close. `also`: further names, ended by NULL; may be NULL. */
 const char *rule_metric_nearest(const char *name, const char *const *also);

@@ -62,6 +62,9 @@ extern ObservRule *observ_load_rules(int64 only, int *n);
  */
 extern ObservRule *observ_rule_of_row(HeapTupleHeader row);
 
+/* The same out of what create_alert_rule() takes; what is left out has the default of its column. Needs SPI_connect(). */
+extern ObservRule *observ_rule_of_json(Jsonb *json);
+
 /*
  * The annotations of an alert: those of its rule with their templates rendered, and runbook_url as one more where there is none of that
  * name. labels: all of its labels. Never fails for what is in a template (C15). Allocates in the current memory context.

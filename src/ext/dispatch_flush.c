@@ -459,20 +459,21 @@ read_numbers(Chunk *chunk)
 {
 	static const Oid pair_types[] = {TEXTOID, TEXTOID};
 	static SPIPlanPtr plan = NULL;
-	ObservRowBatch pairs;
+	ObservRowBatch *pairs = observ_row_batch(pair_types, lengthof(pair_types));
 	int at = 0;
 
-	observ_batch_begin(&pairs, lengthof(pair_types), pair_types);
 	for (int g = 0; g < chunk->n; g++)
 		for (int c = 0; c < chunk->groups[g].n_channels; c++)
 			if (!chunk->groups[g].channels[c].known)
-				observ_batch_add(&pairs,
-								 (Datum[]){CStringGetTextDatum(chunk->groups[g].key),
-										   CStringGetTextDatum(chunk->groups[g].channels[c].settings->name)});
-	if (pairs.n == 0)
+				observ_row_batch_add(
+					pairs,
+					(Datum[]){CStringGetTextDatum(chunk->groups[g].key),
+							  CStringGetTextDatum(chunk->groups[g].channels[c].settings->name)},
+					NULL);
+	if (observ_row_batch_size(pairs) == 0)
 		return;
-	observ_batch_run(
-		&pairs, &plan, SPI_OK_SELECT,
+	observ_row_batch_run(
+		pairs, &plan, SPI_OK_SELECT,
 		"SELECT p.group_key, p.channel, n.seq, n.\"timestamp\" FROM unnest($1, $2) p (group_key, channel), "
 		"LATERAL (SELECT seq, \"timestamp\" FROM observ.notifications o WHERE o.channel = p.channel "
 		"AND o.group_key = p.group_key ORDER BY seq DESC LIMIT 1) n ORDER BY p.group_key COLLATE \"C\"");

@@ -48,15 +48,15 @@ static const char add_members_sql[] =
 	"INSERT INTO observ_data.group_members AS m (group_key, alert_id) "
 	"SELECT n.group_key, n.alert_id FROM unnest($1, $2) n (group_key, alert_id) "
 	"ON CONFLICT (group_key, alert_id) DO UPDATE SET departed = false WHERE m.departed";
-/* The two halves of a departure. */
-static const char depart_sql[] = "UPDATE observ_data.group_members m SET departed = true "
-								 "FROM unnest($1, $2) n (group_key, alert_id) "
-								 "WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
+/* Who leaves a group where somebody was told of it stays as departed. */
 static const char leave_sql[] =
-	"DELETE FROM observ_data.group_members m USING unnest($1, $2) n (group_key, alert_id) "
-	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id AND NOT EXISTS (SELECT FROM "
-	"observ_data.told t "
-	"WHERE t.alert_id = m.alert_id AND t.group_key = m.group_key AND t.state = 'firing')";
+	"WITH n AS (SELECT n.group_key, n.alert_id, EXISTS (SELECT FROM observ_data.told t WHERE t.alert_id = "
+	"n.alert_id AND t.group_key = n.group_key AND t.state = 'firing') AS told "
+	"FROM unnest($1, $2) n (group_key, alert_id)), "
+	"gone AS (DELETE FROM observ_data.group_members m USING n "
+	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id AND NOT n.told) "
+	"UPDATE observ_data.group_members m SET departed = true FROM n "
+	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id AND n.told";
 static const Oid member_types[] = {TEXTOID, INT8OID};
 
 /*
@@ -80,7 +80,7 @@ typedef struct Membership {
 typedef struct Batch {
 	Dispatch *dispatch;
 	HTAB *groups; /* keys of the groups of this batch */
-	ObservRowBatch new_groups, joining, leaving, seen;
+	ObservRowBatch *new_groups, *joining, *leaving, *seen;
 	Membership *members;
 	int n_members, next_member;
 	struct slice *values;
@@ -184,9 +184,9 @@ join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 		Datum row[] = {CStringGetTextDatum(key), Int64GetDatum(route->route_id), JsonbPGetDatum(labels),
 					   TimestampTzGetDatum(at), TimestampTzGetDatum(at + route->group_wait_us)};
 
-		observ_batch_add(&batch->new_groups, row);
+		observ_row_batch_add(batch->new_groups, row, NULL);
 	}
-	observ_batch_add(&batch->joining, (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)});
+	observ_row_batch_add(batch->joining, (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)}, NULL);
 }
 
 static void
@@ -201,7 +201,7 @@ route_alert(Batch *batch, const ObservAlert *alert)
 		   batch->members[batch->next_member].alert_id < alert->alert_id)
 		batch->next_member++;
 	first = batch->next_member;
-	observ_batch_add(&batch->seen, (Datum[]){Int64GetDatum(alert->alert_id), Int32GetDatum(alert->changes)});
+	observ_row_batch_add(batch->seen, (Datum[]){Int64GetDatum(alert->alert_id), Int32GetDatum(alert->changes)}, NULL);
 	/* Pending alerts concern nobody yet; those that are over stay where they are. */
 	if (!firing)
 		return;
@@ -213,8 +213,8 @@ route_alert(Batch *batch, const ObservAlert *alert)
 		const Membership *m = &batch->members[i];
 
 		if (!m->wanted && !m->departed)
-			observ_batch_add(&batch->leaving,
-							 (Datum[]){CStringGetTextDatum(m->key), Int64GetDatum(alert->alert_id)});
+			observ_row_batch_add(batch->leaving,
+							 (Datum[]){CStringGetTextDatum(m->key), Int64GetDatum(alert->alert_id)}, NULL);
 	}
 }
 
@@ -249,23 +249,24 @@ begin_batch(Batch *batch, Dispatch *dispatch)
 
 	*batch = (Batch){.dispatch = dispatch};
 	batch->groups = hash_create("groups of a dispatch", 256, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	observ_batch_begin(&batch->new_groups, lengthof(group_types), group_types);
-	observ_batch_begin(&batch->joining, lengthof(member_types), member_types);
-	observ_batch_begin(&batch->leaving, lengthof(member_types), member_types);
-	observ_batch_begin(&batch->seen, lengthof(seen_types), seen_types);
+	batch->new_groups = observ_row_batch(group_types, lengthof(group_types));
+	batch->joining = observ_row_batch(member_types, lengthof(member_types));
+	batch->leaving = observ_row_batch(member_types, lengthof(member_types));
+	batch->seen = observ_row_batch(seen_types, lengthof(seen_types));
 	batch->values = palloc0(Max(dispatch->routes->names.n, 1) * sizeof(struct slice));
 }
 
 static void
 write_batch(Batch *batch)
 {
-	static SPIPlanPtr groups = NULL, join = NULL, leave = NULL, depart = NULL, clear = NULL;
+	static SPIPlanPtr groups = NULL, join = NULL, leave = NULL, clear = NULL;
+	int nest_level = observ_few_rows_begin();
 
-	observ_batch_run(&batch->new_groups, &groups, SPI_OK_INSERT, add_groups_sql);
-	observ_batch_run(&batch->joining, &join, SPI_OK_INSERT, add_members_sql);
-	observ_batch_run(&batch->leaving, &leave, SPI_OK_DELETE, leave_sql);
-	observ_batch_run(&batch->leaving, &depart, SPI_OK_UPDATE, depart_sql);
-	observ_batch_run(&batch->seen, &clear, SPI_OK_UPDATE, clear_sql);
+	observ_row_batch_run(batch->new_groups, &groups, SPI_OK_INSERT, add_groups_sql);
+	observ_row_batch_run(batch->joining, &join, SPI_OK_INSERT, add_members_sql);
+	observ_row_batch_run(batch->leaving, &leave, SPI_OK_UPDATE, leave_sql);
+	observ_row_batch_run(batch->seen, &clear, SPI_OK_UPDATE, clear_sql);
+	observ_few_rows_end(nest_level);
 }
 
 void

@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "ext/notification_text.h"
-#include "ext/partitions.h"
 #include "ext/spi_util.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -29,6 +28,9 @@ static const Oid member_types[] = {TEXTOID, INT8OID, TEXTOID};
 static const Oid closed_types[] = {TEXTOID, INT8OID};
 static const Oid group_types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 static const Oid empty_types[] = {TEXTOID};
+
+/* Of the statement that writes the outbox. */
+#define MAX_ARGUMENTS 30
 
 /* Keys are hashes, so that receivers get the same bytes whatever names mean: SHA-256 of channel, group and number, blanks between them. */
 #define KEY_OF(number)                                                                                       \
@@ -108,11 +110,10 @@ static const char members_sql[] =
 	"FROM unnest($1, $2, $3) n (group_key, alert_id, suppressed) "
 	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
 
-static const char forget_told_sql[] =
-	"DELETE FROM observ_data.told t USING unnest($1, $2) n (group_key, alert_id) "
-	"WHERE t.group_key = n.group_key AND t.alert_id = n.alert_id";
-static const char forget_members_sql[] =
-	"DELETE FROM observ_data.group_members m USING unnest($1, $2) n (group_key, alert_id) "
+static const char forget_sql[] =
+	"WITH n AS (SELECT * FROM unnest($1, $2) n (group_key, alert_id)), "
+	"t AS (DELETE FROM observ_data.told t USING n WHERE t.group_key = n.group_key AND t.alert_id = n.alert_id) "
+	"DELETE FROM observ_data.group_members m USING n "
 	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
 
 static const char groups_sql[] =
@@ -135,21 +136,23 @@ route_name(const DispatchGroup *group)
 void
 observ_writes_begin(DispatchWrites *writes)
 {
-	observ_batch_begin(&writes->notes, lengthof(note_types), note_types);
-	observ_batch_begin(&writes->listed, lengthof(listed_types), listed_types);
-	observ_batch_begin(&writes->decisions, lengthof(decision_types), decision_types);
-	observ_batch_begin(&writes->channels, lengthof(channel_types), channel_types);
-	observ_batch_begin(&writes->told, lengthof(told_types), told_types);
-	observ_batch_begin(&writes->members, lengthof(member_types), member_types);
-	observ_batch_begin(&writes->closed, lengthof(closed_types), closed_types);
-	observ_batch_begin(&writes->groups, lengthof(group_types), group_types);
-	observ_batch_begin(&writes->empty, lengthof(empty_types), empty_types);
+	writes->notes = observ_row_batch(note_types, lengthof(note_types));
+	writes->listed = observ_row_batch(listed_types, lengthof(listed_types));
+	writes->decisions = observ_row_batch(decision_types, lengthof(decision_types));
+	writes->channels = observ_row_batch(channel_types, lengthof(channel_types));
+	writes->told = observ_row_batch(told_types, lengthof(told_types));
+	writes->members = observ_row_batch(member_types, lengthof(member_types));
+	writes->closed = observ_row_batch(closed_types, lengthof(closed_types));
+	writes->groups = observ_row_batch(group_types, lengthof(group_types));
+	writes->empty = observ_row_batch(empty_types, lengthof(empty_types));
+	writes->earliest = DT_NOEND;
+	writes->partition = (ObservRange){DT_NOEND, DT_NOEND};
 }
 
 int
 observ_write_note(DispatchWrites *writes, const DispatchNote *note)
 {
-	int number = writes->notes.n + 1;
+	int number = observ_row_batch_size(writes->notes) + 1;
 	Datum row[] = {Int32GetDatum(number),
 				   TimestampTzGetDatum(note->group->at),
 				   text_datum(note->channel->settings->name),
@@ -165,15 +168,15 @@ observ_write_note(DispatchWrites *writes, const DispatchNote *note)
 				   Int32GetDatum(note->firing),
 				   Int32GetDatum(note->resolved)};
 
-	observ_batch_add(&writes->notes, row);
+	observ_row_batch_add(writes->notes, row, NULL);
 	return number;
 }
 
 void
 observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id, enum mark mark)
 {
-	observ_batch_add(&writes->listed, (Datum[]){Int32GetDatum(note), Int32GetDatum(position),
-												Int64GetDatum(alert_id), text_datum(observ_mark_name(mark))});
+	observ_row_batch_add(writes->listed, (Datum[]){Int32GetDatum(note), Int32GetDatum(position),
+												Int64GetDatum(alert_id), text_datum(observ_mark_name(mark))}, NULL);
 }
 
 void
@@ -189,7 +192,7 @@ observ_write_told(DispatchWrites *writes, const DispatchGroup *group, const Disp
 				   BoolGetDatum(told->flapping),
 				   BoolGetDatum(told->acknowledged)};
 
-	observ_batch_add(&writes->told, row);
+	observ_row_batch_add(writes->told, row, NULL);
 }
 
 void
@@ -200,7 +203,7 @@ observ_write_channel(DispatchWrites *writes, const DispatchGroup *group, const D
 				   Int32GetDatum(channel->repeats),  TimestampTzGetDatum(channel->sent_at),
 				   Int64GetDatum(channel->decision), TimestampTzGetDatum(channel->decided_at)};
 
-	observ_batch_add(&writes->channels, row);
+	observ_row_batch_add(writes->channels, row, NULL);
 }
 
 void
@@ -213,50 +216,31 @@ observ_write_decision(DispatchWrites *writes, const DispatchGroup *group, const 
 		Int32GetDatum(decision->note),    Int32GetDatum(decision->firing), Int32GetDatum(decision->resolved),
 		text_datum(decision->suppressed), TimestampTzGetDatum(since)};
 
-	observ_batch_add(&writes->decisions, row);
+	observ_row_batch_add(writes->decisions, row, NULL);
 }
 
 void
 observ_write_member(DispatchWrites *writes, const DispatchGroup *group, int64 alert_id,
 					const char *suppressed)
 {
-	observ_batch_add(&writes->members,
-					 (Datum[]){text_datum(group->key), Int64GetDatum(alert_id), text_datum(suppressed)});
+	observ_row_batch_add(writes->members,
+					 (Datum[]){text_datum(group->key), Int64GetDatum(alert_id), text_datum(suppressed)}, NULL);
 }
 
 void
 observ_write_closed(DispatchWrites *writes, const DispatchGroup *group, int64 alert_id)
 {
-	observ_batch_add(&writes->closed, (Datum[]){text_datum(group->key), Int64GetDatum(alert_id)});
+	observ_row_batch_add(writes->closed, (Datum[]){text_datum(group->key), Int64GetDatum(alert_id)}, NULL);
 }
 
 void
 observ_write_group(DispatchWrites *writes, const DispatchGroup *group, bool open)
 {
 	if (open)
-		observ_batch_add(&writes->groups, (Datum[]){text_datum(group->key), TimestampTzGetDatum(group->at),
-													TimestampTzGetDatum(group->next)});
+		observ_row_batch_add(writes->groups, (Datum[]){text_datum(group->key), TimestampTzGetDatum(group->at),
+													TimestampTzGetDatum(group->next)}, NULL);
 	else
-		observ_batch_add(&writes->empty, (Datum[]){text_datum(group->key)});
-}
-
-/* Times of decisions, the earliest of those that go on; makes sure that there are partitions for them. */
-static TimestampTz
-prepare_decisions(const ObservRowBatch *decisions)
-{
-	TimestampTz earliest = DT_NOEND;
-	ObservRange range = {DT_NOEND, DT_NOEND};
-
-	for (int i = 0; i < decisions->n; i++) {
-		TimestampTz at = DatumGetTimestampTz(decisions->column[0][i]);
-		TimestampTz since = DatumGetTimestampTz(decisions->column[10][i]);
-
-		if (at < range.from || at >= range.to)
-			range = observ_ensure_partition("notification_decisions", at);
-		if (since != DT_NOBEGIN)
-			earliest = Min(earliest, since);
-	}
-	return earliest;
+		observ_row_batch_add(writes->empty, (Datum[]){text_datum(group->key)}, NULL);
 }
 
 static void
@@ -264,39 +248,37 @@ write_outbox(const DispatchWrites *writes)
 {
 	static SPIPlanPtr plan = NULL;
 	static char *sql = NULL;
-	Oid types[3 * OBSERV_BATCH_COLUMNS];
-	Datum values[3 * OBSERV_BATCH_COLUMNS];
-	int n = 0, nest_level;
+	Oid types[MAX_ARGUMENTS];
+	Datum values[MAX_ARGUMENTS];
+	int n = 0;
 
-	if (writes->decisions.n == 0)
+	if (observ_row_batch_size(writes->decisions) == 0)
 		return;
-	n = observ_batch_arguments(&writes->notes, n, types, values);
-	n = observ_batch_arguments(&writes->listed, n, types, values);
-	n = observ_batch_arguments(&writes->decisions, n, types, values);
+	n = observ_row_batch_arguments(writes->notes, n, types, values);
+	n = observ_row_batch_arguments(writes->listed, n, types, values);
+	n = observ_row_batch_arguments(writes->decisions, n, types, values);
 	types[n] = TIMESTAMPTZOID;
-	values[n++] = TimestampTzGetDatum(prepare_decisions(&writes->decisions));
+	values[n++] = TimestampTzGetDatum(writes->earliest);
 	if (sql == NULL)
-		sql =
-			MemoryContextStrdup(TopMemoryContext, psprintf("%s%s%s", OUTBOX_SQL_BEFORE,
-														   observ_notification_alert_sql, OUTBOX_SQL_AFTER));
-	nest_level = observ_few_rows_begin();
+		sql = MemoryContextStrdup(TopMemoryContext,
+								  psprintf("%s%s%s", OUTBOX_SQL_BEFORE, observ_notification_alert_sql,
+										   OUTBOX_SQL_AFTER));
 	observ_spi_kept(&plan, SPI_OK_INSERT, sql, n, types, values, NULL);
-	observ_few_rows_end(nest_level);
 }
 
 int
 observ_writes_finish(DispatchWrites *writes)
 {
-	static SPIPlanPtr channels = NULL, told = NULL, members = NULL, forget_told = NULL, forget_members = NULL,
-					  groups = NULL, empty = NULL;
+	static SPIPlanPtr channels = NULL, told = NULL, members = NULL, forget = NULL, groups = NULL, empty = NULL;
+	int made = observ_row_batch_size(writes->notes), nest_level = observ_few_rows_begin();
 
 	write_outbox(writes);
-	observ_batch_run(&writes->channels, &channels, SPI_OK_INSERT, channels_sql);
-	observ_batch_run(&writes->told, &told, SPI_OK_INSERT, told_sql);
-	observ_batch_run(&writes->members, &members, SPI_OK_UPDATE, members_sql);
-	observ_batch_run(&writes->closed, &forget_told, SPI_OK_DELETE, forget_told_sql);
-	observ_batch_run(&writes->closed, &forget_members, SPI_OK_DELETE, forget_members_sql);
-	observ_batch_run(&writes->groups, &groups, SPI_OK_UPDATE, groups_sql);
-	observ_batch_run(&writes->empty, &empty, SPI_OK_DELETE, empty_sql);
-	return writes->notes.n;
+	observ_row_batch_run(writes->channels, &channels, SPI_OK_INSERT, channels_sql);
+	observ_row_batch_run(writes->told, &told, SPI_OK_INSERT, told_sql);
+	observ_row_batch_run(writes->members, &members, SPI_OK_UPDATE, members_sql);
+	observ_row_batch_run(writes->closed, &forget, SPI_OK_DELETE, forget_sql);
+	observ_row_batch_run(writes->groups, &groups, SPI_OK_UPDATE, groups_sql);
+	observ_row_batch_run(writes->empty, &empty, SPI_OK_DELETE, empty_sql);
+	observ_few_rows_end(nest_level);
+	return made;
 }

@@ -3,13 +3,16 @@
 #define OBSERV_EXT_DISPATCH_WRITE_H
 
 #include "ext/dispatch.h"
+#include "ext/partitions.h"
 #include "ext/row_batch.h"
 
 typedef struct DispatchWrites {
-	ObservRowBatch notes, listed, decisions; /* the outbox, the alerts in it, why */
-	ObservRowBatch channels, told;           /* what channels know */
-	ObservRowBatch members, closed; /* alerts whose suppression changed; that are over for everybody */
-	ObservRowBatch groups, empty;   /* groups that go on, that are over */
+	ObservRowBatch *notes, *listed, *decisions; /* the outbox, the alerts in it, why */
+	ObservRowBatch *channels, *told;            /* what channels know */
+	ObservRowBatch *members, *closed;           /* alerts whose suppression changed; that are over for everybody */
+	ObservRowBatch *groups, *empty;             /* groups that go on, that are over */
+	TimestampTz earliest;                       /* of the decisions that go on */
+	ObservRange partition;                      /* takes the latest decision */
 } DispatchWrites;
 
 /* A notification. Its alerts are added by observ_write_listed() with its number. */

@@ -41,8 +41,17 @@ extern void observ_tell(ObservEvaluation *evaluation, ObservRule *rule, const Ob
 static inline bool
 observ_worth_telling(const ObservRule *rule, enum alert_signal signal)
 {
-	return signal == SIGNAL_BREACH || rule->active > 0;
+	return signal == SIGNAL_BREACH || rule->active > 0 ||
+		   (signal == SIGNAL_SILENT && rule->policy.no_data == ABSENCE_ALERT) ||
+		   (signal == SIGNAL_MISSING && rule->policy.on_missing == ABSENCE_ALERT);
 }
+
+/*
+ * The instances of a rule's live alerts that it is still about and that were not told of yet: for sources that know better than the evaluation what it means that nothing was found.
+ * take may tell of the instance it is given.
+ */
+extern void observ_each_untold(ObservEvaluation *evaluation, ObservRule *rule,
+							   void (*take)(void *arg, const ObservInstance *instance), void *arg);
 
 /* Whether a rule's selector takes a VPS and application; retired VPSs are never taken. */
 extern bool observ_rule_selects(ObservEvaluation *evaluation, const ObservRule *rule, const char *vps_name,

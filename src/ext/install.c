@@ -11,6 +11,7 @@
 #include "commands/extension.h"
 #include "ext/arming.h"
 #include "ext/compat.h"
+#include "ext/default_rules.h"
 #include "ext/partitions.h"
 #include "ext/processes.h"
 #include "ext/spi_util.h"
@@ -27,11 +28,12 @@ OBSERV_SQL_FUNCTION(observ_finish_install);
 
 typedef struct Role {
 	const char *name;
-	const char *member_of; /* comma-separated, earlier entries only; NULL: none */
+	const char *member_of; /* comma-separated, earlier entries or PostgreSQL's own; NULL: none */
 } Role;
 
 static const Role roles[] = {
-	{"observ_owner", NULL},               /* owns the tables; nobody logs in as it */
+	/* owns the tables, runs the queries of default rules, some over pg_stat_activity; nobody logs in as it */
+	{"observ_owner", "pg_read_all_stats"},
 	{"observ_reader", NULL},              /* reads everything */
 	{"observ_writer", NULL},              /* appends rows of any VPS: scripts, gateways */
 	{"observ_agent", NULL},               /* appends rows of the VPSs enrolled for the role */
@@ -40,7 +42,7 @@ static const Role roles[] = {
 };
 
 /* Members of the extension that must stay members, so that no dump ever holds them. */
-static const char *const kept_members[] = {"job_runs", "job_status"};
+static const char *const kept_members[] = {"job_runs", "job_status", "default_rules"};
 
 /* CREATE ROLE in two databases at once would collide on the unique index: wait for each other instead. */
 static void
@@ -154,6 +156,7 @@ hand_over(void)
 	observ_arm();
 	observ_maintain(GetCurrentTimestamp(), &done);
 	for_each_member("ALTER EXTENSION observ DROP %s %s", false);
+	observ_merge_rules();
 	if (observ_find_process(OBSERV_LAUNCHER, InvalidOid) == 0)
 		ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("no observ workers are running in this cluster"),
 						  errdetail("Partitions and the fleet summary are not kept up by themselves."),

@@ -32,7 +32,6 @@ OBSERV_SQL_FUNCTION(observ_metric_range);
 /* Growth between two samples further apart belongs to no bucket, unless the buckets are longer. */
 #define MAX_GAP     USECS_PER_HOUR
 #define MAX_STEP    (36500 * USECS_PER_DAY)
-#define FETCH_ROWS  1000
 #define EPOCH_SHIFT ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 enum RangeArgument { ARG_METRIC_NAME, ARG_MATCHERS, ARG_FROM, ARG_TO, ARG_STEP, ARG_AGGREGATE };
@@ -166,28 +165,6 @@ read_arguments(FunctionCallInfo fcinfo, Range *range)
 	range->buckets = (int) buckets;
 }
 
-/* Runs a query and gives each of its rows to `take`; no more than FETCH_ROWS are held. */
-static void
-for_each_row(Range *range, const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-			 void (*take)(Range *, uint64))
-{
-	Portal portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, nulls, true, 0);
-
-	for (;;) {
-		uint64 n;
-
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		n = SPI_processed;
-		for (uint64 row = 0; row < n; row++)
-			take(range, row);
-		SPI_freetuptable(SPI_tuptable);
-		if (n == 0)
-			break;
-		CHECK_FOR_INTERRUPTS();
-	}
-	SPI_cursor_close(portal);
-}
-
 /* VPS and application are matched like labels. */
 static struct slice
 label_of(void *arg, struct slice name)
@@ -202,8 +179,9 @@ label_of(void *arg, struct slice name)
 }
 
 static void
-take_series(Range *range, uint64 row)
+take_series(void *arg, uint64 row)
 {
+	Range *range = arg;
 	bool isnull;
 	Series series = {
 		.vps_name = DatumGetTextPP(observ_spi_value(row, 1, &isnull)),
@@ -248,7 +226,7 @@ load_series(Range *range, text *metric_name)
 	};
 	char nulls[] = {' ', vps ? ' ' : 'n', app ? ' ' : 'n', ' ', ' '};
 
-	for_each_row(range, series_sql, lengthof(types), types, values, nulls, take_series);
+	observ_spi_each(series_sql, lengthof(types), types, values, nulls, take_series, range);
 }
 
 static bool
@@ -326,8 +304,9 @@ begin_set(Range *range)
 }
 
 static void
-take_scrape(Range *range, uint64 row)
+take_scrape(void *arg, uint64 row)
 {
+	Range *range = arg;
 	bool isnull;
 	int64 set = DatumGetInt64(observ_spi_value(row, 1, &isnull));
 	TimestampTz at = DatumGetTimestampTz(observ_spi_value(row, 2, &isnull));
@@ -378,7 +357,7 @@ read_sets(Range *range)
 	values[2] = observ_array(set_no, sets, INT4OID);
 	values[3] = TimestampTzGetDatum(growth ? range->start - range->max_gap : range->start);
 	values[4] = TimestampTzGetDatum(range->end);
-	for_each_row(range, scrapes_sql, lengthof(types), types, values, NULL, take_scrape);
+	observ_spi_each(scrapes_sql, lengthof(types), types, values, NULL, take_scrape, range);
 	while (range->set < sets) {
 		finish_set(range);
 		begin_set(range);

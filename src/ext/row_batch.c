@@ -1,57 +1,89 @@
 /*
- * Rows for set-based statements: unnest($1, $2, …). What does not belong here: any SQL of a particular table.
+ * Rows that one statement takes as arrays. What does not belong here: any SQL of a particular table.
  */
 #include "postgres.h"
 
 #include "ext/row_batch.h"
 
 #include "ext/spi_util.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 
-void
-observ_batch_begin(ObservRowBatch *batch, int n_columns, const Oid *types)
+struct ObservRowBatch {
+	const Oid *types;
+	int n_columns, n_rows, room;
+	Datum **values; /* of each column */
+	bool **nulls;
+};
+
+ObservRowBatch *
+observ_row_batch(const Oid *types, int n_columns)
 {
-	Assert(n_columns <= OBSERV_BATCH_COLUMNS);
-	*batch = (ObservRowBatch){.n_columns = n_columns, .types = types};
+	ObservRowBatch *batch = palloc0(sizeof(ObservRowBatch));
+
+	batch->types = types;
+	batch->n_columns = n_columns;
+	batch->room = 64;
+	batch->values = palloc(sizeof(Datum *) * n_columns);
+	batch->nulls = palloc(sizeof(bool *) * n_columns);
+	for (int c = 0; c < n_columns; c++) {
+		batch->values[c] = palloc(sizeof(Datum) * batch->room);
+		batch->nulls[c] = palloc(sizeof(bool) * batch->room);
+	}
+	return batch;
 }
 
 void
-observ_batch_add(ObservRowBatch *batch, const Datum *row)
+observ_row_batch_add(ObservRowBatch *batch, const Datum *values, const bool *nulls)
 {
-	if (batch->n == batch->room) {
-		batch->room = Max(2 * batch->room, 16);
-		for (int i = 0; i < batch->n_columns; i++) {
-			Size size = batch->room * sizeof(Datum);
-
-			batch->column[i] = batch->column[i] == NULL ? palloc(size) : repalloc(batch->column[i], size);
+	if (batch->n_rows == batch->room) {
+		batch->room *= 2;
+		for (int c = 0; c < batch->n_columns; c++) {
+			batch->values[c] = repalloc_huge(batch->values[c], sizeof(Datum) * batch->room);
+			batch->nulls[c] = repalloc_huge(batch->nulls[c], sizeof(bool) * batch->room);
 		}
 	}
-	for (int i = 0; i < batch->n_columns; i++)
-		batch->column[i][batch->n] = row[i];
-	batch->n++;
+	for (int c = 0; c < batch->n_columns; c++) {
+		batch->values[c][batch->n_rows] = values[c];
+		batch->nulls[c][batch->n_rows] = nulls != NULL && nulls[c];
+	}
+	batch->n_rows++;
 }
 
 int
-observ_batch_arguments(const ObservRowBatch *batch, int n, Oid *types, Datum *values)
+observ_row_batch_size(const ObservRowBatch *batch)
 {
-	for (int i = 0; i < batch->n_columns; i++, n++) {
-		types[n] = get_array_type(batch->types[i]);
-		values[n] = observ_array(batch->column[i], batch->n, batch->types[i]);
+	return batch->n_rows;
+}
+
+int
+observ_row_batch_arguments(const ObservRowBatch *batch, int n, Oid *types, Datum *arrays)
+{
+	int n_rows = batch->n_rows, dimensions = n_rows > 0 ? 1 : 0, lower = 1;
+
+	for (int c = 0; c < batch->n_columns; c++, n++) {
+		int16 length;
+		bool by_value;
+		char align;
+
+		get_typlenbyvalalign(batch->types[c], &length, &by_value, &align);
+		types[n] = get_array_type(batch->types[c]);
+		arrays[n] =
+			PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], dimensions, &n_rows, &lower,
+											   batch->types[c], length, by_value, align));
 	}
 	return n;
 }
 
-void
-observ_batch_run(const ObservRowBatch *batch, SPIPlanPtr *plan, int expected, const char *sql)
+uint64
+observ_row_batch_run(ObservRowBatch *batch, SPIPlanPtr *plan, int expected, const char *sql)
 {
-	Oid types[OBSERV_BATCH_COLUMNS];
-	Datum values[OBSERV_BATCH_COLUMNS];
-	int nest_level;
+	Datum *arrays = palloc(sizeof(Datum) * batch->n_columns);
+	Oid *types = palloc(sizeof(Oid) * batch->n_columns);
 
-	if (batch->n == 0)
-		return;
-	nest_level = observ_few_rows_begin();
-	observ_spi_kept(plan, expected, sql, observ_batch_arguments(batch, 0, types, values), types, values,
-					NULL);
-	observ_few_rows_end(nest_level);
+	if (batch->n_rows == 0)
+		return 0;
+	observ_row_batch_arguments(batch, 0, types, arrays);
+	batch->n_rows = 0;
+	return observ_spi_kept(plan, expected, sql, batch->n_columns, types, arrays, NULL);
 }

@@ -1,27 +1,26 @@
-/* Rows that go to a set-based statement as one array per column. What does not belong here: any SQL of a particular table. */
+/* Rows that one statement takes as arrays, a column each: INSERT … SELECT … FROM unnest($1, $2, …). */
 #ifndef OBSERV_EXT_ROW_BATCH_H
 #define OBSERV_EXT_ROW_BATCH_H
 
 #include "executor/spi.h"
 
-#define OBSERV_BATCH_COLUMNS 16
+typedef struct ObservRowBatch ObservRowBatch;
 
-typedef struct ObservRowBatch {
-	int n, room, n_columns;
-	const Oid *types;
-	Datum *column[OBSERV_BATCH_COLUMNS];
-} ObservRowBatch;
+/* An empty batch of rows with columns of those types, in the current memory context; types must outlive it. */
+extern ObservRowBatch *observ_row_batch(const Oid *types, int n_columns);
 
-/* An empty batch in the current memory context; `types` of its columns must last. */
-extern void observ_batch_begin(ObservRowBatch *batch, int n_columns, const Oid *types);
+/* Datums that are references must live until the batch has run. nulls: NULL when none is. */
+extern void observ_row_batch_add(ObservRowBatch *batch, const Datum *values, const bool *nulls);
 
-/* Adds a row: as many values as there are columns, none of them NULL, all in memory that lasts as long as the batch. */
-extern void observ_batch_add(ObservRowBatch *batch, const Datum *row);
+extern int observ_row_batch_size(const ObservRowBatch *batch);
 
-/* Appends the columns as array values, and their types, to the arguments of a statement; returns the number of arguments then. */
-extern int observ_batch_arguments(const ObservRowBatch *batch, int n, Oid *types, Datum *values);
+/*
+ * For statements that take several batches: appends the columns as arrays, and their types, to the n arguments that are there; returns how many
+ * there are then.
+ */
+extern int observ_row_batch_arguments(const ObservRowBatch *batch, int n, Oid *types, Datum *arrays);
 
-/* Runs a statement that takes the columns as $1, $2, …; nothing when the batch is empty. Few rows of the tables are meant. */
-extern void observ_batch_run(const ObservRowBatch *batch, SPIPlanPtr *plan, int expected, const char *sql);
+/* Runs a kept statement (observ_spi_kept()) with the rows and empties the batch. Does nothing, and returns 0, when there are none. */
+extern uint64 observ_row_batch_run(ObservRowBatch *batch, SPIPlanPtr *plan, int expected, const char *sql);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * The trigger of observ.alert_rules: completes what was left out, refuses what can't work.
- * What does not belong here: what a query of a rule may be (rule_query_check.c), texts and labels (rule_texts.c).
+ * What does not belong here: what the numbers, texts and queries of a rule may be (rule_values.c, rule_texts.c, rule_query_check.c).
  */
 #include "postgres.h"
 
@@ -11,70 +11,157 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "ext/compat.h"
-#include "ext/spi_util.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 OBSERV_SQL_FUNCTION(observ_check_alert_rule);
 
-static bool
-same_value(const ObservRuleRow *a, const ObservRuleRow *b, enum ObservRuleColumn column, TupleDesc desc,
-		   const AttrNumber *numbers)
-{
-	Form_pg_attribute attribute = TupleDescAttr(desc, numbers[column] - 1);
-
-	if (a->nulls[column] || b->nulls[column])
-		return a->nulls[column] == b->nulls[column];
-	return datum_image_eq(a->values[column], b->values[column], attribute->attbyval, attribute->attlen);
-}
-
 static void
-set_text(ObservRuleRow *row, enum ObservRuleColumn column, const char *text)
+name_rule(void *arg)
 {
-	row->values[column] = CStringGetTextDatum(text);
-	row->nulls[column] = false;
+	char *name = observ_rule_text(arg, RULE_COL_NAME);
+
+	if (name != NULL)
+		errcontext("alert rule \"%s\"", name);
 }
 
 static void
 complete_operator(ObservRuleRow *row)
 {
-	const char *given = row->nulls[RULE_COL_OPERATOR] ? "NULL" : observ_rule_text(row, RULE_COL_OPERATOR);
+	char *given = observ_rule_text(row, RULE_COL_OPERATOR);
 	enum rule_operator op = rule_operator_find(given);
 
 	if (op == RULE_OPERATORS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown operator of an alert rule"),
 						errdetail("Given: %s.", given),
 						errhint("One of gt (>), gte (>=), lt (<), lte (<=), eq (=) or ne (!=).")));
-	set_text(row, RULE_COL_OPERATOR, rule_operator_names[op]);
+	row->values[RULE_COL_OPERATOR] = CStringGetTextDatum(rule_operator_names[op]);
+}
+
+/* ---- who it belongs to */
+
+static void
+set_owner(ObservRuleRow *row, Oid role)
+{
+	row->values[RULE_COL_OWNER] =
+		DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(role, false)));
+	row->nulls[RULE_COL_OWNER] = false;
+}
+
+/*
+ * The role that the query runs as, which the user must be a member of, or anybody who may edit rules could run anything as anybody. Who changes
+ * somebody else's query makes it their own.
+ */
+static Oid
+check_owner(ObservRuleRow *row, const ObservRuleRow *old)
+{
+	Oid user = GetUserId(), owner;
+	bool given = old == NULL || observ_rule_differs(row, old, RULE_COL_OWNER);
+
+	if (row->nulls[RULE_COL_OWNER])
+		set_owner(row, user);
+	owner = get_role_oid(observ_rule_text(row, RULE_COL_OWNER), !given);
+	if (OidIsValid(owner) && is_member_of_role(user, owner))
+		return owner;
+	if (given)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be member of role \"%s\"", observ_rule_text(row, RULE_COL_OWNER)),
+						errdetail("The query of an alert rule runs as its owner."),
+						errhint("Leave owner out, and it is who enters the rule.")));
+	if (!observ_rule_differs(row, old, RULE_COL_QUERY))
+		return owner;
+	set_owner(row, user);
+	return user;
+}
+
+/* ---- the check */
+
+/* Whether nothing but `enabled` changes, and that to false: what has become wrong must not keep anybody from it. */
+static bool
+only_switched_off(const ObservRuleRow *row, const ObservRuleRow *old)
+{
+	if (row->nulls[RULE_COL_ENABLED] || DatumGetBool(row->values[RULE_COL_ENABLED]))
+		return false;
+	for (int i = 0; i < RULE_COLUMNS; i++)
+		if (i != RULE_COL_ENABLED && observ_rule_differs(row, old, (enum ObservRuleColumn) i))
+			return false;
+	return true;
+}
+
+/* Whether it must be looked at in the light of what is there now. */
+static bool
+is_new(const ObservRuleRow *row, const ObservRuleRow *old)
+{
+	static const enum ObservRuleColumn telling[] = {RULE_COL_SOURCE, RULE_COL_METRIC_NAME, RULE_COL_AGGREGATE,
+													RULE_COL_WINDOW, RULE_COL_MIN_SAMPLES, RULE_COL_QUERY,
+													RULE_COL_OWNER,  RULE_COL_ENABLED};
+
+	if (old == NULL)
+		return true;
+	for (int i = 0; i < (int) lengthof(telling); i++)
+		if (observ_rule_differs(row, old, telling[i]))
+			return true;
+	return false;
+}
+
+static void
+check(ObservRuleRow *row, const ObservRuleRow *old)
+{
+	ObservRule rule = {0};
+	Oid owner;
+
+	observ_require_values(row);
+	if (old != NULL && observ_rule_differs(row, old, RULE_COL_RULE_ID))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("rule_id of an alert rule can't be changed"),
+				 errdetail("Its alerts have it."), errhint("Change the name, or enter another rule.")));
+	complete_operator(row);
+	observ_complete_source(row, old);
+	owner = check_owner(row, old);
+	observ_read_rule(row, &rule);
+	observ_check_texts(row);
+	observ_check_values(&rule, row);
+	if (!is_new(row, old))
+		return;
+	if (rule.source != RULE_QUERY)
+		observ_check_window(&rule, row);
+	else if (OidIsValid(owner))
+		observ_check_query(rule.query, owner);
+	else
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role \"%s\" does not exist", rule.owner),
+						errdetail("The query of an alert rule runs as its owner."), errhint("Set owner.")));
 }
 
 void
 observ_check_rule(ObservRuleRow *row, const ObservRuleRow *old)
 {
-	complete_operator(row);
-	observ_complete_source(row, old);
-	observ_check_texts(row);
+	ErrorContextCallback callback = {.previous = error_context_stack, .callback = name_rule, .arg = row};
+
+	if (old != NULL && only_switched_off(row, old))
+		return;
+	error_context_stack = &callback;
+	check(row, old);
+	error_context_stack = callback.previous;
 }
 
-/* Number, times and owner: the trigger's, whatever was given. */
+/* ---- the trigger */
+
+/* Number and times are the trigger's, whatever was given. */
 static void
-keep_books(ObservRuleRow *row, const ObservRuleRow *old, TupleDesc desc, const AttrNumber *numbers)
+keep_books(ObservRuleRow *row, const ObservRuleRow *old)
 {
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	bool changed = old == NULL;
 
 	for (int i = 0; i < RULE_COL_VERSION && !changed; i++)
-		changed = !same_value(row, old, (enum ObservRuleColumn) i, desc, numbers);
+		changed = observ_rule_differs(row, old, (enum ObservRuleColumn) i);
 	row->values[RULE_COL_VERSION] =
-		Int32GetDatum(old == NULL ? 1 : DatumGetInt32(old->values[RULE_COL_VERSION]) + (changed ? 1 : 0));
-	row->values[RULE_COL_CREATED_AT] = old == NULL
-										   ? TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())
-										   : old->values[RULE_COL_CREATED_AT];
-	row->values[RULE_COL_UPDATED_AT] = changed ? TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())
-											   : old->values[RULE_COL_UPDATED_AT];
+		Int32GetDatum(old == NULL ? 1 : DatumGetInt32(old->values[RULE_COL_VERSION]) + changed);
+	row->values[RULE_COL_CREATED_AT] =
+		old == NULL ? TimestampTzGetDatum(now) : old->values[RULE_COL_CREATED_AT];
+	row->values[RULE_COL_UPDATED_AT] = changed ? TimestampTzGetDatum(now) : old->values[RULE_COL_UPDATED_AT];
 	row->nulls[RULE_COL_VERSION] = row->nulls[RULE_COL_CREATED_AT] = row->nulls[RULE_COL_UPDATED_AT] = false;
 }
 
@@ -121,6 +208,6 @@ observ_check_alert_rule(PG_FUNCTION_ARGS)
 	}
 	observ_rule_row(tuple, desc, numbers, &row);
 	observ_check_rule(&row, old);
-	keep_books(&row, old, desc, numbers);
+	keep_books(&row, old);
 	return PointerGetDatum(completed(tuple, desc, numbers, &row));
 }

@@ -13,4 +13,16 @@ extern void observ_complete_source(ObservRuleRow *row, const ObservRuleRow *old)
 /* Labels, annotations, channels, category and runbook_url (rule_texts.c): raises what is wrong with them. */
 extern void observ_check_texts(const ObservRuleRow *row);
 
+/* Aggregate, window, thresholds and matchers against the metric and each other (rule_values.c). */
+extern void observ_check_values(const ObservRule *rule, const ObservRuleRow *row);
+
+/*
+ * The same against what is there now: how often VPSs report, how long rows are kept (rule_values.c). A rule that was fine once must stay
+ * editable, so this is for what is new.
+ */
+extern void observ_check_window(const ObservRule *rule, const ObservRuleRow *row);
+
+/* Whether a query can be run as that role and returns what it must (rule_query_check.c). Runs nothing. */
+extern void observ_check_query(const char *query, Oid owner);
+
 #endif

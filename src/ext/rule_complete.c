@@ -87,14 +87,6 @@ source_of(const char *metric_name)
 	return RULE_METRIC_SAMPLES;
 }
 
-static bool
-differs(const ObservRuleRow *row, const ObservRuleRow *old, enum ObservRuleColumn column)
-{
-	char *a = observ_rule_text(row, column), *b = observ_rule_text(old, column);
-
-	return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
-}
-
 /*
  * Whether the row says its source itself. After an UPDATE of metric_name or query alone it still has the old one, which says
  * nothing; but what was a labelled metric and could be one goes on being one.
@@ -104,8 +96,9 @@ says_source(const ObservRuleRow *row, const ObservRuleRow *old)
 {
 	if (row->nulls[RULE_COL_SOURCE])
 		return false;
-	if (old == NULL || differs(row, old, RULE_COL_SOURCE) ||
-		(!differs(row, old, RULE_COL_METRIC_NAME) && !differs(row, old, RULE_COL_QUERY)))
+	if (old == NULL || observ_rule_differs(row, old, RULE_COL_SOURCE) ||
+		(!observ_rule_differs(row, old, RULE_COL_METRIC_NAME) &&
+		 !observ_rule_differs(row, old, RULE_COL_QUERY)))
 		return true;
 	return !row->nulls[RULE_COL_METRIC_NAME] &&
 		   rule_source_find(observ_rule_text(row, RULE_COL_SOURCE)) == RULE_METRIC_SAMPLES &&

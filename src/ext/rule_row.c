@@ -12,6 +12,7 @@
 #include "ext/times.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -117,6 +118,25 @@ observ_rule_text(const ObservRuleRow *row, enum ObservRuleColumn column)
 										   : TextDatumGetCString(row->values[column]);
 }
 
+bool
+observ_rule_differs(const ObservRuleRow *a, const ObservRuleRow *b, enum ObservRuleColumn column)
+{
+	int16 length = sizeof(Oid);
+	bool by_value = true;
+
+	if (a->nulls[column] || b->nulls[column])
+		return a->nulls[column] != b->nulls[column];
+	if (OidIsValid(columns[column].type))
+		get_typlenbyval(columns[column].type, &length, &by_value);
+	return !datum_image_eq(a->values[column], b->values[column], by_value, length);
+}
+
+char *
+observ_rule_interval(const ObservRuleRow *row, enum ObservRuleColumn column)
+{
+	return DatumGetCString(DirectFunctionCall1(interval_out, row->values[column]));
+}
+
 int64
 observ_rule_usecs(const ObservRuleRow *row, enum ObservRuleColumn column)
 {
@@ -149,15 +169,26 @@ one_of(const ObservRuleRow *row, enum ObservRuleColumn column, const char *const
 					errdetail("Given: %s.", given), errhint("One of %s.", list.data)));
 }
 
+static void
+name_column(void *arg)
+{
+	errcontext("column \"%s\"", (const char *) arg);
+}
+
 /* Matchers of a column; NULL when it is NULL or takes everything. */
 static struct matchers *
 read_matchers(const ObservRuleRow *row, enum ObservRuleColumn column)
 {
+	ErrorContextCallback callback = {.previous = error_context_stack,
+									 .callback = name_column,
+									 .arg = unconstify(char *, columns[column].name)};
 	struct matchers *matchers;
 
 	if (row->nulls[column])
 		return NULL;
+	error_context_stack = &callback;
 	matchers = observ_parse_matchers(DatumGetTextPP(row->values[column]));
+	error_context_stack = callback.previous;
 	return matchers->n > 0 ? matchers : NULL;
 }
 

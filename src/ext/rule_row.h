@@ -66,6 +66,12 @@ extern void observ_rule_row(HeapTuple tuple, TupleDesc desc, const AttrNumber *n
 /* Values as C strings, palloc'd; NULL for NULL. */
 extern char *observ_rule_text(const ObservRuleRow *row, enum ObservRuleColumn column);
 
+/* "00:05:00": an interval, which must not be NULL. */
+extern char *observ_rule_interval(const ObservRuleRow *row, enum ObservRuleColumn column);
+
+/* Whether two rows have different values there, byte by byte. */
+extern bool observ_rule_differs(const ObservRuleRow *a, const ObservRuleRow *b, enum ObservRuleColumn column);
+
 /*
  * An interval in microseconds, a month taken as 30 days and a day as 24 hours. NULL is 0. Raises 22008 when it is negative or longer than
  * OBSERV_RULE_LONGEST.

@@ -19,6 +19,9 @@
 #include "utils/syscache.h"
 #include "catalog/pg_class.h"
 
+/* Rows that a cursor holds at a time. */
+#define FETCH_ROWS 1000
+
 Oid
 observ_relid(const char *table)
 {
@@ -142,6 +145,32 @@ observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, cons
 	return finished(
 		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, false, 0),
 		expected, sql);
+}
+
+void
+observ_spi_each(const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls,
+				void (*take)(void *arg, uint64 row), void *arg)
+{
+	Portal portal =
+		SPI_cursor_open_with_args(NULL, sql, nargs, (Oid *) types, (Datum *) values, nulls, true, 0);
+
+	for (;;) {
+		SPITupleTable *rows;
+		uint64 n;
+
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		rows = SPI_tuptable;
+		n = SPI_processed;
+		for (uint64 row = 0; row < n; row++) {
+			take(arg, row);
+			SPI_tuptable = rows;
+		}
+		SPI_freetuptable(rows);
+		if (n == 0)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(portal);
 }
 
 int

@@ -54,6 +54,13 @@ extern uint64 observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, cons
 							  const Datum *values, const char *nulls);
 
 /*
+ * Runs a SELECT through a cursor, in the caller's snapshot, and gives each of its rows to `take`, which reads it with observ_spi_value() before
+ * it uses SPI for anything else. Rows are held a thousand at a time. Needs SPI_connect().
+ */
+extern void observ_spi_each(const char *sql, int nargs, const Oid *types, const Datum *values,
+							const char *nulls, void (*take)(void *arg, uint64 row), void *arg);
+
+/*
  * A kept plan does not know that few rows of a large table are meant: between begin and end plans look for them through indexes.
  */
 extern int observ_few_rows_begin(void);

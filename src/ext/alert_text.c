@@ -1,0 +1,329 @@
+/*
+ * What an alert is called and says, see alert_text.h.
+ */
+#include "postgres.h"
+
+#include "ext/alert_text.h"
+
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "core/hash.h"
+#include "core/template.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+/* Of SHA-256; 128 bits are more than chance will ever meet. */
+#define FINGERPRINT_BYTES 16
+
+static bool
+is_empty(const char *s)
+{
+	return s == NULL || *s == '\0';
+}
+
+uint64
+observ_instance_hash(const ObservInstance *instance)
+{
+	uint64 hash = hash_string(HASH_SEED, is_empty(instance->vps_name) ? "" : instance->vps_name);
+
+	hash = hash_span(hash, "", 1);
+	hash = hash_string(hash, is_empty(instance->app_name) ? "" : instance->app_name);
+	for (int i = 0; i < instance->n_labels; i++) {
+		const struct series_label *label = &instance->labels[i];
+
+		hash = hash_span(hash, "", 1);
+		hash = hash_span(hash, label->name.p, label->name.end - label->name.p);
+		hash = hash_span(hash, "", 1);
+		hash = hash_span(hash, label->value.p, label->value.end - label->value.p);
+	}
+	return hash_finish(hash);
+}
+
+static void
+hash_text(pg_cryptohash_ctx *hash, const char *p, size_t size)
+{
+	uint8 length[4] = {size, size >> 8, size >> 16, size >> 24};
+
+	if (pg_cryptohash_update(hash, length, sizeof(length)) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) p, size) < 0)
+		elog(ERROR, "could not compute a fingerprint: %s", pg_cryptohash_error(hash));
+}
+
+static void
+hash_label(pg_cryptohash_ctx *hash, const char *name, const char *value)
+{
+	if (is_empty(value))
+		return;
+	hash_text(hash, name, strlen(name));
+	hash_text(hash, value, strlen(value));
+}
+
+char *
+observ_fingerprint(int64 rule_id, const ObservInstance *instance)
+{
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+	char rule[32];
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
+	char *hex = palloc(2 * FINGERPRINT_BYTES + 1);
+
+	if (hash == NULL || pg_cryptohash_init(hash) < 0)
+		elog(ERROR, "could not compute a fingerprint");
+	snprintf(rule, sizeof(rule), INT64_FORMAT, rule_id);
+	hash_text(hash, rule, strlen(rule));
+	hash_label(hash, "vps_name", instance->vps_name);
+	hash_label(hash, "app_name", instance->app_name);
+	for (int i = 0; i < instance->n_labels; i++) {
+		const struct series_label *label = &instance->labels[i];
+
+		if (label->value.end == label->value.p)
+			continue;
+		hash_text(hash, label->name.p, label->name.end - label->name.p);
+		hash_text(hash, label->value.p, label->value.end - label->value.p);
+	}
+	if (pg_cryptohash_final(hash, digest, sizeof(digest)) < 0)
+		elog(ERROR, "could not compute a fingerprint: %s", pg_cryptohash_error(hash));
+	pg_cryptohash_free(hash);
+	hex_encode((const char *) digest, FINGERPRINT_BYTES, hex);
+	hex[2 * FINGERPRINT_BYTES] = '\0';
+	return hex;
+}
+
+static void
+push_text(JsonbParseState **state, struct slice name, struct slice value)
+{
+	JsonbValue v = {.type = jbvString};
+
+	v.val.string.val = unconstify(char *, name.p);
+	v.val.string.len = name.end - name.p;
+	pushJsonbValue(state, WJB_KEY, &v);
+	v.val.string.val = unconstify(char *, value.p);
+	v.val.string.len = value.end - value.p;
+	pushJsonbValue(state, WJB_VALUE, &v);
+}
+
+static void
+push_label(JsonbParseState **state, const char *name, const char *value)
+{
+	if (!is_empty(value))
+		push_text(state, slice_of(name), slice_of(value));
+}
+
+static void
+push_instance(JsonbParseState **state, const ObservInstance *instance)
+{
+	push_label(state, "vps_name", instance->vps_name);
+	push_label(state, "app_name", instance->app_name);
+	for (int i = 0; i < instance->n_labels; i++)
+		push_text(state, instance->labels[i].name, instance->labels[i].value);
+}
+
+Jsonb *
+observ_identity(const ObservInstance *instance)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_instance(&state, instance);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The next pair of an object whose value is a string, number or boolean, as text. */
+static bool
+next_label(JsonbIterator **it, struct slice *name, struct slice *value)
+{
+	JsonbValue v;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(it, &v, true)) != WJB_DONE) {
+		if (token != WJB_KEY)
+			continue;
+		*name = (struct slice){v.val.string.val, v.val.string.val + v.val.string.len};
+		(void) JsonbIteratorNext(it, &v, true);
+		if (v.type == jbvString)
+			*value = (struct slice){v.val.string.val, v.val.string.val + v.val.string.len};
+		else if (v.type == jbvNumeric)
+			*value = slice_of(
+				DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v.val.numeric))));
+		else if (v.type == jbvBool)
+			*value = slice_of(v.val.boolean ? "true" : "false");
+		else
+			continue;
+		return true;
+	}
+	return false;
+}
+
+static char *
+copy_slice(struct slice s)
+{
+	return pnstrdup(s.p, s.end - s.p);
+}
+
+bool
+observ_instance_of(Jsonb *identity, ObservInstance *out)
+{
+	JsonbIterator *it;
+	struct slice name, value;
+	struct series_label *labels;
+
+	*out = (ObservInstance){0};
+	if (!JB_ROOT_IS_OBJECT(identity))
+		return false;
+	labels = palloc(sizeof(struct series_label) * Max(JB_ROOT_COUNT(identity), 1));
+	it = JsonbIteratorInit(&identity->root);
+	while (next_label(&it, &name, &value)) {
+		if (slice_equals(name, "vps_name"))
+			out->vps_name = copy_slice(value);
+		else if (slice_equals(name, "app_name"))
+			out->app_name = copy_slice(value);
+		else {
+			const char *n = copy_slice(name), *v = copy_slice(value);
+
+			labels[out->n_labels++] = (struct series_label){slice_of(n), slice_of(v)};
+		}
+	}
+	series_sort_labels(labels, out->n_labels);
+	out->labels = labels;
+	out->hash = observ_instance_hash(out);
+	return true;
+}
+
+ObservInstance
+observ_copy_instance(const ObservInstance *instance)
+{
+	ObservInstance copy = {.n_labels = instance->n_labels, .hash = instance->hash};
+	struct series_label *labels = NULL;
+
+	if (!is_empty(instance->vps_name))
+		copy.vps_name = pstrdup(instance->vps_name);
+	if (!is_empty(instance->app_name))
+		copy.app_name = pstrdup(instance->app_name);
+	if (instance->n_labels > 0)
+		labels = palloc(sizeof(struct series_label) * instance->n_labels);
+	for (int i = 0; i < instance->n_labels; i++) {
+		const char *name = copy_slice(instance->labels[i].name), *value = copy_slice(instance->labels[i].value);
+
+		labels[i] = (struct series_label){slice_of(name), slice_of(value)};
+	}
+	copy.labels = labels;
+	return copy;
+}
+
+static void
+push_all(JsonbParseState **state, Jsonb *object)
+{
+	JsonbIterator *it;
+	struct slice name, value;
+
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
+		return;
+	it = JsonbIteratorInit(&object->root);
+	while (next_label(&it, &name, &value))
+		push_text(state, name, value);
+}
+
+Jsonb *
+observ_alert_labels(const ObservRule *rule, const ObservInstance *instance, Jsonb *vps_labels)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_all(&state, vps_labels);
+	push_all(&state, rule->labels);
+	push_instance(&state, instance);
+	push_label(&state, "alertname", rule->name);
+	push_label(&state, "severity", observ_severity_names[rule->severity]);
+	push_label(&state, "category", rule->category);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+char *
+observ_label_of(Jsonb *object, const char *name)
+{
+	JsonbValue v;
+
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object) ||
+		getKeyJsonValueFromContainer(&object->root, name, strlen(name), &v) == NULL || v.type != jbvString)
+		return NULL;
+	return pnstrdup(v.val.string.val, v.val.string.len);
+}
+
+/* In place of the rule's annotations, which are about one instance. */
+static void
+push_overflow(JsonbParseState **state, const ObservLiveAlert *alert)
+{
+	char *summary = psprintf("%s: %.0f more than can be shown", alert->rule->name, alert->value);
+	char *description =
+		psprintf("The rule is true for %.0f instances beyond observ.max_alerts_per_rule. They have no alerts of their own; "
+				 "those that are farthest from the threshold do.",
+				 alert->value);
+
+	push_text(state, slice_of("summary"), slice_of(summary));
+	push_text(state, slice_of("description"), slice_of(description));
+}
+
+/* What a template asks about. */
+typedef struct Asked {
+	const ObservRule *rule;
+	Jsonb *labels;
+} Asked;
+
+static struct slice
+label_asked(void *arg, struct slice name)
+{
+	const Asked *asked = arg;
+	JsonbValue v;
+
+	if (getKeyJsonValueFromContainer(&asked->labels->root, name.p, name.end - name.p, &v) == NULL ||
+		v.type != jbvString)
+		return (struct slice){NULL, NULL};
+	return (struct slice){v.val.string.val, v.val.string.val + v.val.string.len};
+}
+
+static struct slice
+field_asked(void *arg, struct slice name)
+{
+	const ObservRule *rule = ((const Asked *) arg)->rule;
+	const struct {
+		const char *name, *value;
+	} fields[] = {{"name", rule->name},
+				  {"category", rule->category},
+				  {"severity", observ_severity_names[rule->severity]},
+				  {"metric_name", rule->metric_name},
+				  {"aggregate", rule_aggregate_names[rule->aggregate]},
+				  {"operator", rule_operator_names[rule->op]}};
+
+	for (int i = 0; i < (int) lengthof(fields); i++)
+		if (slice_equals(name, fields[i].name) && fields[i].value != NULL)
+			return slice_of(fields[i].value);
+	return (struct slice){NULL, NULL};
+}
+
+static void
+push_rendered(JsonbParseState **state, const ObservLiveAlert *alert, Jsonb *labels)
+{
+	Asked asked = {alert->rule, labels};
+	struct template_values values = {alert->value, alert->rule->threshold, label_asked, field_asked, &asked};
+	JsonbIterator *it = JsonbIteratorInit(&alert->rule->annotations->root);
+	struct slice name, text;
+
+	while (next_label(&it, &name, &text)) {
+		char *rendered = palloc(TEMPLATE_MAX);
+		size_t length = template_render(text, &values, rendered, TEMPLATE_MAX);
+
+		push_text(state, name, (struct slice){rendered, rendered + length});
+	}
+}
+
+Jsonb *
+observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (alert->overflow)
+		push_overflow(&state, alert);
+	else
+		push_rendered(&state, alert, labels);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}

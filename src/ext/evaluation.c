@@ -1,0 +1,267 @@
+/*
+ * observ.evaluate_alerts(at): from rows to states of alerts, in one transaction and one snapshot.
+ * What does not belong here: values (rule_*.c), what becomes of alerts (evaluation_settle.c), writing (alert_write.c).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "ext/compat.h"
+#include "ext/evaluation_parts.h"
+#include "ext/gucs.h"
+#include "ext/job_guard.h"
+#include "ext/rule_source.h"
+#include "ext/spi_util.h"
+#include "ext/subtransaction.h"
+#include "ext/times.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+OBSERV_SQL_FUNCTION(observ_evaluate_alerts);
+
+/* A clock that went back further is believed: waiting for it would be worse. */
+#define BELIEVED_BACK_US (INT64CONST(600) * USECS_PER_SEC)
+/* How often counts in the fleet summary are looked at though nothing changed. */
+#define RECOUNT_EVERY_US (INT64CONST(300) * USECS_PER_SEC)
+
+typedef struct Source {
+	enum rule_source source;
+	ObservEvaluateRules *evaluate;
+} Source;
+
+static const Source sources[] = {
+	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},
+	{RULE_ABSENCE, observ_evaluate_absence},
+	{RULE_QUERY, observ_evaluate_queries},
+	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
+	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},
+};
+
+/* One call of the function. */
+typedef struct Call {
+	ObservEvaluation evaluation;
+	TimestampTz asked, at, before;
+	int slots, rules, failed;
+	ObservWritten written;
+} Call;
+
+/* One source with its rules: what runs in a subtransaction. */
+typedef struct Work {
+	ObservEvaluation *evaluation;
+	const Source *source;
+	ObservRule **rules;
+	int n;
+} Work;
+
+void
+observ_each_untold(ObservEvaluation *evaluation, ObservRule *rule,
+				   void (*take)(void *arg, const ObservInstance *instance), void *arg)
+{
+	for (ObservLiveAlert *alert = evaluation->progress[rule->index].alerts; alert != NULL;
+		 alert = alert->next_of_rule)
+		if (!alert->gone && alert->state.status != ALERT_RESOLVED && !alert->overflow &&
+			alert->told != evaluation->number &&
+			observ_rule_selects(evaluation, rule, alert->instance.vps_name, alert->instance.app_name))
+			take(arg, &alert->instance);
+}
+
+static void
+run_source(void *arg)
+{
+	Work *work = arg;
+
+	work->source->evaluate(work->evaluation, work->rules, work->n);
+}
+
+static void
+evaluate_source(ObservEvaluation *evaluation, const Source *source)
+{
+	Work work = {evaluation, source, palloc(sizeof(ObservRule *) * Max(evaluation->n_rules, 1)), 0};
+	ErrorData *error;
+
+	for (int i = 0; i < evaluation->n_rules; i++)
+		if (evaluation->progress[i].due && evaluation->rules[i].error == NULL &&
+			evaluation->rules[i].source == source->source)
+			work.rules[work.n++] = &evaluation->rules[i];
+	if (work.n == 0)
+		return;
+	error = observ_in_subtransaction(run_source, &work);
+	for (int i = 0; error != NULL && i < work.n; i++)
+		observ_rule_failed(evaluation, work.rules[i], unpack_sql_state(error->sqlerrcode), error->message);
+}
+
+static void
+evaluate_at(Call *call, TimestampTz time, bool is_last)
+{
+	ObservEvaluation *evaluation = &call->evaluation;
+	MemoryContext before = MemoryContextSwitchTo(evaluation->slot_context);
+
+	evaluation->at = time;
+	call->rules = observ_choose_due(evaluation, time, is_last);
+	observ_begin_telling(evaluation);
+	for (int i = 0; i < (int) lengthof(sources); i++)
+		evaluate_source(evaluation, &sources[i]);
+	observ_settle(evaluation);
+	call->slots++;
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(evaluation->slot_context);
+}
+
+static void
+read_state(Call *call)
+{
+	static SPIPlanPtr plan = NULL;
+	bool isnull;
+
+	if (observ_spi_read(&plan, "SELECT evaluated_at FROM observ_data.evaluation_state", 0, NULL, NULL,
+						NULL) == 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
+						errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
+	call->before = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
+	call->at = call->asked;
+	/* Timers never run backwards (alerting.md 2.11). */
+	if (!TIMESTAMP_NOT_FINITE(call->before) && call->before > call->asked &&
+		call->before - call->asked <= BELIEVED_BACK_US)
+		call->at = call->before;
+}
+
+static void
+write_state(const Call *call)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum value = TimestampTzGetDatum(call->at);
+
+	if (call->at != call->before)
+		observ_spi_kept(&plan, SPI_OK_UPDATE, "UPDATE observ_data.evaluation_state SET evaluated_at = $1", 1,
+						(Oid[]){TIMESTAMPTZOID}, &value, NULL);
+}
+
+/* VPSs whose counts may have changed; all of them now and then, for people change alerts too. */
+static void
+count_again(const Call *call)
+{
+	const ObservAlertStore *store = call->evaluation.store;
+	Datum *names = palloc(sizeof(Datum) * Max(store->n, 1));
+	int n = 0;
+
+	if (TIMESTAMP_NOT_FINITE(call->before) || observ_floor_time(call->at, RECOUNT_EVERY_US) !=
+												  observ_floor_time(call->before, RECOUNT_EVERY_US)) {
+		observ_count_alerts(NULL);
+		return;
+	}
+	for (int i = 0; i < store->n; i++) {
+		const ObservLiveAlert *alert = store->all[i];
+
+		if (alert->changed && alert->instance.vps_name != NULL && (alert->unrouted || alert->relabelled))
+			names[n++] = CStringGetTextDatum(alert->instance.vps_name);
+	}
+	if (n > 0)
+		observ_count_alerts(DatumGetArrayTypeP(observ_array(names, n, TEXTOID)));
+}
+
+static void
+evaluate(Call *call)
+{
+	ObservEvaluation *evaluation = &call->evaluation;
+	TimestampTz *times;
+	int n;
+
+	evaluation->context = CurrentMemoryContext;
+	evaluation->slot_context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ evaluation", ALLOCSET_DEFAULT_SIZES);
+	read_state(call);
+	evaluation->rules = observ_load_rules(0, &evaluation->n_rules);
+	evaluation->progress = palloc0(sizeof(ObservRuleProgress) * Max(evaluation->n_rules, 1));
+	observ_read_rule_state(evaluation, call->before);
+	evaluation->store = observ_alert_store();
+	observ_read_alerts(evaluation->store);
+	observ_assign_alerts(evaluation);
+	evaluation->at = call->at;
+	times = observ_evaluation_times(evaluation, call->at, &n);
+	for (int i = 0; i < n; i++)
+		evaluate_at(call, times[i], i == n - 1);
+	observ_close_orphans(evaluation);
+	for (int i = 0; i < evaluation->n_rules; i++)
+		call->failed += evaluation->progress[i].failed;
+	observ_write_alerts(evaluation, evaluation->store, &call->written);
+	observ_write_rule_state(evaluation);
+	count_again(call);
+	write_state(call);
+}
+
+static void
+count_live(const Call *call, int *pending, int *firing)
+{
+	const ObservAlertStore *store = call->evaluation.store;
+
+	for (int i = 0; i < store->n; i++) {
+		const ObservLiveAlert *alert = store->all[i];
+		enum alert_status status = alert->state.status;
+
+		if (alert->gone || alert->lost || (!alert->stored && !alert->changed))
+			continue;
+		*pending += status == ALERT_PENDING;
+		*firing += status == ALERT_FIRING || status == ALERT_RECOVERING;
+	}
+}
+
+static Datum
+result_row(FunctionCallInfo fcinfo, const char *status, const Call *call)
+{
+	int pending = 0, firing = 0;
+	Datum values[11];
+	bool nulls[11] = {false};
+
+	if (call->evaluation.store != NULL)
+		count_live(call, &pending, &firing);
+	values[0] = CStringGetTextDatum(status);
+	values[1] = TimestampTzGetDatum(call->at);
+	nulls[1] = call->evaluation.store == NULL;
+	values[2] = Int32GetDatum(call->slots);
+	values[3] = Int32GetDatum(call->rules);
+	values[4] = Int32GetDatum(call->failed);
+	values[5] = Int32GetDatum(pending);
+	values[6] = Int32GetDatum(firing);
+	values[7] = Int32GetDatum(call->evaluation.resolved);
+	values[8] = Int32GetDatum(call->written.history);
+	values[9] = Int32GetDatum(call->written.refreshed);
+	values[10] = Int32GetDatum(call->written.lost);
+	return observ_row(fcinfo, values, nulls);
+}
+
+/*
+ * observ.evaluate_alerts(at) → one row; see its COMMENT. Errors: 22008 for an infinite time.
+ */
+Datum
+observ_evaluate_alerts(PG_FUNCTION_ARGS)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ evaluate_alerts", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext before;
+	Call *call;
+	ObservIdentity saved;
+	TimestampTz asked = observ_job_time(fcinfo);
+	const char *refused = observ_job_guard(OBSERV_LOCK_EVALUATE);
+	Datum result;
+
+	call = MemoryContextAllocZero(context, sizeof(Call));
+	if (refused != NULL)
+		return result_row(fcinfo, refused, call);
+	call->asked = asked;
+	saved = observ_as_owner_begin();
+	SPI_connect();
+	before = MemoryContextSwitchTo(context);
+	/* Taken after the lock: what the evaluation before wrote is seen. All reads are in this one. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	evaluate(call);
+	PopActiveSnapshot();
+	MemoryContextSwitchTo(before);
+	SPI_finish();
+	observ_as_owner_end(&saved);
+	result = result_row(fcinfo, call->at == call->asked ? "ok" : "clock behind", call);
+	MemoryContextDelete(context);
+	return result;
+}

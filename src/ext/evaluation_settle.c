@@ -1,0 +1,590 @@
+/*
+ * What sources tell, and what becomes of alerts: observ_tell() and after. Nothing is decided while a source is still telling, for it may fail
+ * yet, and then nothing changes (C7). What does not belong here: how states follow each other (core/alert_state.h), reading, writing.
+ */
+#include "postgres.h"
+
+#include "ext/evaluation_parts.h"
+
+#include <math.h>
+
+#include "ext/alert_text.h"
+#include "ext/gucs.h"
+#include "ext/rule_source.h"
+#include "ext/spi_util.h"
+#include "miscadmin.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+
+static ObservRuleProgress *
+progress_of(ObservEvaluation *evaluation, const ObservRule *rule)
+{
+	return &evaluation->progress[rule->index];
+}
+
+TimestampTz
+observ_evaluation_at(const ObservEvaluation *evaluation)
+{
+	return evaluation->at;
+}
+
+void
+observ_rule_failed(ObservEvaluation *evaluation, ObservRule *rule, const char *sqlstate, const char *message)
+{
+	MemoryContext before = MemoryContextSwitchTo(evaluation->context);
+
+	if (rule->error == NULL) {
+		rule->error = pstrdup(message);
+		rule->sqlstate = sqlstate ? pstrdup(sqlstate) : NULL;
+	}
+	MemoryContextSwitchTo(before);
+}
+
+/* How far a value is beyond the threshold: larger is worse. */
+static double
+distance(const ObservRule *rule, double value)
+{
+	if (isnan(value))
+		return -get_float8_infinity();
+	if (rule->source == RULE_QUERY || isnan(rule->threshold))
+		return value;
+	switch (rule->op) {
+		case RULE_LT:
+		case RULE_LTE:
+			return rule->threshold - value;
+		case RULE_EQ:
+		case RULE_NE:
+			return fabs(value - rule->threshold);
+		default:
+			return value - rule->threshold;
+	}
+}
+
+static int
+compare_candidates(const void *a, const void *b)
+{
+	const ObservCandidate *x = a, *y = b;
+	int order;
+
+	if (x->distance != y->distance)
+		return x->distance > y->distance ? -1 : 1;
+	order = strcmp(x->instance.vps_name ? x->instance.vps_name : "",
+				   y->instance.vps_name ? y->instance.vps_name : "");
+	if (order == 0)
+		order = strcmp(x->instance.app_name ? x->instance.app_name : "",
+					   y->instance.app_name ? y->instance.app_name : "");
+	return order != 0 ? order : (x->instance.hash > y->instance.hash) - (x->instance.hash < y->instance.hash);
+}
+
+/* Keeps the worst, as many as there is room for. */
+static void
+drop_least(ObservRuleProgress *progress)
+{
+	if (progress->n_fresh <= progress->room)
+		return;
+	qsort(progress->fresh, progress->n_fresh, sizeof(ObservCandidate), compare_candidates);
+	for (int i = progress->room; i < progress->n_fresh; i++)
+		pfree(unconstify(struct series_label *, progress->fresh[i].instance.labels));
+	progress->beyond += progress->n_fresh - progress->room;
+	progress->n_fresh = progress->room;
+}
+
+static void
+add_candidate(ObservEvaluation *evaluation, ObservRule *rule, const ObservCandidate *candidate)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, rule);
+	MemoryContext before;
+
+	if (progress->room == 0) {
+		progress->beyond++;
+		return;
+	}
+	before = MemoryContextSwitchTo(evaluation->slot_context);
+	if (progress->n_fresh >= 2 * progress->room)
+		drop_least(progress);
+	if (progress->n_fresh == progress->fresh_room) {
+		progress->fresh_room = progress->fresh_room == 0 ? 16 : progress->fresh_room * 2;
+		progress->fresh =
+			progress->fresh == NULL
+				? palloc(sizeof(ObservCandidate) * progress->fresh_room)
+				: repalloc_huge(progress->fresh, sizeof(ObservCandidate) * progress->fresh_room);
+	}
+	progress->fresh[progress->n_fresh] = *candidate;
+	progress->fresh[progress->n_fresh++].instance = observ_copy_instance(&candidate->instance);
+	MemoryContextSwitchTo(before);
+}
+
+void
+observ_tell(ObservEvaluation *evaluation, ObservRule *rule, const ObservInstance *instance,
+			enum alert_signal signal, double value, TimestampTz sampled_at)
+{
+	ObservInstance asked = *instance;
+	ObservLiveAlert *alert;
+	bool is_true = signal == SIGNAL_BREACH ||
+				   (signal == SIGNAL_SILENT && rule->policy.no_data == ABSENCE_ALERT) ||
+				   (signal == SIGNAL_MISSING && rule->policy.on_missing == ABSENCE_ALERT);
+
+	if (rule->error != NULL)
+		return;
+	rule->breaching += is_true;
+	if (!is_true && rule->active == 0)
+		return;
+	if (asked.hash == 0)
+		asked.hash = observ_instance_hash(&asked);
+	alert = observ_find_alert(evaluation->store, rule->rule_id, &asked);
+	if (alert == NULL || alert->state.status == ALERT_RESOLVED || alert->gone) {
+		ObservCandidate candidate = {asked, signal, value, distance(rule, value), sampled_at};
+
+		if (is_true)
+			add_candidate(evaluation, rule, &candidate);
+		return;
+	}
+	alert->told = evaluation->number;
+	alert->signal = signal;
+	alert->told_value = value;
+	alert->told_sampled_at = sampled_at;
+}
+
+static bool
+is_live(const ObservLiveAlert *alert)
+{
+	return !alert->gone && alert->state.status != ALERT_RESOLVED;
+}
+
+static void
+chain(ObservEvaluation *evaluation, ObservLiveAlert *alert)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, alert->rule);
+
+	alert->next_of_rule = progress->alerts;
+	progress->alerts = alert;
+	alert->rule->active += is_live(alert);
+}
+
+static int
+compare_rule_id(const void *key, const void *rule)
+{
+	int64 id = *(const int64 *) key, other = ((const ObservRule *) rule)->rule_id;
+
+	return (id > other) - (id < other);
+}
+
+void
+observ_assign_alerts(ObservEvaluation *evaluation)
+{
+	for (int i = 0; i < evaluation->store->n; i++) {
+		ObservLiveAlert *alert = evaluation->store->all[i];
+
+		alert->rule = bsearch(&alert->rule_id, evaluation->rules, evaluation->n_rules, sizeof(ObservRule),
+							  compare_rule_id);
+		if (alert->rule != NULL)
+			chain(evaluation, alert);
+	}
+}
+
+void
+observ_begin_telling(ObservEvaluation *evaluation)
+{
+	evaluation->number++;
+	evaluation->n_fired = 0;
+	for (int i = 0; i < evaluation->n_rules; i++) {
+		ObservRule *rule = &evaluation->rules[i];
+		ObservRuleProgress *progress = &evaluation->progress[i];
+
+		rule->observed = 0;
+		rule->breaching = 0;
+		progress->fresh = NULL;
+		progress->n_fresh = progress->fresh_room = 0;
+		progress->beyond = 0;
+		progress->truncated = false;
+		progress->room = Max(observ_max_alerts_per_rule - rule->active, 0);
+	}
+}
+
+static void
+note(ObservEvaluation *evaluation, ObservLiveAlert *alert, enum alert_status from, enum alert_status to,
+	 enum alert_event event, const char *reason)
+{
+	ObservAlertEvent row = {alert, evaluation->at, from, to, event, NULL, reason, alert->value};
+
+	observ_note_event(evaluation->store, &row);
+	alert->changed = true;
+	alert->changes++;
+	if (event == ALERT_EVENT_FIRING || event == ALERT_EVENT_REOPENED || event == ALERT_EVENT_RESOLVED ||
+		event == ALERT_EVENT_FLAPPING || event == ALERT_EVENT_STEADY)
+		alert->unrouted = true;
+}
+
+static bool
+same_value(double a, double b)
+{
+	return a == b || (isnan(a) && isnan(b));
+}
+
+/* The value of now, and the worst one so far of what fires. */
+static void
+take_value(ObservLiveAlert *alert, double value, TimestampTz sampled_at, bool fires)
+{
+	if (isnan(value))
+		return;
+	if (!same_value(alert->value, value)) {
+		alert->value = value;
+		alert->refreshed = true;
+	}
+	if (sampled_at != DT_NOBEGIN)
+		alert->sampled_at = sampled_at;
+	if (fires && (isnan(alert->peak) ||
+				  (alert->overflow ? value > alert->peak
+								   : distance(alert->rule, value) > distance(alert->rule, alert->peak)))) {
+		alert->peak = value;
+		alert->refreshed = true;
+	}
+}
+
+/* Makes the new state the alert's, with its history. */
+static void
+commit(ObservEvaluation *evaluation, ObservLiveAlert *alert, const struct alert_instance *state,
+	   const struct alert_change *change)
+{
+	enum alert_status before = alert->state.status;
+	bool was_live = is_live(alert);
+
+	if (alert->told == evaluation->number)
+		take_value(alert, alert->told_value, alert->told_sampled_at,
+				   alert->signal == SIGNAL_BREACH && state->status == ALERT_FIRING);
+	for (int i = 0; i < change->n; i++) {
+		bool last = i == change->n - 1;
+		bool ends = change->events[i] == ALERT_EVENT_RESOLVED || change->events[i] == ALERT_EVENT_INACTIVE;
+
+		note(evaluation, alert, before, change->after[i], change->events[i],
+			 ends || (last && change->events[i] != ALERT_EVENT_SHIFTED) ? change->reason : NULL);
+		if (change->events[i] == ALERT_EVENT_RESOLVED)
+			evaluation->resolved++;
+		if (ends)
+			alert->reason = change->reason;
+		before = change->after[i];
+	}
+	alert->state = *state;
+	alert->changed |= change->touched;
+	alert->gone = state->status == ALERT_INACTIVE;
+	alert->rule->active += is_live(alert) - was_live;
+}
+
+/* One that has ended and fires again goes on as the same alert; the new row, when there is one already, goes. */
+static void
+reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *previous,
+	   struct alert_instance *state, const struct alert_change *change)
+{
+	enum alert_status before = ALERT_RESOLVED;
+	bool chained = previous->rule != NULL;
+
+	if (alert->stored || alert->changed)
+		note(evaluation, alert, ALERT_PENDING, ALERT_INACTIVE, ALERT_EVENT_INACTIVE,
+			 psprintf("goes on as alert %lld", (long long) previous->alert_id));
+	alert->rule->active -= is_live(alert);
+	alert->gone = true;
+	alert->changed = alert->stored || alert->changed;
+	state->active_at = previous->state.active_at;
+	state->fired_at = previous->state.fired_at;
+	previous->rule = alert->rule;
+	take_value(previous, alert->told_value, alert->told_sampled_at, true);
+	for (int i = 0; i < change->n; i++) {
+		if (change->events[i] == ALERT_EVENT_PENDING)
+			continue;
+		note(evaluation, previous, before, change->after[i], change->events[i], NULL);
+		before = change->after[i];
+	}
+	previous->state = *state;
+	previous->reason = NULL;
+	previous->reopened++;
+	previous->unacknowledged = true;
+	previous->told = evaluation->number;
+	previous->changed = true;
+	if (chained)
+		alert->rule->active += 1;
+	else
+		chain(evaluation, previous);
+	observ_enter_alert(evaluation->store, previous);
+}
+
+static bool
+begins_to_fire(const struct alert_change *change)
+{
+	for (int i = 0; i < change->n; i++)
+		if (change->events[i] == ALERT_EVENT_FIRING)
+			return true;
+	return false;
+}
+
+static struct alert_change
+step(ObservEvaluation *evaluation, const ObservLiveAlert *alert, struct alert_instance *state)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, alert->rule);
+
+	return alert_step(&alert->rule->policy, state, alert->signal, evaluation->at, progress->each);
+}
+
+/* What begins to fire is put aside: it may go on with an alert that has ended. */
+static void
+advance(ObservEvaluation *evaluation, ObservLiveAlert *alert)
+{
+	struct alert_instance state = alert->state;
+	struct alert_change change = step(evaluation, alert, &state);
+
+	if (!begins_to_fire(&change)) {
+		commit(evaluation, alert, &state, &change);
+		return;
+	}
+	if (evaluation->n_fired == evaluation->fired_room) {
+		MemoryContext before = MemoryContextSwitchTo(evaluation->context);
+
+		evaluation->fired_room = evaluation->fired_room == 0 ? 64 : evaluation->fired_room * 2;
+		evaluation->fired =
+			evaluation->fired == NULL
+				? palloc(sizeof(ObservLiveAlert *) * evaluation->fired_room)
+				: repalloc_huge(evaluation->fired, sizeof(ObservLiveAlert *) * evaluation->fired_room);
+		MemoryContextSwitchTo(before);
+	}
+	evaluation->fired[evaluation->n_fired++] = alert;
+}
+
+void
+observ_close_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, const char *reason)
+{
+	enum alert_status before = alert->state.status;
+
+	if (before == ALERT_RESOLVED && alert->state.flapping) {
+		alert->state.flapping = false;
+		note(evaluation, alert, before, before, ALERT_EVENT_STEADY, reason);
+	}
+	if (!is_live(alert))
+		return;
+	alert->reason = reason;
+	if (before == ALERT_PENDING) {
+		note(evaluation, alert, before, ALERT_INACTIVE, ALERT_EVENT_INACTIVE, reason);
+		alert->gone = true;
+	} else {
+		note(evaluation, alert, before, ALERT_RESOLVED, ALERT_EVENT_RESOLVED, reason);
+		alert->state.ended_at = evaluation->at;
+		alert->state.keep_since = ALERT_NEVER;
+		alert->state.status = ALERT_RESOLVED;
+		evaluation->resolved++;
+	}
+	if (alert->rule != NULL)
+		alert->rule->active--;
+}
+
+/* What it means that nobody told of an alert. */
+static enum alert_signal
+untold(ObservEvaluation *evaluation, const ObservLiveAlert *alert)
+{
+	const char *vps = alert->instance.vps_name;
+
+	if (alert->state.status == ALERT_RESOLVED || alert->rule->source == RULE_QUERY)
+		return SIGNAL_CLEAR;
+	return vps != NULL && observ_vps_is_silent(evaluation, vps) ? SIGNAL_SILENT : SIGNAL_MISSING;
+}
+
+static void
+follow_edit(ObservEvaluation *evaluation, ObservLiveAlert *alert)
+{
+	const ObservRule *rule = alert->rule;
+
+	alert->relabelled = alert->changed = true;
+	if (alert->state.status != ALERT_PENDING) {
+		alert->unrouted = true;
+		alert->changes++;
+	}
+	if (alert->severity == rule->severity)
+		return;
+	alert->severity = rule->severity;
+	if (alert->acknowledged && !alert->sticky) {
+		ObservAlertEvent row = {alert,
+								evaluation->at,
+								alert->state.status,
+								alert->state.status,
+								ALERT_EVENT_NONE,
+								"unacknowledged",
+								"severity changed",
+								alert->value};
+
+		alert->unacknowledged = true;
+		observ_note_event(evaluation->store, &row);
+	}
+}
+
+static void
+settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, alert->rule);
+	const char *vps = alert->instance.vps_name;
+
+	if (alert->gone || (alert->state.status == ALERT_RESOLVED && !alert->state.flapping))
+		return;
+	if (progress->edited && is_live(alert))
+		follow_edit(evaluation, alert);
+	if (gap != 0 && alert_shift(&alert->state, gap))
+		note(evaluation, alert, alert->state.status, alert->state.status, ALERT_EVENT_SHIFTED,
+			 gap > 0 ? "no evaluations and no rows" : "clock went back");
+	if (alert->told != evaluation->number) {
+		if (is_live(alert) && observ_vps_is_retired(evaluation, vps)) {
+			observ_close_alert(evaluation, alert, "vps_retired");
+			return;
+		}
+		if (is_live(alert) && alert->rule->source != RULE_QUERY &&
+			!observ_rule_selects(evaluation, alert->rule, vps, alert->instance.app_name)) {
+			observ_close_alert(evaluation, alert, "rule_changed");
+			return;
+		}
+		if (is_live(alert) && progress->truncated)
+			return;
+		alert->signal = untold(evaluation, alert);
+	}
+	advance(evaluation, alert);
+}
+
+static ObservInstance
+overflow_instance(void)
+{
+	static struct series_label label;
+	ObservInstance instance = {.n_labels = 1, .labels = &label};
+
+	label.name = slice_of("summary");
+	label.value = slice_of("overflow");
+	instance.hash = observ_instance_hash(&instance);
+	return instance;
+}
+
+/* One alert stands for those that there is no room for, and says how many they are (C26). */
+static void
+settle_overflow(ObservEvaluation *evaluation, ObservRule *rule)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, rule);
+	ObservInstance instance = overflow_instance();
+	ObservLiveAlert *alert;
+	bool is_new;
+
+	if (progress->beyond == 0 && rule->active == 0)
+		return;
+	alert = observ_find_alert(evaluation->store, rule->rule_id, &instance);
+	is_new = alert == NULL || !is_live(alert);
+	if (is_new && progress->beyond == 0)
+		return;
+	if (is_new) {
+		ObservLiveAlert *before = alert;
+
+		alert = observ_new_alert(evaluation->store, rule, &instance);
+		alert->overflow = true;
+		if (before != NULL && !before->gone)
+			alert->previous = before;
+		chain(evaluation, alert);
+		observ_enter_alert(evaluation->store, alert);
+	}
+	alert->told = evaluation->number;
+	alert->signal = progress->beyond > 0 ? SIGNAL_BREACH : SIGNAL_CLEAR;
+	alert->told_value = progress->beyond;
+	alert->told_sampled_at = DT_NOBEGIN;
+}
+
+/* New alerts, the worst first when there is not room for all. */
+static void
+settle_candidates(ObservEvaluation *evaluation, ObservRule *rule)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, rule);
+
+	for (int i = 0; i < progress->n_fresh; i++) {
+		const ObservCandidate *candidate = &progress->fresh[i];
+		ObservLiveAlert *before =
+			observ_find_alert(evaluation->store, rule->rule_id, &candidate->instance);
+		ObservLiveAlert *alert;
+
+		/* Told twice. */
+		if (before != NULL && before->told == evaluation->number)
+			continue;
+		alert = observ_new_alert(evaluation->store, rule, &candidate->instance);
+		if (before != NULL && !before->gone)
+			alert->previous = before;
+		alert->told = evaluation->number;
+		alert->signal = candidate->signal;
+		alert->told_value = candidate->value;
+		alert->told_sampled_at = candidate->sampled_at;
+		chain(evaluation, alert);
+		observ_enter_alert(evaluation->store, alert);
+		advance(evaluation, alert);
+	}
+}
+
+static void
+settle_rule(ObservEvaluation *evaluation, ObservRule *rule)
+{
+	ObservRuleProgress *progress = progress_of(evaluation, rule);
+	ObservLiveAlert *next;
+	int64 gap = 0;
+
+	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at - progress->last > progress->each &&
+		progress->replay_from != DT_NOEND)
+		gap = evaluation->at - progress->last;
+	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at < progress->last)
+		gap = evaluation->at - progress->last;
+	drop_least(progress);
+	settle_overflow(evaluation, rule);
+	for (ObservLiveAlert *alert = progress->alerts; alert != NULL; alert = next) {
+		next = alert->next_of_rule;
+		settle_alert(evaluation, alert, gap);
+	}
+	settle_candidates(evaluation, rule);
+}
+
+static bool
+may_reopen(const ObservEvaluation *evaluation, const ObservLiveAlert *alert, const ObservLiveAlert *previous)
+{
+	return previous != NULL && !previous->by_hand && !previous->lost &&
+		   previous->state.status == ALERT_RESOLVED && alert->rule->reopen_us > 0 &&
+		   evaluation->at - previous->state.ended_at <= alert->rule->reopen_us;
+}
+
+static void
+settle_fired(ObservEvaluation *evaluation)
+{
+	int64 longest = 0;
+
+	for (int i = 0; i < evaluation->n_fired; i++)
+		longest = Max(longest, evaluation->fired[i]->rule->reopen_us);
+	if (longest > 0)
+		observ_find_previous(evaluation->store, evaluation->fired, evaluation->n_fired,
+							 evaluation->at - longest);
+	for (int i = 0; i < evaluation->n_fired; i++) {
+		ObservLiveAlert *alert = evaluation->fired[i];
+		ObservLiveAlert *previous = alert->previous;
+		struct alert_instance state = alert->state;
+		struct alert_change change;
+
+		if (!may_reopen(evaluation, alert, previous)) {
+			change = step(evaluation, alert, &state);
+			commit(evaluation, alert, &state, &change);
+			continue;
+		}
+		state.ended_at = previous->state.ended_at;
+		state.flap_history = previous->state.flap_history;
+		state.flap_at = previous->state.flap_at;
+		state.flapping = previous->state.flapping;
+		change = step(evaluation, alert, &state);
+		reopen(evaluation, alert, previous, &state, &change);
+	}
+}
+
+void
+observ_settle(ObservEvaluation *evaluation)
+{
+	for (int i = 0; i < evaluation->n_rules; i++) {
+		CHECK_FOR_INTERRUPTS();
+		if (!evaluation->progress[i].due)
+			continue;
+		if (evaluation->rules[i].error == NULL)
+			settle_rule(evaluation, &evaluation->rules[i]);
+	}
+	settle_fired(evaluation);
+	for (int i = 0; i < evaluation->n_rules; i++)
+		if (evaluation->progress[i].due)
+			observ_rule_evaluated(evaluation, &evaluation->rules[i]);
+}

@@ -1,0 +1,227 @@
+/*
+ * Matchers that are tried on thousands of log entries: compiled once, substrings without an engine, nothing without an end.
+ * What does not belong here: which entries (rule_logs.c).
+ *
+ * A regular expression with back references can take longer than anybody waits for. A timer of our own makes the engine give up as it does when
+ * a query is cancelled; nothing is thrown, so the pass over the entries goes on with the other rules.
+ */
+#include "postgres.h"
+
+#include "ext/log_pattern.h"
+
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "regex/regex.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+
+enum pattern_kind { PATTERN_WHOLE, PATTERN_PREFIX, PATTERN_SUFFIX, PATTERN_WITHIN, PATTERN_REGEX };
+
+struct ObservLogPattern {
+	const struct matcher *matcher;
+	bool fold_case;
+	enum pattern_kind kind;
+	struct slice literal; /* of every kind but PATTERN_REGEX */
+	regex_t regex;
+	MemoryContextCallback freeing;
+};
+
+/* ---- reading */
+
+static void
+free_regex(void *arg)
+{
+	pg_regfree(arg);
+}
+
+/* Length of options like (?i) that the expression begins with; PostgreSQL wants them before everything else. */
+static int
+options_length(struct slice re)
+{
+	const char *p = re.p + 2;
+
+	if (!slice_starts(re, "(?"))
+		return 0;
+	while (p < re.end && *p >= 'a' && *p <= 'z')
+		p++;
+	return p > re.p + 2 && p < re.end && *p == ')' ? (int) (p + 1 - re.p) : 0;
+}
+
+static void
+compile(ObservLogPattern *pattern)
+{
+	struct slice re = pattern->matcher->value;
+	int options = options_length(re), length, rc;
+	char *anchored =
+		psprintf("%.*s^(?:%.*s)$", options, re.p, (int) (re.end - re.p) - options, re.p + options);
+	pg_wchar *wide = palloc(sizeof(pg_wchar) * (strlen(anchored) + 1));
+	char message[100];
+
+	length = pg_mb2wchar_with_len(anchored, wide, (int) strlen(anchored));
+	rc = pg_regcomp(&pattern->regex, wide, length,
+					REG_ADVANCED | REG_NOSUB | (pattern->fold_case ? REG_ICASE : 0), C_COLLATION_OID);
+	if (rc != REG_OKAY) {
+		CHECK_FOR_INTERRUPTS();
+		pg_regerror(rc, &pattern->regex, message, sizeof(message));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_REGULAR_EXPRESSION),
+						errmsg("invalid regular expression: %s", message),
+						errdetail("It is: %.*s", (int) (re.end - re.p), re.p)));
+	}
+	/* The engine's memory is malloc()ed. */
+	pattern->freeing = (MemoryContextCallback){.func = free_regex, .arg = &pattern->regex};
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &pattern->freeing);
+}
+
+/* Whether text stands for itself in a regular expression. */
+static bool
+is_literal(struct slice text)
+{
+	for (const char *p = text.p; p < text.end; p++)
+		if (strchr("\\^$.|?*+()[]{}", *p) != NULL)
+			return false;
+	return true;
+}
+
+/* Most expressions are .*text.* */
+static void
+simplify(ObservLogPattern *pattern)
+{
+	struct slice text = pattern->matcher->value;
+	bool open_start = slice_starts(text, ".*"), open_end;
+
+	if (open_start)
+		text.p += 2;
+	open_end = text.end - text.p >= 2 && text.end[-2] == '.' && text.end[-1] == '*';
+	if (open_end)
+		text.end -= 2;
+	/* *** begins what is no expression: a PostgreSQL director. */
+	if (!is_literal(text) || text.p == text.end)
+		return;
+	pattern->literal = text;
+	pattern->kind = open_start ? (open_end ? PATTERN_WITHIN : PATTERN_SUFFIX)
+							   : (open_end ? PATTERN_PREFIX : PATTERN_WHOLE);
+}
+
+ObservLogPattern *
+observ_log_pattern(const struct matcher *matcher, bool fold_case)
+{
+	ObservLogPattern *pattern = palloc0(sizeof(ObservLogPattern));
+
+	pattern->matcher = matcher;
+	pattern->fold_case = fold_case;
+	pattern->literal = matcher->value;
+	if (matcher->op == MATCHER_EQUAL || matcher->op == MATCHER_NOT_EQUAL)
+		return pattern;
+	pattern->kind = PATTERN_REGEX;
+	if (!fold_case)
+		simplify(pattern);
+	if (pattern->kind == PATTERN_REGEX)
+		compile(pattern);
+	return pattern;
+}
+
+/* ---- trying */
+
+static bool
+same_bytes(struct slice a, struct slice b, bool fold_case)
+{
+	size_t length = a.end - a.p;
+
+	if (length != (size_t) (b.end - b.p))
+		return false;
+	return length == 0 || (fold_case ? pg_strncasecmp(a.p, b.p, length) == 0 : memcmp(a.p, b.p, length) == 0);
+}
+
+static bool
+literal_matches(const ObservLogPattern *pattern, struct slice value)
+{
+	struct slice literal = pattern->literal;
+	size_t length = literal.end - literal.p;
+
+	if (pattern->kind == PATTERN_WHOLE)
+		return same_bytes(literal, value, pattern->fold_case);
+	if ((size_t) (value.end - value.p) < length)
+		return false;
+	if (pattern->kind == PATTERN_PREFIX)
+		return memcmp(value.p, literal.p, length) == 0;
+	if (pattern->kind == PATTERN_SUFFIX)
+		return memcmp(value.end - length, literal.p, length) == 0;
+	return memmem(value.p, value.end - value.p, literal.p, length) != NULL;
+}
+
+static TimeoutId time_is_up = MAX_TIMEOUTS;
+static volatile sig_atomic_t gave_up = false;
+
+/* What StatementCancelHandler() does, in a way that can be told from it. */
+static void
+give_up(void)
+{
+	gave_up = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+}
+
+/* Runs the engine, for at most that long. */
+static int
+execute_timed(regex_t *regex, const ObservLogValue *value, int64 left_us)
+{
+	int rc;
+
+	if (time_is_up == MAX_TIMEOUTS)
+		time_is_up = RegisterTimeout(USER_TIMEOUT, give_up);
+	enable_timeout_after(time_is_up, (int) Max(left_us / 1000, 1));
+	rc = pg_regexec(regex, value->wide, value->n_wide, 0, NULL, 0, NULL, 0);
+	disable_timeout(time_is_up, false);
+	if (gave_up) {
+		gave_up = false;
+		QueryCancelPending = false;
+	} else if (rc == REG_CANCEL)
+		CHECK_FOR_INTERRUPTS();
+	return rc;
+}
+
+static enum observ_pattern_result
+regex_matches(ObservLogPattern *pattern, ObservLogValue *value, int64 *left_us)
+{
+	instr_time start, end;
+	char message[100];
+	int rc;
+
+	if (*left_us <= 0)
+		return PATTERN_TOO_SLOW;
+	INSTR_TIME_SET_CURRENT(start);
+	if (value->wide == NULL) {
+		int length = (int) (value->bytes.end - value->bytes.p);
+
+		value->wide = palloc_extended(sizeof(pg_wchar) * ((size_t) length + 1), MCXT_ALLOC_HUGE);
+		value->n_wide = length == 0 ? 0 : pg_mb2wchar_with_len(value->bytes.p, value->wide, length);
+	}
+	rc = execute_timed(&pattern->regex, value, *left_us);
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	*left_us -= (int64) INSTR_TIME_GET_MICROSEC(end);
+	if (rc == REG_OKAY || rc == REG_NOMATCH)
+		return rc == REG_OKAY ? PATTERN_ACCEPTS : PATTERN_REFUSES;
+	/* Too slow, or too large for the engine: either way this expression is not one for this value. */
+	if (rc == REG_CANCEL || rc == REG_ETOOBIG || rc == REG_ESPACE)
+		return PATTERN_TOO_SLOW;
+	pg_regerror(rc, &pattern->regex, message, sizeof(message));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_REGULAR_EXPRESSION), errmsg("regular expression failed: %s", message)));
+}
+
+enum observ_pattern_result
+observ_log_pattern_accepts(ObservLogPattern *pattern, ObservLogValue *value, int64 *left_us)
+{
+	enum matcher_op op = pattern->matcher->op;
+	bool negated = op == MATCHER_NOT_EQUAL || op == MATCHER_NOT_REGEX;
+	enum observ_pattern_result result =
+		pattern->kind == PATTERN_REGEX
+			? regex_matches(pattern, value, left_us)
+			: (literal_matches(pattern, value->bytes) ? PATTERN_ACCEPTS : PATTERN_REFUSES);
+
+	if (result == PATTERN_TOO_SLOW || !negated)
+		return result;
+	return result == PATTERN_ACCEPTS ? PATTERN_REFUSES : PATTERN_ACCEPTS;
+}
