@@ -1911,24 +1911,14 @@ COMMENT ON FUNCTION observ.dispatch_notifications(timestamptz) IS
 'Takes alerts that changed to their groups, and flushes the groups whose time has come: notifications go to the outbox, observ.notifications, and why or why not to observ.notification_decisions. A time before the latest dispatch counts as that one (dispatched_at says). routed: alerts taken to groups; flushed: groups; next_flush_at: of the next group. status: ok, busy, paused, standby';
 
 CREATE FUNCTION observ.explain_route(
-	labels jsonb,
+	labels jsonb DEFAULT NULL, alert_id bigint DEFAULT NULL,
 	OUT route text, OUT parent text, OUT matchers text, OUT matched boolean, OUT told boolean, OUT why text, OUT channels text[],
 	OUT group_by text[], OUT group_labels jsonb, OUT group_wait interval, OUT group_interval interval, OUT repeat_interval interval[],
 	OUT mute_time_intervals text[], OUT active_time_intervals text[]) RETURNS SETOF record
 	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_explain_route';
-COMMENT ON FUNCTION observ.explain_route(jsonb) IS
-'Where an alert with these labels goes: a row per route, in the order of the tree, with what it inherits. matched: its matchers match, and it was asked; told: the alert ends here, the channels are told, together with the alerts of the same group_labels; why: in words. Also in a transaction that changes observ.routes and is rolled back';
-
-CREATE FUNCTION observ.explain_route(
-	alert_id bigint,
-	OUT route text, OUT parent text, OUT matchers text, OUT matched boolean, OUT told boolean, OUT why text, OUT channels text[],
-	OUT group_by text[], OUT group_labels jsonb, OUT group_wait interval, OUT group_interval interval, OUT repeat_interval interval[],
-	OUT mute_time_intervals text[], OUT active_time_intervals text[]) RETURNS SETOF record
-	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'observ_explain_route_of_alert';
-COMMENT ON FUNCTION observ.explain_route(bigint) IS
-'The same for an alert of observ.alerts, with the channels that its rule names';
+COMMENT ON FUNCTION observ.explain_route(jsonb, bigint) IS
+'Where an alert with these labels, or one of observ.alerts, goes: a row per route, in the order of the tree, with what it inherits. matched: its matchers match, and it was asked; told: the alert ends here, the channels are told, together with the alerts of the same group_labels; why: in words. Also in a transaction that changes observ.routes and is rolled back';
 
 CREATE FUNCTION observ.explain_timing(
 	route text, at timestamptz DEFAULT pg_catalog.now(),
@@ -2488,7 +2478,7 @@ GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, bo
 	observ.unacknowledge_alert(bigint, text, timestamptz), observ.resolve_alert(bigint, text, timestamptz) TO observ_operator;
 
 -- ---- routes and notifications
-GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb), observ.explain_route(bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
+GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
 GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels TO observ_admin;
 
 -- ---- silences, inhibition, maintenance

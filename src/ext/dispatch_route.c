@@ -124,13 +124,13 @@ group_labels(const ObservRoute *route, const ObservAlert *alert, StringInfo pair
 			if (token == WJB_KEY) {
 				struct slice name = {v.val.string.val, v.val.string.val + v.val.string.len};
 
-				add_pair(pairs, &json, name, observ_label_of(alert->labels, name));
+				add_pair(pairs, &json, name, observ_alert_label_in(alert->labels, name));
 			}
 	} else
 		for (int i = 0; i < route->group_by.n; i++) {
 			struct slice name = slice_of(route->group_by.name[i]);
 
-			add_pair(pairs, &json, name, observ_label_of(alert->labels, name));
+			add_pair(pairs, &json, name, observ_alert_label_in(alert->labels, name));
 		}
 	object = pushJsonbValue(&json, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(object);

@@ -216,6 +216,10 @@ observ_write_decision(DispatchWrites *writes, const DispatchGroup *group, const 
 		Int32GetDatum(decision->note),    Int32GetDatum(decision->firing), Int32GetDatum(decision->resolved),
 		text_datum(decision->suppressed), TimestampTzGetDatum(since)};
 
+	if (group->at < writes->partition.from || group->at >= writes->partition.to)
+		writes->partition = observ_ensure_partition("notification_decisions", group->at);
+	if (since != DT_NOBEGIN)
+		writes->earliest = Min(writes->earliest, since);
 	observ_row_batch_add(writes->decisions, row, NULL);
 }
 

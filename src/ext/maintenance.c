@@ -167,7 +167,7 @@ load_fleet(ObservMaintenances *all)
 			vps->values[k] = slice_equals(all->names.name[k], "vps_name") ||
 									 slice_equals(all->names.name[k], "instance")
 								 ? slice_of(vps->name)
-								 : observ_label_of(vps->labels, all->names.name[k]);
+								 : observ_alert_label_in(vps->labels, all->names.name[k]);
 	}
 }
 

@@ -26,7 +26,7 @@ const char observ_notification_alert_sql[] =
 					   "WHEN 'resolved' THEN " RFC3339(
 						   "a.ends_at") " END, 'duration_seconds', "
 										"greatest(extract(epoch FROM CASE l.mark WHEN 'resolved' THEN "
-										"a.ends_at ELSE n.at END - a.starts_at), 0), "
+										"a.ends_at ELSE n.at END - a.starts_at), 0)::float8, "
 										"'acked_by', CASE WHEN a.acknowledged_at IS NOT NULL AND "
 										"(a.acknowledged_until IS NULL OR "
 										"a.acknowledged_until > n.at OR a.acknowledged_until > a.ends_at) "

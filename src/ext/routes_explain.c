@@ -22,7 +22,6 @@
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_explain_route);
-OBSERV_SQL_FUNCTION(observ_explain_route_of_alert);
 OBSERV_SQL_FUNCTION(observ_explain_timing);
 
 /* Columns of observ.explain_route(). */
@@ -133,7 +132,7 @@ group_labels(const ObservRoute *route, Jsonb *labels)
 		return JsonbPGetDatum(labels);
 	pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < route->group_by.n; i++) {
-		struct slice value = observ_label_of(labels, slice_of(route->group_by.name[i]));
+		struct slice value = observ_alert_label_in(labels, slice_of(route->group_by.name[i]));
 		JsonbValue key = {.type = jbvString,
 						  .val.string = {(int) strlen(route->group_by.name[i]), route->group_by.name[i]}};
 		JsonbValue text = {.type = jbvString, .val.string = {(int) (value.end - value.p), (char *) value.p}};
@@ -181,7 +180,7 @@ emit_route(const Explanation *e, int i)
 static struct slice
 label_in_json(void *arg, struct slice name)
 {
-	return observ_label_of(arg, name);
+	return observ_alert_label_in(arg, name);
 }
 
 static void
@@ -199,60 +198,58 @@ explain_labels(ReturnSetInfo *result, Jsonb *labels, const ObservNames *channels
 		emit_route(&e, i);
 }
 
-/* observ.explain_route(labels jsonb) → set of rows; see its COMMENT. Errors: 22004, 22023 for what are no labels. */
-Datum
-observ_explain_route(PG_FUNCTION_ARGS)
+/* The labels of an alert, and the channels that its rule names. */
+static Jsonb *
+labels_of_alert(Datum alert_id, ObservNames *channels)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	ObservLabels labels;
-	const char *problem;
-	ObservIdentity saved;
+	static const Oid types[] = {INT8OID};
+	bool isnull;
 
-	observ_require_versions();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("labels must not be null")));
-	problem = observ_read_labels(PG_GETARG_JSONB_P(0), &labels);
+	if (observ_spi(SPI_OK_SELECT,
+				   "SELECT a.labels, r.notification_channels FROM observ.alerts a "
+				   "LEFT JOIN observ.alert_rules r USING (rule_id) WHERE a.alert_id = $1",
+				   1, types, &alert_id, NULL) == 0)
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA),
+						errmsg("there is no alert with alert_id " INT64_FORMAT, DatumGetInt64(alert_id)),
+						errhint("SELECT alert_id, status, labels FROM observ.alerts.")));
+	*channels = observ_route_names(0, 2);
+	return DatumGetJsonbPCopy(observ_spi_value(0, 1, &isnull));
+}
+
+static Jsonb *
+given_labels(Jsonb *given)
+{
+	ObservLabels labels;
+	const char *problem = observ_read_labels(given, &labels);
+
 	if (problem != NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", problem),
 						errhint("SELECT * FROM observ.explain_route('{\"alertname\":\"HighCpu\","
 								"\"severity\":\"high\"}').")));
-	InitMaterializedSRF(fcinfo, 0);
-	saved = observ_as_owner_begin();
-	SPI_connect();
-	explain_labels(result, labels.json, NULL);
-	SPI_finish();
-	observ_as_owner_end(&saved);
-	return (Datum) 0;
+	return labels.json;
 }
 
-/* observ.explain_route(alert_id bigint) → set of rows. Errors: 22004, 02000 when there is no such alert. */
+/*
+ * observ.explain_route(labels, alert_id) → set of rows; see its COMMENT. Errors: 22023 for what are no labels, or when not one of the two is given;
+ * 02000 when there is no such alert.
+ */
 Datum
-observ_explain_route_of_alert(PG_FUNCTION_ARGS)
+observ_explain_route(PG_FUNCTION_ARGS)
 {
-	static const Oid types[] = {INT8OID};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum values[1];
-	ObservNames channels;
+	ObservNames channels = {.n = -1};
 	ObservIdentity saved;
-	bool isnull;
 	Jsonb *labels;
 
 	observ_require_versions();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("alert_id must not be null")));
-	values[0] = PG_GETARG_DATUM(0);
+	if (PG_ARGISNULL(0) == PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("either labels or alert_id must be given"),
+						errhint("SELECT * FROM observ.explain_route(alert_id => 1).")));
 	InitMaterializedSRF(fcinfo, 0);
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	if (observ_spi(SPI_OK_SELECT,
-				   "SELECT a.labels, r.notification_channels FROM observ.alerts a "
-				   "LEFT JOIN observ.alert_rules r USING (rule_id) WHERE a.alert_id = $1",
-				   1, types, values, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_NO_DATA),
-						errmsg("there is no alert with alert_id " INT64_FORMAT, PG_GETARG_INT64(0)),
-						errhint("SELECT alert_id, status, labels FROM observ.alerts.")));
-	labels = DatumGetJsonbPCopy(observ_spi_value(0, 1, &isnull));
-	channels = observ_route_names(0, 2);
+	labels = PG_ARGISNULL(0) ? labels_of_alert(PG_GETARG_DATUM(1), &channels) : given_labels(PG_GETARG_JSONB_P(0));
 	explain_labels(result, labels, channels.n < 0 ? NULL : &channels);
 	SPI_finish();
 	observ_as_owner_end(&saved);
