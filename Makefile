@@ -18,18 +18,21 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
+	src/core/inhibition.o \
 	src/core/log_level.o \
 	src/core/log_query.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
 	src/core/matchers.o \
 	src/core/nearest.o \
+	src/core/notify_decision.o \
 	src/core/rollup.o \
 	src/core/rule_metrics.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o \
 	src/core/template.o \
+	src/core/time_interval.o \
 	src/core/window.o
 # the machine, the spool, errors of the database
 CORE_AGENT_OBJS = src/core/adaptive.o src/core/crc32c.o src/core/frame.o src/core/hash.o src/core/mounts.o src/core/nearest.o src/core/procfs_cpu.o \
@@ -68,6 +71,13 @@ EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o sr
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
+# silences, inhibition, maintenance
+EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
+	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o
+# routes, groups, outbox
+EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
+	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
+	src/ext/routes_check.o src/ext/routes_explain.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
