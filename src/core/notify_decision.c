@@ -1,17 +1,10 @@
 /* notify_decision.c: What would be worth telling is counted, the most important of it is the reason. See notify_decision.h for what belongs here. */
 #include "core/notify_decision.h"
 
-const char *const notify_reason_names[] = {"nothing new",
-										   "first notification",
-										   "new alerts added",
-										   "unsuppressed",
-										   "acknowledgement expired",
-										   "flapping",
-										   "flapping ended",
-										   "some alerts resolved",
-										   "all alerts resolved",
-										   "acknowledged",
-										   "repeat interval elapsed"};
+const char *const notify_reason_names[] = {"nothing new",    "first notification",      "new alerts added",
+										   "unsuppressed",   "acknowledgement expired", "flapping",
+										   "flapping ended", "some alerts resolved",    "all alerts resolved",
+										   "acknowledged",   "repeat interval elapsed"};
 
 /* What there is to tell, by number of alerts. */
 struct tally {

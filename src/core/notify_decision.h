@@ -24,10 +24,11 @@ enum notify_news {
 
 /* An alert of the group as the flush finds it, in and out. */
 struct notify_alert {
-	bool firing;           /* firing or recovering, or flapping; else resolved */
-	bool suppressed;       /* trouble with it is not told now */
-	bool was_suppressed;   /* at the flush before, firing */
-	bool keeps_quiet;      /* acknowledged, flapping, or no longer this channel's: no repeats, nothing new, but its end is told */
+	bool firing;         /* firing or recovering, or flapping; else resolved */
+	bool suppressed;     /* trouble with it is not told now */
+	bool was_suppressed; /* at the flush before, firing */
+	bool
+		keeps_quiet; /* acknowledged, flapping, or no longer this channel's: no repeats, nothing new, but its end is told */
 	enum notify_news news; /* at most one: the first of the enum */
 	enum told_state told;  /* what the channel knows of this episode */
 	enum mark mark;        /* out: how it appears in the notification; MARK_NONE: not in it */

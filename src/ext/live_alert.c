@@ -241,7 +241,7 @@ label_text(Jsonb *labels, struct slice name)
 }
 
 struct slice
-observ_label_of(Jsonb *labels, struct slice name)
+observ_alert_label_in(Jsonb *labels, struct slice name)
 {
 	struct slice value = label_text(labels, name);
 
@@ -254,5 +254,5 @@ observ_alert_label(void *arg, struct slice name)
 {
 	const ObservAlert *alert = arg;
 
-	return observ_label_of(alert->labels, name);
+	return observ_alert_label_in(alert->labels, name);
 }

@@ -38,7 +38,7 @@ typedef struct ObservAlert {
 extern matchers_lookup observ_alert_label;
 
 /* The same of labels alone; the value may lie in the current memory context. */
-extern struct slice observ_label_of(Jsonb *labels, struct slice name);
+extern struct slice observ_alert_label_in(Jsonb *labels, struct slice name);
 
 /* Reads alerts by the condition of a WHERE clause over `observ.alerts a` with up to two parameters; ordered by alert_id. Needs SPI_connect(). */
 extern ObservAlert *observ_load_alerts(TimestampTz at, const char *where, int nargs, const Oid *types,

@@ -13,18 +13,20 @@ static const int64_t hourly[] = {3600};
 static struct notify_channel
 channel_that(bool told_anything)
 {
-	return (struct notify_channel){.send_resolved = true, .told_anything = told_anything, .repeat_us = hourly, .n_repeat = 1};
+	return (struct notify_channel){
+		.send_resolved = true, .told_anything = told_anything, .repeat_us = hourly, .n_repeat = 1};
 }
 
 static void
-expect(struct notify_channel channel, const struct notify_alert *alerts, int n, int64_t at, enum notify_reason reason,
-	   const enum mark *marks)
+expect(struct notify_channel channel, const struct notify_alert *alerts, int n, int64_t at,
+	   enum notify_reason reason, const enum mark *marks)
 {
 	struct notify_alert copy[MAX_ALERTS];
 
 	for (int i = 0; i < n; i++)
 		copy[i] = alerts[i];
-	assert_string_equal(notify_reason_names[notify_decide(&channel, copy, n, at)], notify_reason_names[reason]);
+	assert_string_equal(notify_reason_names[notify_decide(&channel, copy, n, at)],
+						notify_reason_names[reason]);
 	for (int i = 0; i < n; i++)
 		if (copy[i].mark != marks[i])
 			fail_msg("alert %d is marked %d, not %d", i, copy[i].mark, marks[i]);
@@ -82,7 +84,8 @@ nothing_fires_and_nothing_is_known(void **state)
 static void
 some_of_what_was_known_is_over(void **state)
 {
-	EXPECT(channel_that(true), 60, NOTIFY_SOME_RESOLVED, (MARK_STILL, MARK_RESOLVED), {FIRES, KNOWN}, {KNOWN});
+	EXPECT(channel_that(true), 60, NOTIFY_SOME_RESOLVED, (MARK_STILL, MARK_RESOLVED), {FIRES, KNOWN},
+		   {KNOWN});
 	/* Fired and cleared between two flushes: nobody has heard of it (Alertmanager tells). */
 	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE, MARK_NONE), {FIRES, KNOWN}, {0});
 }
@@ -129,8 +132,8 @@ suppressed_trouble_is_not_told(void **state)
 	EXPECT(channel_that(false), 60, NOTIFY_NOT, (MARK_NONE), {FIRES, .suppressed = true});
 	EXPECT(channel_that(true), 99999, NOTIFY_NOT, (MARK_NONE), {FIRES, KNOWN, .suppressed = true});
 	/* Left out of what is told for other reasons; it is not over, so neither is all. */
-	EXPECT(channel_that(true), 60, NOTIFY_SOME_RESOLVED, (MARK_NONE, MARK_RESOLVED), {FIRES, KNOWN, .suppressed = true},
-		   {KNOWN});
+	EXPECT(channel_that(true), 60, NOTIFY_SOME_RESOLVED, (MARK_NONE, MARK_RESOLVED),
+		   {FIRES, KNOWN, .suppressed = true}, {KNOWN});
 }
 
 static void
@@ -147,12 +150,13 @@ C4_suppression_ends(void **state)
 	EXPECT(channel_that(true), 60, NOTIFY_UNSUPPRESSED, (MARK_STILL), {FIRES, KNOWN, .was_suppressed = true});
 	/* It began while it was suppressed. */
 	EXPECT(channel_that(false), 60, NOTIFY_UNSUPPRESSED, (MARK_NEW), {FIRES, .was_suppressed = true});
-	EXPECT(channel_that(true), 60, NOTIFY_NEW_ALERTS, (MARK_STILL, MARK_NEW), {FIRES, KNOWN, .was_suppressed = true},
-		   {FIRES});
+	EXPECT(channel_that(true), 60, NOTIFY_NEW_ALERTS, (MARK_STILL, MARK_NEW),
+		   {FIRES, KNOWN, .was_suppressed = true}, {FIRES});
 	EXPECT(channel_that(true), 60, NOTIFY_UNSUPPRESSED, (MARK_STILL, MARK_RESOLVED),
 		   {FIRES, KNOWN, .was_suppressed = true}, {KNOWN});
 	/* What goes on being suppressed, and what was over meanwhile and never told, is nothing. */
-	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE), {FIRES, KNOWN, .was_suppressed = true, .suppressed = true});
+	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE),
+		   {FIRES, KNOWN, .was_suppressed = true, .suppressed = true});
 	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE), {.was_suppressed = true});
 }
 
@@ -164,14 +168,19 @@ C23_acknowledged_alerts_keep_quiet(void **state)
 		   {FIRES, KNOWN, .keeps_quiet = true, .news = NEWS_ACKNOWLEDGED});
 	EXPECT(channel_that(true), 99999, NOTIFY_NOT, (MARK_NONE), {FIRES, KNOWN, .keeps_quiet = true});
 	/* It is in what is told for other reasons, but not for those who were not told of it. */
-	EXPECT(channel_that(true), 60, NOTIFY_NEW_ALERTS, (MARK_STILL, MARK_NEW), {FIRES, KNOWN, .keeps_quiet = true}, {FIRES});
-	EXPECT(channel_that(false), 60, NOTIFY_FIRST, (MARK_NONE, MARK_NEW), {FIRES, .keeps_quiet = true}, {FIRES});
+	EXPECT(channel_that(true), 60, NOTIFY_NEW_ALERTS, (MARK_STILL, MARK_NEW),
+		   {FIRES, KNOWN, .keeps_quiet = true}, {FIRES});
+	EXPECT(channel_that(false), 60, NOTIFY_FIRST, (MARK_NONE, MARK_NEW), {FIRES, .keeps_quiet = true},
+		   {FIRES});
 	EXPECT(channel_that(false), 60, NOTIFY_NOT, (MARK_NONE), {FIRES, .keeps_quiet = true});
 	/* Back from a silence: nothing new to those who look after it. */
-	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE), {FIRES, KNOWN, .keeps_quiet = true, .was_suppressed = true});
+	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE),
+		   {FIRES, KNOWN, .keeps_quiet = true, .was_suppressed = true});
 	EXPECT(channel_that(true), 60, NOTIFY_ALL_RESOLVED, (MARK_RESOLVED), {KNOWN, .keeps_quiet = true});
-	EXPECT(channel_that(true), 60, NOTIFY_ACK_EXPIRED, (MARK_STILL), {FIRES, KNOWN, .news = NEWS_ACK_EXPIRED});
-	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE), {FIRES, KNOWN, .news = NEWS_ACK_EXPIRED, .suppressed = true});
+	EXPECT(channel_that(true), 60, NOTIFY_ACK_EXPIRED, (MARK_STILL),
+		   {FIRES, KNOWN, .news = NEWS_ACK_EXPIRED});
+	EXPECT(channel_that(true), 60, NOTIFY_NOT, (MARK_NONE),
+		   {FIRES, KNOWN, .news = NEWS_ACK_EXPIRED, .suppressed = true});
 }
 
 static void
@@ -182,7 +191,8 @@ C25_flapping_is_told_once_and_its_end(void **state)
 	deaf.send_resolved = false;
 	EXPECT(channel_that(true), 60, NOTIFY_FLAPPING, (MARK_STILL),
 		   {FIRES, KNOWN, .keeps_quiet = true, .news = NEWS_FLAPPING});
-	EXPECT(channel_that(false), 60, NOTIFY_FLAPPING, (MARK_NEW), {FIRES, .keeps_quiet = true, .news = NEWS_FLAPPING});
+	EXPECT(channel_that(false), 60, NOTIFY_FLAPPING, (MARK_NEW),
+		   {FIRES, .keeps_quiet = true, .news = NEWS_FLAPPING});
 	EXPECT(channel_that(false), 60, NOTIFY_NOT, (MARK_NONE),
 		   {FIRES, .keeps_quiet = true, .news = NEWS_FLAPPING, .suppressed = true});
 	EXPECT(channel_that(true), 99999, NOTIFY_NOT, (MARK_NONE), {FIRES, KNOWN, .keeps_quiet = true});
