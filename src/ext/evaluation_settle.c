@@ -182,6 +182,40 @@ observ_assign_alerts(ObservEvaluation *evaluation)
 	}
 }
 
+static ObservInstance
+overflow_instance(void)
+{
+	static struct series_label label;
+	ObservInstance instance = {.n_labels = 1, .labels = &label};
+
+	label.name = slice_of("summary");
+	label.value = slice_of("overflow");
+	instance.hash = observ_instance_hash(&instance);
+	return instance;
+}
+
+/* The one that stands for the rest, live or not; NULL: none. */
+static ObservLiveAlert *
+overflow_alert(ObservEvaluation *evaluation, const ObservRule *rule)
+{
+	ObservInstance instance = overflow_instance();
+
+	return observ_find_alert(evaluation->store, rule->rule_id, &instance);
+}
+
+static int
+room_of(ObservEvaluation *evaluation, const ObservRule *rule)
+{
+	int taken = rule->active;
+
+	if (taken > 0) {
+		const ObservLiveAlert *overflow = overflow_alert(evaluation, rule);
+
+		taken -= overflow != NULL && is_live(overflow);
+	}
+	return Max(observ_max_alerts_per_rule - taken, 0);
+}
+
 void
 observ_begin_telling(ObservEvaluation *evaluation)
 {
@@ -197,7 +231,7 @@ observ_begin_telling(ObservEvaluation *evaluation)
 		progress->n_fresh = progress->fresh_room = 0;
 		progress->beyond = 0;
 		progress->truncated = false;
-		progress->room = Max(observ_max_alerts_per_rule - rule->active, 0);
+		progress->room = room_of(evaluation, rule);
 	}
 }
 
@@ -366,7 +400,8 @@ observ_close_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, const c
 	} else {
 		note(evaluation, alert, before, ALERT_RESOLVED, ALERT_EVENT_RESOLVED, reason);
 		alert->state.ended_at = evaluation->at;
-		alert->state.keep_since = ALERT_NEVER;
+		alert->state.keep_since = alert->state.missing_since = ALERT_NEVER;
+		alert->state.stale = false;
 		alert->state.status = ALERT_RESOLVED;
 		evaluation->resolved++;
 	}
@@ -425,7 +460,7 @@ settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 		follow_edit(evaluation, alert);
 	if (gap != 0 && alert_shift(&alert->state, gap))
 		note(evaluation, alert, alert->state.status, alert->state.status, ALERT_EVENT_SHIFTED,
-			 gap > 0 ? "no evaluations and no rows" : "clock went back");
+			 gap > 0 ? "not evaluated meanwhile" : "clock went back");
 	if (alert->told != evaluation->number) {
 		if (is_live(alert) && observ_vps_is_retired(evaluation, vps)) {
 			observ_close_alert(evaluation, alert, "vps_retired");
@@ -443,34 +478,22 @@ settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 	advance(evaluation, alert);
 }
 
-static ObservInstance
-overflow_instance(void)
-{
-	static struct series_label label;
-	ObservInstance instance = {.n_labels = 1, .labels = &label};
-
-	label.name = slice_of("summary");
-	label.value = slice_of("overflow");
-	instance.hash = observ_instance_hash(&instance);
-	return instance;
-}
-
 /* One alert stands for those that there is no room for, and says how many they are (C26). */
 static void
 settle_overflow(ObservEvaluation *evaluation, ObservRule *rule)
 {
 	ObservRuleProgress *progress = progress_of(evaluation, rule);
-	ObservInstance instance = overflow_instance();
 	ObservLiveAlert *alert;
 	bool is_new;
 
 	if (progress->beyond == 0 && rule->active == 0)
 		return;
-	alert = observ_find_alert(evaluation->store, rule->rule_id, &instance);
+	alert = overflow_alert(evaluation, rule);
 	is_new = alert == NULL || !is_live(alert);
 	if (is_new && progress->beyond == 0)
 		return;
 	if (is_new) {
+		ObservInstance instance = overflow_instance();
 		ObservLiveAlert *before = alert;
 
 		alert = observ_new_alert(evaluation->store, rule, &instance);
