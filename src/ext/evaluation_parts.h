@@ -50,7 +50,6 @@ struct ObservEvaluation {
 	MemoryContext slot_context; /* of the time that is being evaluated */
 	ObservLiveAlert **fired; /* those that begin to fire now */
 	int n_fired, fired_room;
-	int resolved;       /* alerts that ended */
 	bool has_strangers; /* observ_data.rule_state has rows of rules that are not evaluated */
 };
 

@@ -292,8 +292,6 @@ commit(ObservEvaluation *evaluation, ObservLiveAlert *alert, const struct alert_
 
 		note(evaluation, alert, before, change->after[i], change->events[i],
 			 ends || (last && change->events[i] != ALERT_EVENT_SHIFTED) ? change->reason : NULL);
-		if (change->events[i] == ALERT_EVENT_RESOLVED)
-			evaluation->resolved++;
 		if (ends)
 			alert->reason = change->reason;
 		before = change->after[i];
@@ -403,7 +401,6 @@ observ_close_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, const c
 		alert->state.keep_since = alert->state.missing_since = ALERT_NEVER;
 		alert->state.stale = false;
 		alert->state.status = ALERT_RESOLVED;
-		evaluation->resolved++;
 	}
 	if (alert->rule != NULL)
 		alert->rule->active--;
