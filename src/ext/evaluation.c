@@ -33,11 +33,9 @@ typedef struct Source {
 } Source;
 
 static const Source sources[] = {
-	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},
-	{RULE_ABSENCE, observ_evaluate_absence},
-	{RULE_QUERY, observ_evaluate_queries},
-	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
-	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},
+	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},       {RULE_ABSENCE, observ_evaluate_absence},
+	{RULE_HEALTH_CHECKS, observ_evaluate_health_checks},   {RULE_QUERY, observ_evaluate_queries},
+	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples}, {RULE_LOG_ENTRIES, observ_evaluate_log_entries},
 };
 
 /* One call of the function. */
@@ -79,10 +77,9 @@ run_source(void *arg)
 static void
 evaluate_source(ObservEvaluation *evaluation, const Source *source)
 {
-	Work work = {evaluation, source,
-				 MemoryContextAlloc(evaluation->slot_context,
-									sizeof(ObservRule *) * Max(evaluation->n_rules, 1)),
-				 0};
+	Work work = {
+		evaluation, source,
+		MemoryContextAlloc(evaluation->slot_context, sizeof(ObservRule *) * Max(evaluation->n_rules, 1)), 0};
 	ErrorData *error;
 
 	/* SPI leaves its own behind. */
@@ -124,8 +121,9 @@ read_state(Call *call)
 
 	if (observ_spi_read(&plan, "SELECT evaluated_at FROM observ_data.evaluation_state", 0, NULL, NULL,
 						NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
-						errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
+				 errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
 	call->before = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
 	call->at = call->asked;
 	/* Timers never run backwards (alerting.md 2.11). */
@@ -153,8 +151,8 @@ count_again(const Call *call)
 	Datum *names = palloc(sizeof(Datum) * Max(store->n, 1));
 	int n = 0;
 
-	if (TIMESTAMP_NOT_FINITE(call->before) || observ_floor_time(call->at, RECOUNT_EVERY_US) !=
-												  observ_floor_time(call->before, RECOUNT_EVERY_US)) {
+	if (TIMESTAMP_NOT_FINITE(call->before) ||
+		observ_floor_time(call->at, RECOUNT_EVERY_US) != observ_floor_time(call->before, RECOUNT_EVERY_US)) {
 		observ_count_alerts(NULL);
 		return;
 	}
