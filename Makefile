@@ -85,7 +85,7 @@ EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext
 EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o \
 	src/ext/rule_vps_metrics.o src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
-EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_vps.o \
+EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_tell.o src/ext/evaluation_vps.o \
 	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o

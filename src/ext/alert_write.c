@@ -217,7 +217,7 @@ number_alerts(ObservAlertStore *store)
 		return;
 	value = Int64GetDatum(n);
 	observ_spi(SPI_OK_SELECT,
-			   "SELECT nextval(pg_get_serial_sequence('observ.alerts', 'alert_id')) FROM "
+			   "SELECT nextval((SELECT pg_get_serial_sequence('observ.alerts', 'alert_id')::regclass)) FROM "
 			   "generate_series(1, $1)",
 			   1, (Oid[]){INT8OID}, &value, NULL);
 	for (int i = 0; i < store->n; i++) {
@@ -437,7 +437,7 @@ in_batches(Writing *writing, ObservLiveAlert **alerts, int n, void (*work)(Writi
 static void
 write_chosen(Writing *writing, Wanted *wanted, void (*work)(Writing *))
 {
-	int n;
+	int n = 0;
 	ObservLiveAlert **alerts = choose(writing->store, wanted, &n);
 
 	in_batches(writing, alerts, n, work);
@@ -447,7 +447,7 @@ write_chosen(Writing *writing, Wanted *wanted, void (*work)(Writing *))
 static void
 write_refreshed(Writing *writing)
 {
-	int n;
+	int n = 0;
 	ObservLiveAlert **alerts = choose(writing->store, is_refreshed, &n);
 
 	if (n > REFRESH_MAX) {

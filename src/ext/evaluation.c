@@ -54,18 +54,6 @@ typedef struct Work {
 	int n;
 } Work;
 
-void
-observ_each_untold(ObservEvaluation *evaluation, ObservRule *rule,
-				   void (*take)(void *arg, const ObservInstance *instance), void *arg)
-{
-	for (ObservLiveAlert *alert = evaluation->progress[rule->index].alerts; alert != NULL;
-		 alert = alert->next_of_rule)
-		if (!alert->gone && alert->state.status != ALERT_RESOLVED && !alert->overflow &&
-			alert->told != evaluation->number &&
-			observ_rule_selects(evaluation, rule, alert->instance.vps_name, alert->instance.app_name))
-			take(arg, &alert->instance);
-}
-
 static void
 run_source(void *arg)
 {

@@ -125,8 +125,7 @@ note_error(ObservEvaluation *evaluation, ObservRuleProgress *progress, const Obs
 		progress->error_since = evaluation->at;
 	progress->errors++;
 	progress->last_error = MemoryContextStrdup(evaluation->context, rule->error);
-	progress->sqlstate =
-		rule->sqlstate ? MemoryContextStrdup(evaluation->context, rule->sqlstate) : NULL;
+	progress->sqlstate = rule->sqlstate ? MemoryContextStrdup(evaluation->context, rule->sqlstate) : NULL;
 	progress->failed = progress->write = true;
 }
 

@@ -223,6 +223,13 @@ SELECT pg_temp.play('10:02', '10:04', '1 min');
 SELECT identity, status, value FROM observ.alerts ORDER BY alert_id;
 SELECT status, overflow FROM observ.rule_status WHERE name = 'C26';
 SELECT pg_temp.clear();
+-- Of a great many only the worst are ever held in memory; below a threshold the lowest are the worst.
+INSERT INTO observ.vps_metrics ("timestamp", vps_name, cpu_percent) SELECT '2035-06-01 10:00', 'many-' || i, i / 10.0 FROM generate_series(0, 99) i;
+INSERT INTO observ.alert_rules (name, metric_name, operator, threshold) VALUES ('T above', 'cpu_percent', 'gt', -1), ('T below', 'cpu_percent', 'lt', 1000);
+SELECT status, failed, firing, changes FROM observ.evaluate_alerts('2035-06-01 10:00');
+SELECT name, identity, value FROM observ.alerts JOIN observ.alert_rules USING (rule_id) ORDER BY name, value;
+DELETE FROM observ.vps_metrics WHERE vps_name LIKE 'many-%' AND "timestamp" = '2035-06-01 10:00';
+SELECT pg_temp.clear();
 RESET observ.max_alerts_per_rule;
 
 -- C27: an edit keeps the alerts that it is still about; severity, labels and annotations follow, the times don't. An acknowledgement that is not sticky ends with the severity.
