@@ -3,6 +3,7 @@
 What belongs here: what stands in the database afterwards. What does not: formats (test/unit), how rows are delivered.
 """
 
+import contextlib
 import math
 import os
 import shutil
@@ -520,6 +521,32 @@ def test_peers(collector, tree):
     wait_until(lambda: collector.server.sql(collector.db, query) == [("10.0.0.2", 5432, "outbound", 1), ("203.0.113.7", 443, "inbound", 3000),
                                                                    ("203.0.113.8", 443, "inbound", 1)], DEADLINE, "the peers")
     assert collector.agent.stop(5) == 0
+
+
+def own_address():
+    """An IPv4 address of this machine that is none of the loopback's; None when there is no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        sock.connect(("192.0.2.1", 9))  # nothing is sent
+        return sock.getsockname()[0]
+    return None
+
+
+@pytest.mark.parametrize("args", [(), ("--proc-root", "/")], ids=["asked of the kernel", "read from proc"])
+def test_peers_of_this_machine(collector, args):
+    """Both ways to the table say the same, of both families: the end that listens has a socket of IPv6."""
+    address = own_address()
+    if not address or not socket.has_dualstack_ipv6():
+        pytest.skip("no address but the loopback's, or no IPv6")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+        port = listener.getsockname()[1]
+        for _ in range(3):
+            stack.enter_context(socket.create_connection((address, port)))
+            stack.enter_context(listener.accept()[0])
+        collector.start(only("peers"), *args)
+        query = f"SELECT host(address), port, direction, connections FROM observ.peers WHERE port = {port} ORDER BY direction"
+        wait_until(lambda: collector.server.sql(collector.db, query) == [(address, port, "inbound", 3), (address, port, "outbound", 3)], DEADLINE, "both ends")
+        assert collector.agent.stop(5) == 0
 
 
 def test_own_addresses_and_connections(collector):
