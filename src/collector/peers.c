@@ -21,16 +21,16 @@
 #include "collector/tcp_diag.h"
 #include "core/tcp_table.h"
 
-#define REPORT_MS      300000
-#define LOOK_MS        60000 /* between two looks, at least; a report follows at once when much has changed: */
-#define MUCH           5
-#define LONGEST_MS     1800000 /* between two looks: peers are part of the topology for an hour */
-#define FIRST_MS       5000
-#define PIECE_BYTES    TCP_DIAG_BYTES
-#define PIECES_A_TURN  10
-#define COST_SHARE     5000  /* a look costs a 5,000th, 0.02 %, of a CPU's time until the next */
-#define PIECES_MAX     40000 /* of one look: a million sockets */
-#define ADDRESSES_MAX  100
+#define REPORT_MS     300000
+#define LOOK_MS       60000 /* between two looks, at least; a report follows at once when much has changed: */
+#define MUCH          5
+#define LONGEST_MS    1800000 /* between two looks: peers are part of the topology for an hour */
+#define FIRST_MS      5000
+#define PIECE_BYTES   TCP_DIAG_BYTES
+#define PIECES_A_TURN 10
+#define COST_SHARE    5000  /* a look costs a 5,000th, 0.02 %, of a CPU's time until the next */
+#define PIECES_MAX    40000 /* of one look: a million sockets */
+#define ADDRESSES_MAX 100
 
 enum step { STEP_IDLE, STEP_LISTENING, STEP_CONNECTIONS };
 

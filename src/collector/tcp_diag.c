@@ -20,7 +20,9 @@ tcp_diag_open(int family, bool listening)
 		struct nlmsghdr head;
 		struct inet_diag_req_v2 request;
 	} message = {
-		{.nlmsg_len = sizeof message, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		{.nlmsg_len = sizeof message,
+		 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
 		{.sdiag_family = (unsigned char) family,
 		 .sdiag_protocol = IPPROTO_TCP,
 		 .idiag_states = 1u << (listening ? STATE_LISTEN : STATE_ESTABLISHED)},

@@ -270,7 +270,7 @@ turn_step_after(struct writer *w)
 	if (w->greeting && w->step != STEP_POSITIONS && !w->known &&
 		(spool_is_new(w->spool) || spool_positions_lost(w->spool) || is_behind(w)))
 		return STEP_POSITIONS;
-	return PQtransactionStatus(w->conn) == PQTRANS_IDLE ? STEP_DONE : STEP_COMMIT;
+	return w->in_transaction ? STEP_COMMIT : STEP_DONE;
 }
 
 void

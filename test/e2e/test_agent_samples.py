@@ -10,12 +10,13 @@ import shutil
 import signal
 import socket
 import stat
+import sys
 
 import pytest
 
 from agent_config import INTERVAL, Setup
 from beside import Pages
-from harness import wait_until
+from harness import Agent, wait_until
 from proctree import ProcTree
 
 SERVER = {"preload": False, "tcp": True}
@@ -531,9 +532,23 @@ def own_address():
     return None
 
 
-@pytest.mark.parametrize("args", [(), ("--proc-root", "/")], ids=["asked of the kernel", "read from proc"])
-def test_peers_of_this_machine(collector, args):
-    """Both ways to the table say the same, of both families: the end that listens has a socket of IPv6."""
+# Runs a program for which socket(AF_NETLINK, …, NETLINK_SOCK_DIAG) fails with EPERM; see seccomp(2).
+WITHOUT_SOCK_DIAG = """
+import ctypes, os, platform, struct, sys
+socket_call = {"x86_64": 41, "aarch64": 198}[platform.machine()]
+code = [(0x20, 0, 0, 0), (0x15, 0, 5, socket_call), (0x20, 0, 0, 16), (0x15, 0, 3, 16), (0x20, 0, 0, 32), (0x15, 0, 1, 4), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7fff0000)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(text)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program):
+    sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("way", ["asked of the kernel", "the kernel does not say", "a file system that stands in"])
+def test_peers_of_this_machine(collector, installation, way):
+    """All ways to the table say the same, of both families: the end that listens has a socket of IPv6."""
     address = own_address()
     if not address or not socket.has_dualstack_ipv6():
         pytest.skip("no address but the loopback's, or no IPv6")
@@ -543,7 +558,10 @@ def test_peers_of_this_machine(collector, args):
         for _ in range(3):
             stack.enter_context(socket.create_connection((address, port)))
             stack.enter_context(listener.accept()[0])
-        collector.start(only("peers"), *args)
+        if way == "the kernel does not say":
+            collector.run_agent = lambda *args: Agent([sys.executable, "-c", WITHOUT_SOCK_DIAG, installation.agent, *args])
+        collector.start(only("peers"), *(("--proc-root", "/") if way == "a file system that stands in" else ()))
+        stack.callback(collector.agent.destroy)
         query = f"SELECT host(address), port, direction, connections FROM observ.peers WHERE port = {port} ORDER BY direction"
         wait_until(lambda: collector.server.sql(collector.db, query) == [(address, port, "inbound", 3), (address, port, "outbound", 3)], DEADLINE, "both ends")
         assert collector.agent.stop(5) == 0
