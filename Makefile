@@ -157,7 +157,7 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
-	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o src/collector/child.o
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/tcp_diag.o src/collector/units.o src/collector/child.o
 
 OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS))
 SCRIPTS_built = obs-agent
