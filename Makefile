@@ -169,9 +169,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules privileges
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_samples alert_logs privileges
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_windows alert_health alert_absence privileges
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore

@@ -1,6 +1,7 @@
 -- Alert rules over columns of vps_metrics: windows, what is silent, what is missing. In virtual time; nothing of it stays.
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
+SET IntervalStyle = 'postgres';
 BEGIN;
 UPDATE observ.alert_rules SET enabled = false;
 UPDATE observ_data.evaluation_state SET evaluated_at = '-infinity', dispatched_at = '-infinity';
@@ -123,6 +124,7 @@ ROLLBACK;
 
 -- C28: rows that are not committed don't alert; the store of samples, which a session may keep, never knows more or less than its snapshot.
 BEGIN;
+CREATE TEMP TABLE were_enabled AS SELECT rule_id FROM observ.alert_rules WHERE enabled;
 UPDATE observ.alert_rules SET enabled = false;
 UPDATE observ_data.evaluation_state SET evaluated_at = '-infinity', dispatched_at = '-infinity';
 INSERT INTO observ.alert_rules (name, metric_name, aggregate, "window", operator, threshold) VALUES ('aw sum', 'disk_busy_percent', 'sum', '10 minutes', 'gt', -1), ('aw newest', 'disk_busy_percent', 'last', NULL, 'gt', -1);
@@ -175,5 +177,5 @@ DELETE FROM observ.alert_rules WHERE name LIKE 'aw %';
 DELETE FROM observ.alerts WHERE instance LIKE 'aw-%';
 TRUNCATE observ.vps_metrics, observ.fleet_summary;
 DELETE FROM observ.vps WHERE vps_name LIKE 'aw-%';
-UPDATE observ.alert_rules SET enabled = true;
+UPDATE observ.alert_rules SET enabled = true WHERE rule_id IN (SELECT rule_id FROM were_enabled);
 UPDATE observ_data.evaluation_state SET evaluated_at = '-infinity', dispatched_at = '-infinity';
