@@ -51,7 +51,8 @@ static const char silent_sql[] =
 	"UNION ALL SELECT f.vps_name, f.app_name, timestamptz '-infinity', NULL, true FROM observ.fleet_summary "
 	"f "
 	"WHERE $3 AND coalesce(f.\"timestamp\", f.last_seen) > $1 "
-	"UNION ALL SELECT v.vps_name, NULL, v.enrolled_at, NULL, $3 FROM observ.vps v WHERE v.status <> 'retired' "
+	"UNION ALL SELECT v.vps_name, NULL, v.enrolled_at, NULL, $3 FROM observ.vps v WHERE v.status <> "
+	"'retired' "
 	"AND NOT EXISTS (SELECT FROM observ.fleet_summary f WHERE f.vps_name = v.vps_name)";
 
 /* What the rows say of VPSs: $1 time, $2 names. */

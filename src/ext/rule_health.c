@@ -280,7 +280,8 @@ observ_evaluate_health_checks(ObservEvaluation *evaluation, ObservRule **rules, 
 		/* whether it was stale then */
 		needs[2 * i + 1] = (ObservWindowNeed){NULL, rules[i]->delay_us + OBSERV_CHECK_LOOKBACK};
 	}
-	check.windows = observ_windows(OBSERV_WINDOW_HEALTH_CHECKS, observ_evaluation_at(evaluation), needs, 2 * n);
+	check.windows =
+		observ_windows(OBSERV_WINDOW_HEALTH_CHECKS, observ_evaluation_at(evaluation), needs, 2 * n);
 	keys = check.windows->keys;
 	for (int i = 0, same; i < check.windows->n_keys; i += same) {
 		for (same = 1;
