@@ -9,8 +9,9 @@
 
 static const char *const weekday_names[] = {"sunday",   "monday", "tuesday", "wednesday",
 											"thursday", "friday", "saturday"};
-static const char *const month_names[] = {"january", "february", "march",     "april",   "may",      "june",
-										  "july",    "august",   "september", "october", "november", "december"};
+static const char *const month_names[] = {"january",   "february", "march",    "april",
+										  "may",       "june",     "july",     "august",
+										  "september", "october",  "november", "december"};
 
 static int
 count(struct slice s)
@@ -88,7 +89,8 @@ read_range(struct slice s, bool (*read)(struct slice, int *), struct time_range 
 
 	if (colon == NULL)
 		return read(s, &out->first) && (out->last = out->first, true);
-	return read((struct slice){s.p, colon}, &out->first) && read((struct slice){colon + 1, s.end}, &out->last);
+	return read((struct slice){s.p, colon}, &out->first) &&
+		   read((struct slice){colon + 1, s.end}, &out->last);
 }
 
 static bool
@@ -177,8 +179,10 @@ time_interval_add(struct time_interval *interval, struct slice list, struct slic
 	static const struct {
 		const char *name;
 		const char *(*add)(struct time_interval *, struct slice);
-	} lists[] = {
-		{"weekdays", add_weekdays}, {"days_of_month", add_days}, {"months", add_months}, {"years", add_years}};
+	} lists[] = {{"weekdays", add_weekdays},
+				 {"days_of_month", add_days},
+				 {"months", add_months},
+				 {"years", add_years}};
 
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		if (slice_equals(list, lists[i].name))

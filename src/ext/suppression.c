@@ -43,8 +43,7 @@ struct ObservSuppressions {
 	NamedTimes *times;
 };
 
-const char *const observ_suppressed_names[] = {NULL,	   "inhibition", "hold",
-											   "grace",   "silence",	"maintenance"};
+const char *const observ_suppressed_names[] = {NULL, "inhibition", "hold", "grace", "silence", "maintenance"};
 
 struct slice *
 observ_alert_values(const ObservLabelNames *names, const ObservAlert *alert)
@@ -154,8 +153,9 @@ observ_in_time_interval(ObservSuppressions *all, const char *name)
 		if (strcmp(all->times[i].name, name) == 0)
 			times = &all->times[i];
 	if (times == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("time interval \"%s\" does not exist", name),
-						errhint("SELECT name FROM observ.time_intervals lists those there are.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("time interval \"%s\" does not exist", name),
+				 errhint("SELECT name FROM observ.time_intervals lists those there are.")));
 	if (!times->asked) {
 		const char *problem;
 		ObservTimes *read = observ_read_times(times->times, times->zone, &problem);

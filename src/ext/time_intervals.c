@@ -149,13 +149,15 @@ observ_check_times(Jsonb *times, const char *zone, const char *what)
 	ObservTimes *out;
 
 	if (!is_zone(zone))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown time zone of %s", what),
-						errdetail("Given: %s", zone),
-						errhint("Zones are named as in SELECT name FROM pg_timezone_names: Europe/Berlin, UTC.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown time zone of %s", what),
+				 errdetail("Given: %s", zone),
+				 errhint("Zones are named as in SELECT name FROM pg_timezone_names: Europe/Berlin, UTC.")));
 	out = observ_read_times(times, zone, &problem);
 	if (out == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("times of %s can't be read: %s", what, problem),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("times of %s can't be read: %s", what, problem),
 				 errdetail("Given: %s", JsonbToCString(NULL, &times->root, VARSIZE(times))),
 				 errhint("[{\"weekdays\": [\"monday:friday\"], \"times\": [{\"start_time\": \"22:00\", "
 						 "\"end_time\": \"06:00\"}]}] is from ten in the evening until six.")));
