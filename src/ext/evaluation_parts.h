@@ -71,6 +71,9 @@ extern TimestampTz *observ_evaluation_times(ObservEvaluation *evaluation, Timest
 /* Sets `due` of every rule for a time of these. */
 extern int observ_choose_due(ObservEvaluation *evaluation, TimestampTz time, bool is_last);
 
+/* evaluation.c: lets all sources tell of the rules that are due at evaluation->at. Needs SPI_connect(). */
+extern void observ_ask_sources(ObservEvaluation *evaluation);
+
 /* evaluation_settle.c: what becomes of alerts */
 /* Ties alerts to their rules. */
 extern void observ_assign_alerts(ObservEvaluation *evaluation);
