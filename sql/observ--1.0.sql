@@ -1877,7 +1877,7 @@ COMMENT ON VIEW observ.rule_status IS 'How each alert rule fares: disabled, fail
 CREATE FUNCTION observ.backtest_rule(
 	rule text, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
 	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
-	OUT reopened integer, OUT channel text, OUT reason text, OUT firing integer, OUT resolved integer)
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
 	RETURNS SETOF record
 	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_backtest_rule_name';
@@ -1887,7 +1887,7 @@ COMMENT ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interva
 CREATE FUNCTION observ.backtest_rule(
 	rule jsonb, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
 	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
-	OUT reopened integer, OUT channel text, OUT reason text, OUT firing integer, OUT resolved integer)
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
 	RETURNS SETOF record
 	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_backtest_rule_json';

@@ -5,11 +5,12 @@
  */
 #include "postgres.h"
 
+#include "ext/backtest.h"
+
 #include <math.h>
 
 #include "catalog/pg_type.h"
 #include "ext/alert_text.h"
-#include "ext/backtest.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/spi_util.h"
@@ -46,7 +47,12 @@ typedef struct Backtest {
 	List *failures; /* of Failure */
 	ObservEpisode *episodes;
 	int n_episodes;
+	List *notes; /* of ObservBacktestNote */
 } Backtest;
+
+static const char json_channels_sql[] =
+	"SELECT NULL, array(SELECT jsonb_array_elements_text($1->'notification_channels')) "
+	"WHERE jsonb_typeof($1->'notification_channels') = 'array'";
 
 /* ---- arguments */
 
@@ -77,7 +83,8 @@ read_times(FunctionCallInfo fcinfo, const ObservRule *rule, Backtest *test)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("step must be a second or more")));
 	if (given && range / test->step >= MAX_STEPS)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many steps"),
-						errdetail("There are " INT64_FORMAT "; at most %d are made.", range / test->step + 1, MAX_STEPS),
+						errdetail("There are " INT64_FORMAT "; at most %d are made.", range / test->step + 1,
+								  MAX_STEPS),
 						errhint("Take a longer step, or leave it out.")));
 	while (range / test->step >= MAX_STEPS)
 		test->step *= 2;
@@ -99,7 +106,7 @@ begin(Backtest *test, ObservRule *rule)
 	evaluation->rules = rule;
 	evaluation->progress = &test->progress;
 	evaluation->n_rules = 1;
-	evaluation->store = observ_alert_store();
+	evaluation->store = observ_alert_store(CurrentMemoryContext);
 	test->progress = (ObservRuleProgress){.version = rule->version,
 										  .known = true,
 										  .last = DT_NOBEGIN,
@@ -189,7 +196,7 @@ episode_of(Backtest *test, HTAB *table, const ObservLiveAlert *alert)
 	struct {
 		const ObservLiveAlert *alert;
 		int number;
-	} *entry;
+	} * entry;
 	bool found;
 
 	entry = hash_search(table, &alert, HASH_ENTER, &found);
@@ -208,39 +215,50 @@ episode_of(Backtest *test, HTAB *table, const ObservLiveAlert *alert)
 	return &test->episodes[entry->number];
 }
 
-/* From what history would have kept. One that was reopened goes on. */
 static void
-find_episodes(Backtest *test)
+take_event(ObservEpisode *episode, const ObservAlertEvent *event)
+{
+	switch (event->event) {
+	case ALERT_EVENT_PENDING:
+		episode->pending_at = event->at;
+		break;
+	case ALERT_EVENT_FIRING:
+		episode->fired_at = event->at;
+		break;
+	case ALERT_EVENT_REOPENED:
+		episode->ended_at = DT_NOEND;
+		episode->reason = NULL;
+		break;
+	case ALERT_EVENT_RESOLVED:
+	case ALERT_EVENT_INACTIVE:
+		episode->ended_at = event->at;
+		episode->reason = event->reason;
+		episode->continued = event->reason != NULL && strncmp(event->reason, "goes on", 7) == 0;
+		break;
+	default:
+		break;
+	}
+}
+
+/* From what history would have kept: episodes, and the notifications about them. One that was reopened goes on. */
+static void
+find_episodes(Backtest *test, const ObservNames *channels)
 {
 	const ObservAlertStore *store = test->evaluation.store;
 	HASHCTL ctl = {.keysize = sizeof(void *), .entrysize = 2 * sizeof(void *), .hcxt = CurrentMemoryContext};
-	HTAB *table = hash_create("observ episodes", Max(store->n, 16), &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HTAB *table =
+		hash_create("observ episodes", Max(store->n, 16), &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ObservBacktestEvent *events =
+		palloc_extended(sizeof(ObservBacktestEvent) * Max(store->n_events, 1), MCXT_ALLOC_HUGE);
 
 	test->episodes = palloc_extended(sizeof(ObservEpisode) * Max(store->n, 1), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < store->n_events; i++) {
-		const ObservAlertEvent *event = &store->events[i];
-		ObservEpisode *episode = episode_of(test, table, event->alert);
+		ObservEpisode *episode = episode_of(test, table, store->events[i].alert);
 
-		switch (event->event) {
-			case ALERT_EVENT_PENDING:
-				episode->pending_at = event->at;
-				break;
-			case ALERT_EVENT_FIRING:
-				episode->fired_at = event->at;
-				break;
-			case ALERT_EVENT_REOPENED:
-				episode->ended_at = DT_NOEND;
-				episode->reason = NULL;
-				break;
-			case ALERT_EVENT_RESOLVED:
-			case ALERT_EVENT_INACTIVE:
-				episode->ended_at = event->at;
-				episode->reason = event->reason;
-				break;
-			default:
-				break;
-		}
+		take_event(episode, &store->events[i]);
+		events[i] = (ObservBacktestEvent){store->events[i].at, store->events[i].event, episode};
 	}
+	test->notes = observ_backtest_notes(events, store->n_events, channels, test->to);
 	qsort(test->episodes, test->n_episodes, sizeof(ObservEpisode), compare_episodes);
 }
 
@@ -257,6 +275,7 @@ enum BacktestColumn {
 	COL_PEAK,
 	COL_REOPENED,
 	COL_CHANNEL,
+	COL_ROUTE,
 	COL_REASON,
 	COL_FIRING,
 	COL_RESOLVED,
@@ -334,22 +353,48 @@ give_failure(ReturnSetInfo *result, const Failure *failure)
 }
 
 static void
+give_note(ReturnSetInfo *result, const ObservBacktestNote *note)
+{
+	Row row = new_row("notification");
+
+	put_time(&row, COL_STARTED, note->at);
+	put(&row, COL_LABELS, JsonbPGetDatum(note->labels), true);
+	put_text(&row, COL_CHANNEL, note->channel);
+	put_text(&row, COL_ROUTE, note->route);
+	put_text(&row, COL_REASON, note->reason);
+	put(&row, COL_FIRING, Int32GetDatum(note->firing), true);
+	put(&row, COL_RESOLVED, Int32GetDatum(note->resolved), true);
+	give(result, &row);
+}
+
+static void
 give_result(const Backtest *test, ReturnSetInfo *result)
 {
 	ListCell *cell;
 
 	for (int i = 0; i < test->n_episodes; i++)
-		/* One that fired again at once went on as the alert before it. */
-		if (test->episodes[i].alert->previous == NULL || !test->episodes[i].alert->gone ||
-			test->episodes[i].reason == NULL || strncmp(test->episodes[i].reason, "goes on", 7) != 0)
+		if (!test->episodes[i].continued)
 			give_episode(result, &test->episodes[i]);
+	foreach (cell, test->notes)
+		give_note(result, lfirst(cell));
 	foreach (cell, test->failures)
 		give_failure(result, lfirst(cell));
 }
 
+/* The channels that a rule names itself, a text[] of the current SPI result. */
+static ObservNames
+channels_of(void)
+{
+	ObservNames names = {.n = -1};
+
+	if (SPI_processed > 0)
+		names = observ_route_names(0, 2);
+	return names;
+}
+
 /* In the memory of an SPI connection. */
 static void
-backtest(FunctionCallInfo fcinfo, ObservRule *rule)
+backtest(FunctionCallInfo fcinfo, ObservRule *rule, const ObservNames *channels)
 {
 	Backtest *test = palloc0(sizeof(Backtest));
 	ObservIdentity saved;
@@ -364,7 +409,7 @@ backtest(FunctionCallInfo fcinfo, ObservRule *rule)
 							 true, 0, false);
 	begin(test, rule);
 	replay(test);
-	find_episodes(test);
+	find_episodes(test, channels);
 	observ_as_owner_end(&saved);
 	give_result(test, (ReturnSetInfo *) fcinfo->resultinfo);
 }
@@ -379,6 +424,7 @@ observ_backtest_rule_name(PG_FUNCTION_ARGS)
 	static SPIPlanPtr plan = NULL;
 	char *name = PG_ARGISNULL(ARG_RULE) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(ARG_RULE));
 	Datum value = CStringGetTextDatum(name);
+	ObservNames channels;
 	ObservRule *rule;
 	bool isnull;
 	int n;
@@ -386,13 +432,16 @@ observ_backtest_rule_name(PG_FUNCTION_ARGS)
 	observ_require_versions();
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	if (observ_spi_read(&plan, "SELECT rule_id FROM observ.alert_rules WHERE name = $1", 1, (Oid[]){TEXTOID},
-						&value, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("alert rule \"%s\" does not exist", name),
-						errhint("SELECT name FROM observ.alert_rules lists them; a rule that is not stored is "
-								"given as jsonb.")));
+	if (observ_spi_read(&plan,
+						"SELECT rule_id, notification_channels FROM observ.alert_rules WHERE name = $1", 1,
+						(Oid[]){TEXTOID}, &value, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("alert rule \"%s\" does not exist", name),
+				 errhint("SELECT name FROM observ.alert_rules lists them; a rule that is not stored is "
+						 "given as jsonb.")));
+	channels = channels_of();
 	rule = observ_load_rules(DatumGetInt64(observ_spi_value(0, 1, &isnull)), &n);
-	backtest(fcinfo, rule);
+	backtest(fcinfo, rule, &channels);
 	SPI_finish();
 	return (Datum) 0;
 }
@@ -400,12 +449,23 @@ observ_backtest_rule_name(PG_FUNCTION_ARGS)
 Datum
 observ_backtest_rule_json(PG_FUNCTION_ARGS)
 {
+	static SPIPlanPtr plan = NULL;
+	ObservNames channels;
+	ObservRule *rule;
+	Jsonb *json;
+	Datum value;
+
 	observ_require_versions();
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(ARG_RULE))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("rule must not be null")));
+	json = PG_GETARG_JSONB_P(ARG_RULE);
+	value = JsonbPGetDatum(json);
 	SPI_connect();
-	backtest(fcinfo, observ_rule_of_json(PG_GETARG_JSONB_P(ARG_RULE)));
+	rule = observ_rule_of_json(json);
+	observ_spi_read(&plan, json_channels_sql, 1, (Oid[]){JSONBOID}, &value, NULL);
+	channels = channels_of();
+	backtest(fcinfo, rule, &channels);
 	SPI_finish();
 	return (Datum) 0;
 }
