@@ -1874,6 +1874,26 @@ CREATE VIEW observ.rule_status AS
 			FROM observ.alerts l WHERE l.status <> 'resolved' GROUP BY 1) a USING (rule_id);
 COMMENT ON VIEW observ.rule_status IS 'How each alert rule fares: disabled, failing (last_error, and what it last found stays), overflowing (true for more instances than observ.max_alerts_per_rule), new, ok; when it was evaluated and last had data, how many alerts it has';
 
+CREATE FUNCTION observ.backtest_rule(
+	rule text, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
+	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_backtest_rule_name';
+COMMENT ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interval) IS
+'What the rule of that name would have done to the rows that are stored: nothing is written. A row per episode (kind episode; pending: it cleared before it fired), notification and time in which it could not be evaluated (error). The rule is evaluated each step: by default its evaluation_interval or a minute, longer where that would be more than 10,000 times';
+
+CREATE FUNCTION observ.backtest_rule(
+	rule jsonb, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
+	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_backtest_rule_json';
+COMMENT ON FUNCTION observ.backtest_rule(jsonb, timestamptz, timestamptz, interval) IS
+'The same for a rule that is not stored, given as for observ.create_alert_rule()';
+
 -- ---- people: acknowledge, resolve, explain
 CREATE FUNCTION observ.acknowledge_alert(
 	alert_id bigint, note text DEFAULT NULL, until timestamptz DEFAULT NULL, sticky boolean DEFAULT false,
@@ -2489,6 +2509,7 @@ GRANT INSERT, UPDATE, DELETE ON observ.alert_rules TO observ_admin;
 GRANT EXECUTE ON FUNCTION observ.alert_metrics() TO observ_reader;
 
 -- ---- alert evaluation
+GRANT EXECUTE ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interval), observ.backtest_rule(jsonb, timestamptz, timestamptz, interval) TO observ_reader;
 
 -- ---- people: acknowledge, resolve, explain
 GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, boolean, timestamptz),

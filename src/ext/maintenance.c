@@ -165,10 +165,10 @@ load_fleet(ObservMaintenances *all)
 		vps->in_maintenance = DatumGetBool(observ_spi_value(i, 3, &isnull));
 		vps->values = palloc(Max(all->names.n, 1) * sizeof *vps->values);
 		for (int k = 0; k < all->names.n; k++)
-			vps->values[k] = slice_equals(all->names.name[k], "vps_name") ||
-									 slice_equals(all->names.name[k], "instance")
-								 ? slice_of(vps->name)
-								 : observ_alert_label_in(vps->labels, all->names.name[k]);
+			vps->values[k] =
+				slice_equals(all->names.name[k], "vps_name") || slice_equals(all->names.name[k], "instance")
+					? slice_of(vps->name)
+					: observ_alert_label_in(vps->labels, all->names.name[k]);
 	}
 }
 

@@ -243,13 +243,14 @@ observ_explain_route(PG_FUNCTION_ARGS)
 
 	observ_require_versions();
 	if (PG_ARGISNULL(0) == PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("either labels or alert_id must be given"),
-						errhint("SELECT * FROM observ.explain_route(alert_id => 1).")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("either labels or alert_id must be given"),
+				 errhint("SELECT * FROM observ.explain_route(alert_id => 1).")));
 	InitMaterializedSRF(fcinfo, 0);
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	labels = PG_ARGISNULL(0) ? labels_of_alert(PG_GETARG_DATUM(1), &channels) : given_labels(PG_GETARG_JSONB_P(0));
+	labels =
+		PG_ARGISNULL(0) ? labels_of_alert(PG_GETARG_DATUM(1), &channels) : given_labels(PG_GETARG_JSONB_P(0));
 	explain_labels(result, labels, channels.n < 0 ? NULL : &channels);
 	SPI_finish();
 	observ_as_owner_end(&saved);
