@@ -186,7 +186,8 @@ join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 
 		observ_row_batch_add(batch->new_groups, row, NULL);
 	}
-	observ_row_batch_add(batch->joining, (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)}, NULL);
+	observ_row_batch_add(batch->joining, (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)},
+						 NULL);
 }
 
 static void
@@ -201,7 +202,8 @@ route_alert(Batch *batch, const ObservAlert *alert)
 		   batch->members[batch->next_member].alert_id < alert->alert_id)
 		batch->next_member++;
 	first = batch->next_member;
-	observ_row_batch_add(batch->seen, (Datum[]){Int64GetDatum(alert->alert_id), Int32GetDatum(alert->changes)}, NULL);
+	observ_row_batch_add(batch->seen,
+						 (Datum[]){Int64GetDatum(alert->alert_id), Int32GetDatum(alert->changes)}, NULL);
 	/* Pending alerts concern nobody yet; those that are over stay where they are. */
 	if (!firing)
 		return;
@@ -213,8 +215,8 @@ route_alert(Batch *batch, const ObservAlert *alert)
 		const Membership *m = &batch->members[i];
 
 		if (!m->wanted && !m->departed)
-			observ_row_batch_add(batch->leaving,
-							 (Datum[]){CStringGetTextDatum(m->key), Int64GetDatum(alert->alert_id)}, NULL);
+			observ_row_batch_add(
+				batch->leaving, (Datum[]){CStringGetTextDatum(m->key), Int64GetDatum(alert->alert_id)}, NULL);
 	}
 }
 
