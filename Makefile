@@ -82,7 +82,8 @@ EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o sr
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/rule_vps_metrics.o src/ext/rule_absence.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o \
+	src/ext/rule_vps_metrics.o src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
 EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_vps.o \
 	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
@@ -168,7 +169,15 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_dispatch alert_routes privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
+# alerting, a line per subject
+REGRESS += alert_rules
+REGRESS += alert_samples alert_logs
+REGRESS += alert_dispatch alert_routes
+REGRESS += privileges
+# Default rules, in a database of their own.
+REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
+	rules_service rules_database rules_application rules_observ rules_restore
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
@@ -253,6 +262,7 @@ unit: $(UNIT_PROGRAMS)
 FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
+build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
@@ -266,7 +276,7 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path template)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 

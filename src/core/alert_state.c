@@ -8,8 +8,9 @@
 #include "core/flapping.h"
 
 const char *const alert_status_names[] = {"inactive", "pending", "firing", "recovering", "resolved"};
-const char *const alert_event_names[] = {NULL,       "pending",  "firing",   "recovering", "refiring", "reopened",
-										 "resolved", "inactive", "flapping", "steady",     "shifted"};
+const char *const alert_event_names[] = {NULL,       "pending",  "firing",   "recovering",
+										 "refiring", "reopened", "resolved", "inactive",
+										 "flapping", "steady",   "shifted"};
 
 /* One evaluation while it is worked out. */
 struct step {
@@ -59,8 +60,7 @@ is_true(struct step *step)
 		instance->keep_since = ALERT_NEVER;
 		step->condition_changed = true;
 		note(step, ALERT_EVENT_REFIRING, ALERT_FIRING);
-	} else if (instance->status == ALERT_PENDING &&
-			   step->at - instance->active_at >= step->policy->for_us) {
+	} else if (instance->status == ALERT_PENDING && step->at - instance->active_at >= step->policy->for_us) {
 		bool again = instance->ended_at != ALERT_NEVER;
 
 		instance->fired_at = step->at;
@@ -76,25 +76,25 @@ is_false(struct step *step)
 	struct alert_instance *instance = step->instance;
 
 	switch (instance->status) {
-		case ALERT_INACTIVE:
-		case ALERT_RESOLVED:
-			return;
-		case ALERT_PENDING:
+	case ALERT_INACTIVE:
+	case ALERT_RESOLVED:
+		return;
+	case ALERT_PENDING:
+		resolve(step, "cleared");
+		return;
+	case ALERT_FIRING:
+		if (step->policy->keep_us <= 0) {
 			resolve(step, "cleared");
 			return;
-		case ALERT_FIRING:
-			if (step->policy->keep_us <= 0) {
-				resolve(step, "cleared");
-				return;
-			}
-			instance->keep_since = step->at;
-			step->condition_changed = true;
-			note(step, ALERT_EVENT_RECOVERING, ALERT_RECOVERING);
-			return;
-		case ALERT_RECOVERING:
-			if (step->at - instance->keep_since >= step->policy->keep_us)
-				resolve(step, "cleared");
-			return;
+		}
+		instance->keep_since = step->at;
+		step->condition_changed = true;
+		note(step, ALERT_EVENT_RECOVERING, ALERT_RECOVERING);
+		return;
+	case ALERT_RECOVERING:
+		if (step->at - instance->keep_since >= step->policy->keep_us)
+			resolve(step, "cleared");
+		return;
 	}
 }
 
@@ -215,21 +215,21 @@ alert_step(const struct alert_policy *policy, struct alert_instance *instance, e
 	if (signal == SIGNAL_BREACH || signal == SIGNAL_HOLD || signal == SIGNAL_CLEAR)
 		end_absence(&step);
 	switch (signal) {
-		case SIGNAL_BREACH:
-			is_true(&step);
-			break;
-		case SIGNAL_HOLD:
-			is_between(&step);
-			break;
-		case SIGNAL_CLEAR:
-			is_false(&step);
-			break;
-		case SIGNAL_SILENT:
-			source_is_silent(&step);
-			break;
-		case SIGNAL_MISSING:
-			series_is_missing(&step);
-			break;
+	case SIGNAL_BREACH:
+		is_true(&step);
+		break;
+	case SIGNAL_HOLD:
+		is_between(&step);
+		break;
+	case SIGNAL_CLEAR:
+		is_false(&step);
+		break;
+	case SIGNAL_SILENT:
+		source_is_silent(&step);
+		break;
+	case SIGNAL_MISSING:
+		series_is_missing(&step);
+		break;
 	}
 	count_flaps(&step, interval_us);
 	step.change.touched |= step.change.n > 0;

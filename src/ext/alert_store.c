@@ -38,7 +38,8 @@ or_empty(const char *s)
 static inline uint32
 hash_key(const InstanceKey *key)
 {
-	return (uint32) hash_finish(key->instance->hash ^ (uint64) key->rule_id * UINT64CONST(0x9e3779b97f4a7c15));
+	return (uint32) hash_finish(key->instance->hash ^
+								(uint64) key->rule_id * UINT64CONST(0x9e3779b97f4a7c15));
 }
 
 static inline bool
@@ -57,15 +58,15 @@ same_key(const InstanceKey *a, const InstanceKey *b)
 	return true;
 }
 
-#define SH_PREFIX             live
-#define SH_ELEMENT_TYPE       LiveEntry
-#define SH_KEY_TYPE           InstanceKey
-#define SH_KEY                key
-#define SH_HASH_KEY(tb, k)    hash_key(&(k))
-#define SH_EQUAL(tb, a, b)    same_key(&(a), &(b))
-#define SH_SCOPE              static inline
+#define SH_PREFIX          live
+#define SH_ELEMENT_TYPE    LiveEntry
+#define SH_KEY_TYPE        InstanceKey
+#define SH_KEY             key
+#define SH_HASH_KEY(tb, k) hash_key(&(k))
+#define SH_EQUAL(tb, a, b) same_key(&(a), &(b))
+#define SH_SCOPE           static inline
 #define SH_STORE_HASH
-#define SH_GET_HASH(tb, e)    (e)->hash
+#define SH_GET_HASH(tb, e) (e)->hash
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
@@ -73,13 +74,14 @@ same_key(const InstanceKey *a, const InstanceKey *b)
 /* What rows are read by: columns of ALERT_COLUMNS, in that order. */
 #define ALERT_COLUMNS                                                                                        \
 	"a.alert_id, a.rule_id, a.fingerprint, a.status, a.severity::text, a.identity, a.value, a.peak_value, "  \
-	"a.sampled_at, a.active_at, a.starts_at, a.keep_since, a.missing_since, a.ends_at, a.stale, a.reopened, " \
-	"a.flap_history, a.flap_at, a.flapping, a.changes, a.resolved_reason, a.resolved_by IS NOT NULL, "        \
+	"a.sampled_at, a.active_at, a.starts_at, a.keep_since, a.missing_since, a.ends_at, a.stale, "            \
+	"a.reopened, "                                                                                           \
+	"a.flap_history, a.flap_at, a.flapping, a.changes, a.resolved_reason, a.resolved_by IS NOT NULL, "       \
 	"a.acknowledged_at IS NOT NULL, coalesce(a.acknowledged_sticky, false)"
 
-static const char live_sql[] = "SELECT " ALERT_COLUMNS " FROM observ.alerts a WHERE a.status <> 'resolved' "
-							   "UNION ALL SELECT " ALERT_COLUMNS
-							   " FROM observ.alerts a WHERE a.flapping AND a.status = 'resolved'";
+static const char live_sql[] =
+	"SELECT " ALERT_COLUMNS " FROM observ.alerts a WHERE a.status <> 'resolved' "
+	"UNION ALL SELECT " ALERT_COLUMNS " FROM observ.alerts a WHERE a.flapping AND a.status = 'resolved'";
 
 static const char previous_sql[] =
 	"SELECT DISTINCT ON (a.fingerprint) " ALERT_COLUMNS " FROM observ.alerts a "
@@ -87,12 +89,12 @@ static const char previous_sql[] =
 	"ORDER BY a.fingerprint, a.ends_at DESC, a.alert_id DESC";
 
 ObservAlertStore *
-observ_alert_store(void)
+observ_alert_store(MemoryContext context)
 {
-	ObservAlertStore *store = palloc0(sizeof(ObservAlertStore));
+	ObservAlertStore *store = MemoryContextAllocZero(context, sizeof(ObservAlertStore));
 
-	store->context = CurrentMemoryContext;
-	store->by_instance = (struct live_hash *) live_create(CurrentMemoryContext, 1024, NULL);
+	store->context = context;
+	store->by_instance = live_create(context, 1024, NULL);
 	return store;
 }
 
@@ -121,7 +123,8 @@ number_of(const char *name, const char *const *names, int n)
 	for (int i = 0; i < n; i++)
 		if (strcmp(names[i], name) == 0)
 			return i;
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("unexpected value in observ.alerts: \"%s\"", name)));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED), errmsg("unexpected value in observ.alerts: \"%s\"", name)));
 }
 
 /* Values of the row that is being read, in order. */
@@ -210,8 +213,8 @@ read_row(ObservAlertStore *store, uint64 number)
 	pfree(name);
 	identity = next_value(&row, &isnull);
 	if (!observ_instance_of(DatumGetJsonbP(identity), &alert->instance))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("identity of alert %lld is not an object",
-																 (long long) alert->alert_id)));
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("identity of alert %lld is not an object", (long long) alert->alert_id)));
 	alert->value = next_float8(&row);
 	alert->peak = next_float8(&row);
 	alert->sampled_at = next_time(&row);

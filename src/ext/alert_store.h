@@ -26,16 +26,16 @@ typedef struct ObservLiveAlert {
 	bool acknowledged, sticky;
 	bool overflow; /* stands for instances beyond observ.max_alerts_per_rule */
 
-	bool stored;       /* there is a row, which was read with read_changes */
+	bool stored; /* there is a row, which was read with read_changes */
 	int read_changes;
 	TimestampTz read_sampled_at;
-	bool changed;      /* the row must be written */
-	bool refreshed;    /* its value did, it may be written */
-	bool relabelled;   /* its rule was edited: labels, annotations and severity are written, too */
+	bool changed;        /* the row must be written */
+	bool refreshed;      /* its value did, it may be written */
+	bool relabelled;     /* its rule was edited: labels, annotations and severity are written, too */
 	bool unacknowledged; /* an acknowledgement ends */
-	bool unrouted;     /* dispatch is to look at it */
-	bool gone;         /* was pending and cleared: the row is deleted */
-	bool lost;         /* somebody else changed the row meanwhile */
+	bool unrouted;       /* dispatch is to look at it */
+	bool gone;           /* was pending and cleared: the row is deleted */
+	bool lost;           /* somebody else changed the row meanwhile */
 
 	int told; /* number of the evaluation that told of it */
 	enum alert_signal signal;
@@ -66,8 +66,8 @@ typedef struct ObservAlertStore {
 	int n_events, events_room;
 } ObservAlertStore;
 
-/* An empty one in the current memory context. */
-extern ObservAlertStore *observ_alert_store(void);
+/* An empty one in that memory context, like all that is put into it. */
+extern ObservAlertStore *observ_alert_store(MemoryContext context);
 
 /* Reads what is live, or resolved and still flapping. Needs SPI_connect(). */
 extern void observ_read_alerts(ObservAlertStore *store);
@@ -93,7 +93,8 @@ typedef struct ObservWritten {
 } ObservWritten;
 
 /* Writes all that changed, and its history. Needs SPI_connect(). */
-extern void observ_write_alerts(ObservEvaluation *evaluation, ObservAlertStore *store, ObservWritten *written);
+extern void observ_write_alerts(ObservEvaluation *evaluation, ObservAlertStore *store,
+								ObservWritten *written);
 
 /* Counts of alerts in observ.fleet_summary, for these VPSs; NULL: for all. Rows that somebody has locked are left for the next time. Needs SPI_connect(). */
 extern void observ_count_alerts(ArrayType *vps_names);

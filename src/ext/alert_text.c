@@ -142,8 +142,8 @@ next_label(JsonbIterator **it, struct slice *name, struct slice *value)
 		if (v.type == jbvString)
 			*value = (struct slice){v.val.string.val, v.val.string.val + v.val.string.len};
 		else if (v.type == jbvNumeric)
-			*value = slice_of(
-				DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v.val.numeric))));
+			*value =
+				slice_of(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v.val.numeric))));
 		else if (v.type == jbvBool)
 			*value = slice_of(v.val.boolean ? "true" : "false");
 		else
@@ -201,7 +201,8 @@ observ_copy_instance(const ObservInstance *instance)
 	if (instance->n_labels > 0)
 		labels = palloc(sizeof(struct series_label) * instance->n_labels);
 	for (int i = 0; i < instance->n_labels; i++) {
-		const char *name = copy_slice(instance->labels[i].name), *value = copy_slice(instance->labels[i].value);
+		const char *name = copy_slice(instance->labels[i].name),
+				   *value = copy_slice(instance->labels[i].value);
 
 		labels[i] = (struct series_label){slice_of(name), slice_of(value)};
 	}
@@ -253,10 +254,10 @@ static void
 push_overflow(JsonbParseState **state, const ObservLiveAlert *alert)
 {
 	char *summary = psprintf("%s: %.0f more than can be shown", alert->rule->name, alert->value);
-	char *description =
-		psprintf("The rule is true for %.0f instances beyond observ.max_alerts_per_rule. They have no alerts of their own; "
-				 "those that are farthest from the threshold do.",
-				 alert->value);
+	char *description = psprintf("The rule is true for %.0f instances beyond observ.max_alerts_per_rule. "
+								 "They have no alerts of their own; "
+								 "those that are farthest from the threshold do.",
+								 alert->value);
 
 	push_text(state, slice_of("summary"), slice_of(summary));
 	push_text(state, slice_of("description"), slice_of(description));
@@ -307,6 +308,8 @@ push_rendered(JsonbParseState **state, const ObservLiveAlert *alert, Jsonb *labe
 	JsonbIterator *it = JsonbIteratorInit(&alert->rule->annotations->root);
 	struct slice name, text;
 
+	/* First: an annotation of that name goes before it. */
+	push_label(state, "runbook_url", alert->rule->runbook_url);
 	while (next_label(&it, &name, &text)) {
 		char *rendered = palloc(TEMPLATE_MAX);
 		size_t length = template_render(text, &values, rendered, TEMPLATE_MAX);

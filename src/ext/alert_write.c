@@ -61,15 +61,15 @@ static const char update_sql[] =
 
 /* Columns that both statements have come first, in the same order. */
 static const Oid insert_types[] = {
-	INT8OID,        TEXTOID,        TEXTOID,        FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, INT4OID,     INT4OID,
-	TIMESTAMPTZOID, BOOLOID,        TEXTOID,        INT4OID,   BOOLOID,   JSONBOID,       JSONBOID,
-	TEXTOID,        TEXTOID,        TEXTOID,        INT8OID,   TEXTOID,   TEXTOID,        JSONBOID};
+	INT8OID,        TEXTOID,        TEXTOID,        FLOAT8OID,      FLOAT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID,   INT4OID,        INT4OID,
+	TIMESTAMPTZOID, BOOLOID,        TEXTOID,        INT4OID,        BOOLOID,   JSONBOID,       JSONBOID,
+	TEXTOID,        TEXTOID,        TEXTOID,        INT8OID,        TEXTOID,   TEXTOID,        JSONBOID};
 static const Oid update_types[] = {
-	INT8OID,        TEXTOID,        TEXTOID,        FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, INT4OID,     INT4OID,
-	TIMESTAMPTZOID, BOOLOID,        TEXTOID,        INT4OID,   BOOLOID,   JSONBOID,       JSONBOID,
-	TEXTOID,        TEXTOID,        BOOLOID};
+	INT8OID,        TEXTOID,        TEXTOID,        FLOAT8OID,      FLOAT8OID,      TIMESTAMPTZOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID,
+	INT4OID,        INT4OID,        TIMESTAMPTZOID, BOOLOID,        TEXTOID,        INT4OID,
+	BOOLOID,        JSONBOID,       JSONBOID,       TEXTOID,        TEXTOID,        BOOLOID};
 
 static const char history_sql[] =
 	"INSERT INTO observ.alert_history (\"timestamp\", alert_id, rule_id, fingerprint, from_status, "
@@ -242,8 +242,8 @@ mark_locked(Writing *writing, uint64 n)
 {
 	for (uint64 row = 0; row < n; row++) {
 		bool isnull;
-		ObservLiveAlert *alert = alert_of_id(writing->alerts, writing->n,
-											 DatumGetInt64(observ_spi_value(row, 1, &isnull)));
+		ObservLiveAlert *alert =
+			alert_of_id(writing->alerts, writing->n, DatumGetInt64(observ_spi_value(row, 1, &isnull)));
 
 		if (alert != NULL)
 			alert->lost = false;
@@ -374,8 +374,8 @@ delete_batch(Writing *writing)
 		if (!writing->alerts[i]->lost)
 			observ_row_batch_add(batch, &id, &isnull);
 	}
-	writing->written->deleted += observ_row_batch_run(
-		batch, &plan, SPI_OK_DELETE, "DELETE FROM observ.alerts WHERE alert_id = ANY ($1)");
+	writing->written->deleted += observ_row_batch_run(batch, &plan, SPI_OK_DELETE,
+													  "DELETE FROM observ.alerts WHERE alert_id = ANY ($1)");
 }
 
 typedef bool Wanted(const ObservLiveAlert *alert);
@@ -407,7 +407,8 @@ is_refreshed(const ObservLiveAlert *alert)
 static ObservLiveAlert **
 choose(const ObservAlertStore *store, Wanted *wanted, int *n)
 {
-	ObservLiveAlert **chosen = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(*chosen) * Max(store->n, 1));
+	ObservLiveAlert **chosen =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(*chosen) * Max(store->n, 1));
 
 	*n = 0;
 	for (int i = 0; i < store->n; i++)

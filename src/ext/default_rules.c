@@ -113,15 +113,16 @@ merge(void)
 				   "WHERE d.name = g.name RETURNING d.name",
 				   0, NULL, NULL, NULL);
 	/* Also those that were edited into what ships now. */
-	done.updated = update_rules("r.shipped_as <> s.hash AND " HASH_OF_ROW " IN (r.shipped_as, s.hash)", 0,
-								NULL, NULL);
-	done.added = insert_rules("NOT EXISTS (SELECT FROM observ.alert_rules r WHERE r.name = s.name) AND "
-							  "NOT EXISTS (SELECT FROM observ_data.default_rules_seen d WHERE d.name = s.name)",
-							  0, NULL, NULL);
+	done.updated =
+		update_rules("r.shipped_as <> s.hash AND " HASH_OF_ROW " IN (r.shipped_as, s.hash)", 0, NULL, NULL);
+	done.added =
+		insert_rules("NOT EXISTS (SELECT FROM observ.alert_rules r WHERE r.name = s.name) AND "
+					 "NOT EXISTS (SELECT FROM observ_data.default_rules_seen d WHERE d.name = s.name)",
+					 0, NULL, NULL);
 	remember_rules();
 	done.edited =
-		observ_spi(SPI_OK_SELECT,
-				   "SELECT 1 FROM observ.alert_rules r WHERE r.shipped_as <> " HASH_OF_ROW, 0, NULL, NULL, NULL);
+		observ_spi(SPI_OK_SELECT, "SELECT 1 FROM observ.alert_rules r WHERE r.shipped_as <> " HASH_OF_ROW, 0,
+				   NULL, NULL, NULL);
 	AtEOXact_GUC(true, nest_level);
 	return done;
 }
@@ -159,8 +160,8 @@ require_default_rule(const Oid *types, const Datum *values)
 				   NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no default rule \"%s\"", name),
 						errhint("SELECT name FROM observ.default_rules() lists them.")));
-	if (observ_spi(SPI_OK_SELECT, "SELECT 1 FROM observ.alert_rules WHERE name = $1 AND shipped_as IS NULL", 1,
-				   types, values, NULL) > 0)
+	if (observ_spi(SPI_OK_SELECT, "SELECT 1 FROM observ.alert_rules WHERE name = $1 AND shipped_as IS NULL",
+				   1, types, values, NULL) > 0)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
 						errmsg("the rule \"%s\" is your own, not a default rule that was edited", name),
 						errhint("Rename it first: UPDATE observ.alert_rules SET name = … WHERE name = '%s'.",
@@ -199,7 +200,8 @@ observ_restore_default_rule(PG_FUNCTION_ARGS)
 
 static const char list_sql[] =
 	"SELECT s.name, s.definition ->> 'category', (s.definition ->> 'severity')::observ.severity, "
-	"CASE WHEN r.shipped_as = " HASH_OF_ROW " THEN CASE WHEN r.shipped_as = s.hash THEN 'unchanged' ELSE 'older' END "
+	"CASE WHEN r.shipped_as = " HASH_OF_ROW
+	" THEN CASE WHEN r.shipped_as = s.hash THEN 'unchanged' ELSE 'older' END "
 	"WHEN r.shipped_as IS NOT NULL THEN 'edited' WHEN r.name IS NOT NULL THEN 'own rule' "
 	"WHEN d.name IS NOT NULL THEN 'deleted' ELSE 'missing' END, r.rule_id, "
 	"s.definition FROM observ_data.default_rules s LEFT JOIN observ.alert_rules r ON r.name = s.name "

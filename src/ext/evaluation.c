@@ -33,18 +33,16 @@ typedef struct Source {
 } Source;
 
 static const Source sources[] = {
-	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},
-	{RULE_ABSENCE, observ_evaluate_absence},
-	{RULE_QUERY, observ_evaluate_queries},
-	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
-	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},
+	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},       {RULE_ABSENCE, observ_evaluate_absence},
+	{RULE_HEALTH_CHECKS, observ_evaluate_health_checks},   {RULE_QUERY, observ_evaluate_queries},
+	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples}, {RULE_LOG_ENTRIES, observ_evaluate_log_entries},
 };
 
 /* One call of the function. */
 typedef struct Call {
 	ObservEvaluation evaluation;
 	TimestampTz asked, at, before;
-	int slots, rules, failed;
+	int slots, rules, failed, pending, firing;
 	ObservWritten written;
 } Call;
 
@@ -79,8 +77,13 @@ run_source(void *arg)
 static void
 evaluate_source(ObservEvaluation *evaluation, const Source *source)
 {
-	Work work = {evaluation, source, palloc(sizeof(ObservRule *) * Max(evaluation->n_rules, 1)), 0};
+	Work work = {
+		evaluation, source,
+		MemoryContextAlloc(evaluation->slot_context, sizeof(ObservRule *) * Max(evaluation->n_rules, 1)), 0};
 	ErrorData *error;
+
+	/* SPI leaves its own behind. */
+	MemoryContextSwitchTo(evaluation->slot_context);
 
 	for (int i = 0; i < evaluation->n_rules; i++)
 		if (evaluation->progress[i].due && evaluation->rules[i].error == NULL &&
@@ -118,8 +121,9 @@ read_state(Call *call)
 
 	if (observ_spi_read(&plan, "SELECT evaluated_at FROM observ_data.evaluation_state", 0, NULL, NULL,
 						NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
-						errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
+				 errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
 	call->before = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
 	call->at = call->asked;
 	/* Timers never run backwards (alerting.md 2.11). */
@@ -147,8 +151,8 @@ count_again(const Call *call)
 	Datum *names = palloc(sizeof(Datum) * Max(store->n, 1));
 	int n = 0;
 
-	if (TIMESTAMP_NOT_FINITE(call->before) || observ_floor_time(call->at, RECOUNT_EVERY_US) !=
-												  observ_floor_time(call->before, RECOUNT_EVERY_US)) {
+	if (TIMESTAMP_NOT_FINITE(call->before) ||
+		observ_floor_time(call->at, RECOUNT_EVERY_US) != observ_floor_time(call->before, RECOUNT_EVERY_US)) {
 		observ_count_alerts(NULL);
 		return;
 	}
@@ -163,20 +167,37 @@ count_again(const Call *call)
 }
 
 static void
+count_live(Call *call)
+{
+	const ObservAlertStore *store = call->evaluation.store;
+
+	for (int i = 0; i < store->n; i++) {
+		const ObservLiveAlert *alert = store->all[i];
+		enum alert_status status = alert->state.status;
+
+		if (alert->gone || alert->lost || (!alert->stored && !alert->changed))
+			continue;
+		call->pending += status == ALERT_PENDING;
+		call->firing += status == ALERT_FIRING || status == ALERT_RECOVERING;
+	}
+}
+
+static void
 evaluate(Call *call)
 {
 	ObservEvaluation *evaluation = &call->evaluation;
 	TimestampTz *times;
 	int n;
 
-	evaluation->context = CurrentMemoryContext;
+	evaluation->context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ alerts", ALLOCSET_DEFAULT_SIZES);
 	evaluation->slot_context =
-		AllocSetContextCreate(CurrentMemoryContext, "observ evaluation", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(evaluation->context, "observ evaluation", ALLOCSET_DEFAULT_SIZES);
 	read_state(call);
 	evaluation->rules = observ_load_rules(0, &evaluation->n_rules);
 	evaluation->progress = palloc0(sizeof(ObservRuleProgress) * Max(evaluation->n_rules, 1));
 	observ_read_rule_state(evaluation, call->before);
-	evaluation->store = observ_alert_store();
+	evaluation->store = observ_alert_store(evaluation->context);
 	observ_read_alerts(evaluation->store);
 	observ_assign_alerts(evaluation);
 	evaluation->at = call->at;
@@ -190,41 +211,24 @@ evaluate(Call *call)
 	observ_write_rule_state(evaluation);
 	count_again(call);
 	write_state(call);
-}
-
-static void
-count_live(const Call *call, int *pending, int *firing)
-{
-	const ObservAlertStore *store = call->evaluation.store;
-
-	for (int i = 0; i < store->n; i++) {
-		const ObservLiveAlert *alert = store->all[i];
-		enum alert_status status = alert->state.status;
-
-		if (alert->gone || alert->lost || (!alert->stored && !alert->changed))
-			continue;
-		*pending += status == ALERT_PENDING;
-		*firing += status == ALERT_FIRING || status == ALERT_RECOVERING;
-	}
+	count_live(call);
+	MemoryContextDelete(evaluation->context);
 }
 
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Call *call)
 {
-	int pending = 0, firing = 0;
 	Datum values[11];
 	bool nulls[11] = {false};
 
-	if (call->evaluation.store != NULL)
-		count_live(call, &pending, &firing);
 	values[0] = CStringGetTextDatum(status);
 	values[1] = TimestampTzGetDatum(call->at);
-	nulls[1] = call->evaluation.store == NULL;
+	nulls[1] = call->slots == 0;
 	values[2] = Int32GetDatum(call->slots);
 	values[3] = Int32GetDatum(call->rules);
 	values[4] = Int32GetDatum(call->failed);
-	values[5] = Int32GetDatum(pending);
-	values[6] = Int32GetDatum(firing);
+	values[5] = Int32GetDatum(call->pending);
+	values[6] = Int32GetDatum(call->firing);
 	values[7] = Int32GetDatum(call->evaluation.resolved);
 	values[8] = Int32GetDatum(call->written.history);
 	values[9] = Int32GetDatum(call->written.refreshed);
@@ -238,30 +242,19 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Call *call)
 Datum
 observ_evaluate_alerts(PG_FUNCTION_ARGS)
 {
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "observ evaluate_alerts", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext before;
-	Call *call;
+	Call call = {.asked = observ_job_time(fcinfo)};
 	ObservIdentity saved;
-	TimestampTz asked = observ_job_time(fcinfo);
 	const char *refused = observ_job_guard(OBSERV_LOCK_EVALUATE);
-	Datum result;
 
-	call = MemoryContextAllocZero(context, sizeof(Call));
 	if (refused != NULL)
-		return result_row(fcinfo, refused, call);
-	call->asked = asked;
+		return result_row(fcinfo, refused, &call);
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	before = MemoryContextSwitchTo(context);
 	/* Taken after the lock: what the evaluation before wrote is seen. All reads are in this one. */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	evaluate(call);
+	evaluate(&call);
 	PopActiveSnapshot();
-	MemoryContextSwitchTo(before);
 	SPI_finish();
 	observ_as_owner_end(&saved);
-	result = result_row(fcinfo, call->at == call->asked ? "ok" : "clock behind", call);
-	MemoryContextDelete(context);
-	return result;
+	return result_row(fcinfo, call.at == call.asked ? "ok" : "clock behind", &call);
 }

@@ -24,12 +24,12 @@ typedef struct ObservRuleProgress {
 	TimestampTz error_since, data_seen_at;
 	bool write; /* something of it is not as before */
 
-	TimestampTz last; /* evaluated then; DT_NOBEGIN: never */
-	int64 each;       /* from one evaluation to the next */
-	bool edited;      /* since it was evaluated last */
+	TimestampTz last;        /* evaluated then; DT_NOBEGIN: never */
+	int64 each;              /* from one evaluation to the next */
+	bool edited;             /* since it was evaluated last */
 	TimestampTz replay_from; /* missed evaluations from here on are made up for; DT_NOEND: none was missed */
-	bool due;         /* at the time that is being evaluated */
-	bool failed;      /* in this call */
+	bool due;                /* at the time that is being evaluated */
+	bool failed;             /* in this call */
 
 	ObservLiveAlert *alerts;
 	ObservCandidate *fresh;
@@ -45,10 +45,10 @@ struct ObservEvaluation {
 	ObservRuleProgress *progress; /* by rule->index */
 	int n_rules;
 	ObservAlertStore *store;
-	HTAB *special, *registry; /* observ.vps; NULL: not read yet */
+	HTAB *special, *registry;   /* observ.vps; NULL: not read yet */
 	MemoryContext context;      /* of the call */
 	MemoryContext slot_context; /* of the time that is being evaluated */
-	ObservLiveAlert **fired; /* those that begin to fire now */
+	ObservLiveAlert **fired;    /* those that begin to fire now */
 	int n_fired, fired_room;
 	int resolved; /* alerts that ended */
 };

@@ -43,7 +43,7 @@ find_rule(ObservEvaluation *evaluation, int64 rule_id)
 			high = middle;
 	}
 	return low < evaluation->n_rules && evaluation->rules[low].rule_id == rule_id ? &evaluation->progress[low]
-																				   : NULL;
+																				  : NULL;
 }
 
 static TimestampTz
@@ -183,8 +183,7 @@ observ_write_rule_state(ObservEvaluation *evaluation)
 			continue;
 		values[0] = Int64GetDatum(evaluation->rules[i].rule_id);
 		values[1] = Int32GetDatum(progress->version);
-		put_time(&values[2], &nulls[2],
-				 evaluation->rules[i].interval_us > 0 ? progress->last : DT_NOBEGIN);
+		put_time(&values[2], &nulls[2], evaluation->rules[i].interval_us > 0 ? progress->last : DT_NOBEGIN);
 		values[3] = Int32GetDatum(progress->errors);
 		put_text(&values[4], &nulls[4], progress->last_error);
 		put_text(&values[5], &nulls[5], progress->sqlstate);

@@ -49,14 +49,14 @@ distance(const ObservRule *rule, double value)
 	if (rule->source == RULE_QUERY || isnan(rule->threshold))
 		return value;
 	switch (rule->op) {
-		case RULE_LT:
-		case RULE_LTE:
-			return rule->threshold - value;
-		case RULE_EQ:
-		case RULE_NE:
-			return fabs(value - rule->threshold);
-		default:
-			return value - rule->threshold;
+	case RULE_LT:
+	case RULE_LTE:
+		return rule->threshold - value;
+	case RULE_EQ:
+	case RULE_NE:
+		return fabs(value - rule->threshold);
+	default:
+		return value - rule->threshold;
 	}
 }
 
@@ -494,8 +494,7 @@ settle_candidates(ObservEvaluation *evaluation, ObservRule *rule)
 
 	for (int i = 0; i < progress->n_fresh; i++) {
 		const ObservCandidate *candidate = &progress->fresh[i];
-		ObservLiveAlert *before =
-			observ_find_alert(evaluation->store, rule->rule_id, &candidate->instance);
+		ObservLiveAlert *before = observ_find_alert(evaluation->store, rule->rule_id, &candidate->instance);
 		ObservLiveAlert *alert;
 
 		/* Told twice. */
@@ -548,6 +547,8 @@ settle_fired(ObservEvaluation *evaluation)
 {
 	int64 longest = 0;
 
+	if (evaluation->n_fired == 0)
+		return;
 	for (int i = 0; i < evaluation->n_fired; i++)
 		longest = Max(longest, evaluation->fired[i]->rule->reopen_us);
 	if (longest > 0)

@@ -119,8 +119,7 @@ observ_choose_due(ObservEvaluation *evaluation, TimestampTz time, bool is_last)
 	int n = 0;
 
 	for (int i = 0; i < evaluation->n_rules; i++) {
-		evaluation->progress[i].due =
-			is_due(&evaluation->rules[i], &evaluation->progress[i], time, is_last);
+		evaluation->progress[i].due = is_due(&evaluation->rules[i], &evaluation->progress[i], time, is_last);
 		n += evaluation->progress[i].due;
 	}
 	return n;

@@ -214,7 +214,8 @@ judge(Pass *pass, ObservRule *rule, const Heard *heard)
 		signal = SIGNAL_MISSING;
 		age = NAN;
 	}
-	if (!observ_rule_selects(pass->evaluation, rule, instance.vps_name, instance.app_name))
+	if ((rule->observed > 0 && !observ_worth_telling(rule, signal)) ||
+		!observ_rule_selects(pass->evaluation, rule, instance.vps_name, instance.app_name))
 		return;
 	rule->observed++;
 	if (!observ_worth_telling(rule, signal))
@@ -316,7 +317,7 @@ observ_evaluate_absence(ObservEvaluation *evaluation, ObservRule **rules, int n)
 	Pass pass = {
 		.evaluation = evaluation, .at = observ_evaluation_at(evaluation), .rules = rules, .n_rules = n};
 
-	pass.windows = observ_windows(pass.at, NULL, 0);
+	pass.windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass.at, NULL, 0);
 	read_silent(&pass);
 	read_excused(&pass);
 	judge_all(&pass);

@@ -106,14 +106,15 @@ take_row(RuleQuery *query, HeapTuple tuple, TupleDesc desc)
 		return;
 	(void) hash_search(query->seen, &instance.hash, HASH_ENTER, &found);
 	if (found)
-		ereport(ERROR,
-				(errcode(ERRCODE_CARDINALITY_VIOLATION), errmsg("the query gives several rows with the same labels"),
-				 errdetail("labels: %s",
-						   given ? JsonbToCString(NULL, &given->root, VARSIZE(given)) : "null")));
+		ereport(ERROR, (errcode(ERRCODE_CARDINALITY_VIOLATION),
+						errmsg("the query gives several rows with the same labels"),
+						errdetail("labels: %s",
+								  given ? JsonbToCString(NULL, &given->root, VARSIZE(given)) : "null")));
 	query->rule->observed++;
 	observ_tell(query->evaluation, query->rule, &instance,
 				signal_of(breach_is_null, !breach_is_null && DatumGetBool(breach)),
-				value_is_null ? get_float8_nan() : DatumGetFloat8(value), DT_NOBEGIN);
+				value_is_null ? get_float8_nan() : DatumGetFloat8(value),
+				observ_rule_time(query->evaluation->at, query->rule));
 }
 
 /* Reads rows until there are too many: those alerts that were not told of then stay as they are. */
@@ -151,14 +152,15 @@ run_as_owner(void *arg)
 	int context;
 	Oid types[] = {TIMESTAMPTZOID};
 	Datum at = TimestampTzGetDatum(observ_rule_time(query->evaluation->at, rule));
-	char *sql = psprintf("SELECT q.labels::pg_catalog.jsonb, q.value::pg_catalog.float8, q.breach::pg_catalog.bool "
-						 "FROM (\n%s\n) AS q",
-						 rule->query);
+	char *sql =
+		psprintf("SELECT q.labels::pg_catalog.jsonb, q.value::pg_catalog.float8, q.breach::pg_catalog.bool "
+				 "FROM (\n%s\n) AS q",
+				 rule->query);
 	SPIPlanPtr plan;
 
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(get_role_oid(rule->owner, false), context | SECURITY_LOCAL_USERID_CHANGE |
-																 SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(get_role_oid(rule->owner, false),
+						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	XactReadOnly = true;
 	plan = SPI_prepare(sql, 1, types);
 	if (plan == NULL)
@@ -211,8 +213,8 @@ observ_evaluate_queries(ObservEvaluation *evaluation, ObservRule **rules, int n)
 			AllocSetContextCreate(CurrentMemoryContext, "observ rule query", ALLOCSET_DEFAULT_SIZES);
 		before = MemoryContextSwitchTo(query.context);
 		ctl.hcxt = query.context;
-		query.seen = hash_create("observ instances of a query", 256, &ctl,
-								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		query.seen =
+			hash_create("observ instances of a query", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 		error = observ_in_subtransaction(run_in_time, &query);
 		if (error != NULL)
 			observ_rule_failed(evaluation, rules[i], unpack_sql_state(error->sqlerrcode), error->message);
