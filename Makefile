@@ -174,12 +174,13 @@ REGRESS = install partitions ingest fleet_summary fleet_health arming versions m
 REGRESS += alert_rules
 REGRESS += alert_samples alert_logs
 REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
 REGRESS += privileges
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_people
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
