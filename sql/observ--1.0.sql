@@ -2071,11 +2071,12 @@ CREATE FUNCTION observ_data._maintenance_periods("from" timestamptz, "to" timest
 COMMENT ON FUNCTION observ_data._maintenance_periods(timestamptz, timestamptz) IS
 'Windows of maintenance that have a part of that time, those that recur as the times that they make in it, those with a selector for each VPS that it selects now';
 
-CREATE FUNCTION observ._suppression_of(alert_id bigint, at timestamptz,
-	OUT suppressed_by text, OUT id bigint, OUT rule text, OUT until timestamptz)
-	LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'observ_suppression_of_alert';
-COMMENT ON FUNCTION observ._suppression_of(bigint, timestamptz) IS 'What keeps an alert from people at that time; NULLs: nothing';
+CREATE FUNCTION observ.suppressed_alerts(at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert_id bigint, alertname text, instance text, app_name text, suppressed_by text, id bigint, rule text, until timestamptz)
+	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_suppressed_alerts';
+COMMENT ON FUNCTION observ.suppressed_alerts(timestamptz) IS
+'Alerts that are live and kept from people at that time. suppressed_by: inhibition, hold, grace (id: the alert that mutes it, rule: the inhibition rule), silence, maintenance (id: of observ.silences, observ.maintenance_windows); until: when that ends by itself, as far as is known';
 
 CREATE VIEW observ.active_silences AS
 SELECT s.silence_id, s.matchers, s.starts_at, s.ends_at, s.ends_at OPERATOR(pg_catalog.-) pg_catalog.now() AS remaining, s.comment, s.ticket_url,
@@ -2087,12 +2088,14 @@ COMMENT ON VIEW observ.active_silences IS 'Silences that are active now. hides: 
 
 -- What one trouble makes of many alerts. People may change these rules, and add their own.
 INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equal, lower_severity, hold_on_pending, description) VALUES
-	('fleet outage', '{alertname="FleetOutage"}', '{alertname=~"ServerDown|AgentSilent"}', '{}', false, true,
-		'An outage of the fleet mutes ServerDown and AgentSilent of its members: it names how many'),
-	('server down', '{alertname="ServerDown"}', '{vps_name!="",alertname!~"ServerDown.*|FleetOutage"}', '{vps_name}', false, true,
-		'A server that is down mutes everything else about it'),
-	('agent silent', '{alertname="AgentSilent"}', '{vps_name!="",category=~"cpu|memory|disk|network|system|container"}', '{vps_name}', false, true,
-		'A silent agent mutes what it measures, not what is seen from elsewhere'),
+	('fleet outage', '{alertname="FleetOutage",group=""}', '{alertname="ServerDown"}', '{}', false, true,
+		'An outage of the whole fleet mutes ServerDown: it names how many are down'),
+	('outage of a group', '{alertname="FleetOutage",group!=""}', '{alertname="ServerDown"}', '{group}', false, true,
+		'An outage of a group, label group of observ.vps, mutes ServerDown of its members'),
+	('server down', '{alertname="ServerDown"}', '{vps_name!="",alertname!~"ServerDown.*"}', '{vps_name}', false, true,
+		'A server that is down mutes everything else about it, but not that nobody sees to it'),
+	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
+		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
 	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
@@ -2504,7 +2507,7 @@ GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels TO o
 
 -- ---- silences, inhibition, maintenance
 GRANT EXECUTE ON FUNCTION observ.preview_silence(text, timestamptz), observ._matching_alerts(text, timestamptz),
-	observ._suppression_of(bigint, timestamptz) TO observ_reader;
+	observ.suppressed_alerts(timestamptz) TO observ_reader;
 GRANT EXECUTE ON FUNCTION
 	observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz),
 	observ.silence_alert(bigint, interval, text, timestamptz, text, interval, timestamptz),

@@ -260,7 +260,7 @@ observ_alert_labels(const ObservRule *rule, const ObservInstance *instance, Json
 }
 
 char *
-observ_label_of(Jsonb *object, const char *name)
+observ_key_text(Jsonb *object, const char *name)
 {
 	JsonbValue v;
 

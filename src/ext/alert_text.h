@@ -28,6 +28,6 @@ extern Jsonb *observ_alert_labels(const ObservRule *rule, const ObservInstance *
 extern Jsonb *observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels);
 
 /* Value of a string label of an object, as a C string; NULL: none. */
-extern char *observ_label_of(Jsonb *object, const char *name);
+extern char *observ_key_text(Jsonb *object, const char *name);
 
 #endif

@@ -130,8 +130,8 @@ put_texts(Row *row, ObservEvaluation *evaluation, const ObservLiveAlert *alert)
 	}
 	put_json(row, labelled ? labels : NULL);
 	put_json(row, annotations);
-	put_text(row, observ_label_of(annotations, "summary"));
-	put_text(row, observ_label_of(annotations, "description"));
+	put_text(row, observ_key_text(annotations, "summary"));
+	put_text(row, observ_key_text(annotations, "description"));
 }
 
 static void
