@@ -73,7 +73,7 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
 EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
-	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o
+	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o src/ext/alert_explain.o
 # routes, groups, outbox
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
@@ -181,6 +181,10 @@ REGRESS += alert_rules
 REGRESS += alert_samples alert_logs
 REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
+# Alerting
+REGRESS += alert_rules
+REGRESS += alert_samples alert_logs
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 REGRESS += privileges
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
