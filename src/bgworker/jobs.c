@@ -28,6 +28,8 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.update_log_templates(pg_catalog.now())"},
 	{"evaluate_alerts", "observ.evaluation_interval", &observ_evaluation_interval,
 	 "SELECT * FROM observ.evaluate_alerts(pg_catalog.now())"},
+	{"dispatch_notifications", "observ.dispatch_interval", &observ_dispatch_interval,
+	 "SELECT * FROM observ.dispatch_notifications(pg_catalog.now())"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

@@ -293,9 +293,9 @@ static const struct filter filters[] = {{"percent", NO_ARGUMENT, percent},
 										{"humanizePercentage", NO_ARGUMENT, percent_of_ratio},
 										{NULL}};
 
-static const char filters_hint[] = "filters are percent, humanize, duration, bytes, round(digits) and "
+static const char filters_hint[] = "Filters are percent, humanize, duration, bytes, round(digits) and "
 								   "printf \"%.1f\"; Prometheus's humanize1024, humanizeDuration and "
-								   "humanizePercentage work, too";
+								   "humanizePercentage work, too.";
 
 /* --- reading */
 
@@ -398,8 +398,8 @@ read_field(struct reader *r, struct slice word, struct slice name, struct operan
 			return true;
 		}
 	return fail(r, word.p, "a rule has no such field",
-				"there are rule.name, rule.category, rule.severity, rule.metric_name, rule.aggregate and "
-				"rule.operator");
+				"There are rule.name, rule.category, rule.severity, rule.metric_name, rule.aggregate and "
+				"rule.operator.");
 }
 
 static bool
@@ -411,7 +411,7 @@ read_operand(struct reader *r, struct slice word, struct operand *out)
 	out->text = slice_of("");
 	if (word.p == word.end)
 		return comes(r, "\"") ? read_quoted(r, &out->text)
-							  : fail(r, word.p, "an expression should be here", "for instance {{ value }}");
+							  : fail(r, word.p, "an expression should be here", "For instance {{ value }}.");
 	if (after_prefix(word, "labels.", "$labels.", &name))
 		return read_label(r, word, name, out);
 	if (after_prefix(word, "rule.", "$rule.", &name))
@@ -423,7 +423,7 @@ read_operand(struct reader *r, struct slice word, struct operand *out)
 		out->number = r->values != NULL ? r->values->threshold : 0;
 	else if (!slice_to_float(word, &out->number))
 		return fail(r, word.p, "this is no value that templates know",
-					"there are value, threshold, labels.NAME and rule.name");
+					"There are value, threshold, labels.NAME and rule.name.");
 	return true;
 }
 
@@ -510,7 +510,7 @@ read_expression(struct reader *r, struct operand *out)
 	if (take(r, "}}"))
 		return true;
 	return r->rest.p >= r->rest.end
-			   ? fail(r, open, "these braces are not closed", "an expression ends with }}")
+			   ? fail(r, open, "these braces are not closed", "An expression ends with }}.")
 			   : fail(r, r->rest.p, "a | or }} should be here", NULL);
 }
 
@@ -535,7 +535,7 @@ template_check(struct slice text, struct template_error *error)
 
 	if ((size_t) (text.end - text.p) >= TEMPLATE_MAX)
 		return fail(&r, text.p + TEMPLATE_MAX - 1, "the text is too long",
-					"a template has at most 4095 bytes");
+					"A template has at most 4095 bytes.");
 	for (;;) {
 		struct operand operand;
 

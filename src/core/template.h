@@ -23,7 +23,7 @@
 struct template_error {
 	size_t offset;       /* byte of the text where the mistake is */
 	const char *message; /* lower case, no full stop */
-	const char *hint;    /* what there is instead; NULL: nothing to say */
+	const char *hint;    /* what there is instead, a sentence; NULL: nothing to say */
 };
 
 /* Whether a text can be rendered; false, with *error filled, when it can't. */

@@ -36,7 +36,7 @@ typedef struct ObservRule {
 	int64 reopen_us;
 	int severity; /* 0 info … 6 emergency: order of observ.severity */
 	Jsonb *labels, *annotations;
-	const char *runbook_url; /* NULL: none */
+	const char *runbook_url; /* NULL: none; becomes an annotation of its alerts */
 
 	/* Of the evaluation that is under way (evaluation.c). */
 	int index;         /* in the array of rules */
@@ -64,11 +64,5 @@ extern ObservRule *observ_rule_of_row(HeapTupleHeader row);
 
 /* The same out of what create_alert_rule() takes; what is left out has the default of its column. Needs SPI_connect(). */
 extern ObservRule *observ_rule_of_json(Jsonb *json);
-
-/*
- * The annotations of an alert: those of its rule with their templates rendered, and runbook_url as one more where there is none of that
- * name. labels: all of its labels. Never fails for what is in a template (C15). Allocates in the current memory context.
- */
-extern Jsonb *observ_render_annotations(const ObservRule *rule, Jsonb *labels, double value);
 
 #endif

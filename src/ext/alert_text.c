@@ -308,6 +308,8 @@ push_rendered(JsonbParseState **state, const ObservLiveAlert *alert, Jsonb *labe
 	JsonbIterator *it = JsonbIteratorInit(&alert->rule->annotations->root);
 	struct slice name, text;
 
+	/* First: an annotation of that name goes before it. */
+	push_label(state, "runbook_url", alert->rule->runbook_url);
 	while (next_label(&it, &name, &text)) {
 		char *rendered = palloc(TEMPLATE_MAX);
 		size_t length = template_render(text, &values, rendered, TEMPLATE_MAX);

@@ -128,7 +128,7 @@ check(ObservRuleRow *row, const ObservRuleRow *old)
 	if (rule.source != RULE_QUERY)
 		observ_check_window(&rule, row);
 	else if (OidIsValid(owner))
-		observ_check_query(rule.query, owner);
+		row->values[RULE_COL_QUERY] = CStringGetTextDatum(observ_check_query(rule.query, owner));
 	else
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role \"%s\" does not exist", rule.owner),
 						errdetail("The query of an alert rule runs as its owner."), errhint("Set owner.")));
@@ -169,8 +169,9 @@ keep_books(ObservRuleRow *row, const ObservRuleRow *old)
 static HeapTuple
 completed(HeapTuple tuple, TupleDesc desc, const AttrNumber *numbers, const ObservRuleRow *row)
 {
-	static const enum ObservRuleColumn ours[] = {RULE_COL_SOURCE,  RULE_COL_OPERATOR,   RULE_COL_OWNER,
-												 RULE_COL_VERSION, RULE_COL_CREATED_AT, RULE_COL_UPDATED_AT};
+	static const enum ObservRuleColumn ours[] = {RULE_COL_SOURCE,    RULE_COL_QUERY,   RULE_COL_OPERATOR,
+												 RULE_COL_OWNER,     RULE_COL_VERSION, RULE_COL_CREATED_AT,
+												 RULE_COL_UPDATED_AT};
 	int columns[lengthof(ours)];
 	Datum values[lengthof(ours)];
 	bool nulls[lengthof(ours)];

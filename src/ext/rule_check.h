@@ -22,7 +22,10 @@ extern void observ_check_values(const ObservRule *rule, const ObservRuleRow *row
  */
 extern void observ_check_window(const ObservRule *rule, const ObservRuleRow *row);
 
-/* Whether a query can be run as that role and returns what it must (rule_query_check.c). Runs nothing. */
-extern void observ_check_query(const char *query, Oid owner);
+/*
+ * Whether a query can be run as that role and returns what it must (rule_query_check.c). Runs nothing. Returns it as it is to be stored,
+ * for the FROM of another: without a semicolon at its end.
+ */
+extern char *observ_check_query(const char *query, Oid owner);
 
 #endif

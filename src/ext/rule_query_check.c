@@ -13,6 +13,7 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
@@ -87,7 +88,9 @@ check_type(const ResultColumn *column, const TargetEntry *entry)
 {
 	Oid type = exprType((Node *) entry->expr);
 
-	if (type != column->type)
+	/* A number of another type is converted when it is read. */
+	if (column->type == FLOAT8OID ? !can_coerce_type(1, &type, &column->type, COERCION_IMPLICIT)
+								  : type != column->type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of the query of an alert rule must be of type %s", column->name,
 							   format_type_be(column->type)),
@@ -155,20 +158,24 @@ check_rights_as(Query *query, Oid owner)
 	SetUserIdAndSecContext(user, security);
 }
 
-void
+char *
 observ_check_query(const char *query, Oid owner)
 {
 	Oid types[] = {TIMESTAMPTZOID};
-	ErrorContextCallback callback = {
-		.previous = error_context_stack, .callback = point_into_query, .arg = unconstify(char *, query)};
+	ErrorContextCallback callback = {0};
+	RawStmt *statement;
 	Query *analysed;
 
 	if (strlen(query) > MAX_QUERY_LENGTH)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("query of an alert rule is too long"),
 						errdetail("It has %zu bytes; at most %d are kept.", strlen(query), MAX_QUERY_LENGTH),
 						errhint("Put it into a view.")));
+	callback.previous = error_context_stack;
+	callback.callback = point_into_query;
+	callback.arg = unconstify(char *, query);
 	error_context_stack = &callback;
-	analysed = parse_analyze_fixedparams(parse_one(query), query, types, lengthof(types), NULL);
+	statement = parse_one(query);
+	analysed = parse_analyze_fixedparams(statement, query, types, lengthof(types), NULL);
 	check_reads_only(analysed);
 	check_columns(analysed);
 	if (isQueryUsingTempRelation(analysed))
@@ -177,4 +184,7 @@ observ_check_query(const char *query, Oid owner)
 						errdetail("They are gone when it is run.")));
 	check_rights_as(analysed, owner);
 	error_context_stack = callback.previous;
+	/* The length is known when something ended it. */
+	return statement->stmt_len == 0 ? pstrdup(query)
+									: pnstrdup(query + statement->stmt_location, statement->stmt_len);
 }

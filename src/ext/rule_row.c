@@ -179,13 +179,14 @@ name_column(void *arg)
 static struct matchers *
 read_matchers(const ObservRuleRow *row, enum ObservRuleColumn column)
 {
-	ErrorContextCallback callback = {.previous = error_context_stack,
-									 .callback = name_column,
-									 .arg = unconstify(char *, columns[column].name)};
+	ErrorContextCallback callback = {0};
 	struct matchers *matchers;
 
 	if (row->nulls[column])
 		return NULL;
+	callback.previous = error_context_stack;
+	callback.callback = name_column;
+	callback.arg = unconstify(char *, columns[column].name);
 	error_context_stack = &callback;
 	matchers = observ_parse_matchers(DatumGetTextPP(row->values[column]));
 	error_context_stack = callback.previous;

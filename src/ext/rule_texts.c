@@ -1,6 +1,6 @@
 /*
- * Labels and annotations of alert rules: what they may be, and how annotations are rendered.
- * What does not belong here: the language of templates (src/core/template.c).
+ * Labels, annotations and other texts of alert rules: what they may be.
+ * What does not belong here: the language of templates (src/core/template.c), rendering them (alert_text.c).
  */
 #include "postgres.h"
 
@@ -15,80 +15,6 @@
 #include "utils/builtins.h"
 
 #define MAX_ANNOTATIONS 64
-
-/* ---- rendering */
-
-typedef struct Subject {
-	const ObservRule *rule;
-	Jsonb *labels;
-} Subject;
-
-static struct slice
-label_of_alert(void *arg, struct slice name)
-{
-	return observ_label_value(((const Subject *) arg)->labels, name);
-}
-
-static struct slice
-field_of_rule(void *arg, struct slice name)
-{
-	const ObservRule *rule = ((const Subject *) arg)->rule;
-	const struct {
-		const char *name, *value;
-	} fields[] = {{"name", rule->name},
-				  {"category", rule->category},
-				  {"severity", observ_severity_names[rule->severity]},
-				  {"metric_name", rule->metric_name},
-				  {"aggregate", rule_aggregate_names[rule->aggregate]},
-				  {"operator", rule_operator_names[rule->op]}};
-
-	for (int i = 0; i < (int) lengthof(fields); i++)
-		if (slice_equals(name, fields[i].name) && fields[i].value != NULL)
-			return slice_of(fields[i].value);
-	return slice_of("");
-}
-
-static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text, size_t length)
-{
-	JsonbValue v = {.type = jbvString, .val.string = {.val = (char *) text, .len = (int) length}};
-
-	pushJsonbValue(state, token, &v);
-}
-
-Jsonb *
-observ_render_annotations(const ObservRule *rule, Jsonb *labels, double value)
-{
-	Subject subject = {rule, labels};
-	struct template_values values = {value, rule->threshold, label_of_alert, field_of_rule, &subject};
-	JsonbIterator *it = JsonbIteratorInit(&rule->annotations->root);
-	JsonbParseState *state = NULL;
-	JsonbIteratorToken token;
-	bool runbook = false;
-	JsonbValue v;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE) {
-		if (token == WJB_KEY) {
-			push_text(&state, WJB_KEY, v.val.string.val, (size_t) v.val.string.len);
-			runbook = runbook || (v.val.string.len == (int) strlen("runbook_url") &&
-								  memcmp(v.val.string.val, "runbook_url", (size_t) v.val.string.len) == 0);
-		} else if (token == WJB_VALUE && v.type == jbvString) {
-			char *out = palloc(TEMPLATE_MAX);
-			struct slice text = {v.val.string.val, v.val.string.val + v.val.string.len};
-
-			push_text(&state, WJB_VALUE, out, template_render(text, &values, out, TEMPLATE_MAX));
-		} else if (token == WJB_VALUE)
-			push_text(&state, WJB_VALUE, "", 0);
-	}
-	if (!runbook && rule->runbook_url != NULL) {
-		push_text(&state, WJB_KEY, "runbook_url", strlen("runbook_url"));
-		push_text(&state, WJB_VALUE, rule->runbook_url, strlen(rule->runbook_url));
-	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
-/* ---- checks */
 
 /* A piece of text for a message. */
 static char *
@@ -169,7 +95,7 @@ check_annotation(struct slice name, const JsonbValue *value)
 				 errmsg("annotation \"%s\" of an alert rule does not render: %s", shown(name), error.message),
 				 errdetail("At character %d of: %s", pg_mbstrlen_with_len(text.p, (int) error.offset) + 1,
 						   shown(text)),
-				 error.hint != NULL ? errhint("In templates %s.", error.hint) : 0));
+				 error.hint != NULL ? errhint("%s", error.hint) : 0));
 }
 
 /* Calls `check` for each pair of an object. */
