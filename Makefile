@@ -189,6 +189,12 @@ REGRESS += privileges
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
+REGRESS += alert_rules
+REGRESS += alert_samples alert_logs
+# Default rules, in a database of their own.
+REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
+	rules_service rules_database rules_application rules_observ rules_restore
+# The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation
