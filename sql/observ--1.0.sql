@@ -2541,7 +2541,7 @@ GRANT EXECUTE ON FUNCTION observ_data._rule_columns(), observ_data._rule_default
 	observ_data._rule_hash(jsonb), observ_data._merge_default_rules() TO observ_owner;
 -- What queries of default rules read, which run as observ_owner.
 GRANT SELECT ON observ.job_status TO observ_owner;
-GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs(), observ_data._unpack_cells(bytea), observ_data._vps_metric(integer),
+GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs(),
 	observ_data._partitions() TO observ_owner;
 
 -- ---- pg_cron
