@@ -178,6 +178,12 @@ REGRESS += alert_samples alert_logs alert_backtest
 REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 # Default rules, in a database of their own
+REGRESS += alert_samples alert_logs
+REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_backtest
+REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+# Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
