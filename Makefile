@@ -66,14 +66,14 @@ EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ex
 # alerting: rules over labelled metrics and logs
 CORE_BACKEND_OBJS += src/core/window_cells.o
 EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
-	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o
+	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o src/ext/backtest.o src/ext/backtest_notify.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
 EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
-	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o
+	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o src/ext/alert_explain.o
 # routes, groups, outbox
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
@@ -176,11 +176,13 @@ REGRESS += alert_states alert_gaps alert_queries
 REGRESS += alert_samples alert_logs
 REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_dispatch alert_routes
-REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
-REGRESS += privileges
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_backtest
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
+# The last: it sees all objects.
+REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
 ISOLATION += alert_evaluation

@@ -1874,6 +1874,26 @@ CREATE VIEW observ.rule_status AS
 			FROM observ.alerts l WHERE l.status <> 'resolved' GROUP BY 1) a USING (rule_id);
 COMMENT ON VIEW observ.rule_status IS 'How each alert rule fares: disabled, failing (last_error, and what it last found stays), overflowing (true for more instances than observ.max_alerts_per_rule), new, ok; when it was evaluated and last had data, how many alerts it has';
 
+CREATE FUNCTION observ.backtest_rule(
+	rule text, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
+	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_backtest_rule_name';
+COMMENT ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interval) IS
+'What the rule of that name would have done to the rows that are stored: nothing is written. A row per episode (kind episode; pending: it cleared before it fired), notification and time in which it could not be evaluated (error). The rule is evaluated each step: by default its evaluation_interval or a minute, longer where that would be more than 10,000 times';
+
+CREATE FUNCTION observ.backtest_rule(
+	rule jsonb, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
+	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_backtest_rule_json';
+COMMENT ON FUNCTION observ.backtest_rule(jsonb, timestamptz, timestamptz, interval) IS
+'The same for a rule that is not stored, given as for observ.create_alert_rule()';
+
 -- ---- people: acknowledge, resolve, explain
 CREATE FUNCTION observ.acknowledge_alert(
 	alert_id bigint, note text DEFAULT NULL, until timestamptz DEFAULT NULL, sticky boolean DEFAULT false,
@@ -1899,6 +1919,20 @@ CREATE FUNCTION observ.resolve_alert(
 	AS 'MODULE_PATHNAME', 'observ_resolve_alert';
 COMMENT ON FUNCTION observ.resolve_alert(bigint, text, timestamptz) IS
 'Resolves an alert by hand, reason manual; who was told of it is told that it is over. What is still true begins a new alert at the next evaluation. A pending one goes without a trace but in observ.alert_history. Errors: 55000 when it is resolved already, 42704 when there is none';
+
+CREATE FUNCTION observ.explain_alert(alert_id bigint, at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert bigint, "time" timestamptz, what text, why text)
+	LANGUAGE c STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_alert';
+COMMENT ON FUNCTION observ.explain_alert(bigint, timestamptz) IS
+'Why somebody was, or was not, told of an alert, in the order of time up to at: what happened to it, its groups, what each flush decided for each channel and why, how it stands, what keeps it back, what each channel knows, the next flush. Errors: 42704 when there is no such alert';
+
+CREATE FUNCTION observ.explain_alert(name text, at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert bigint, "time" timestamptz, what text, why text)
+	LANGUAGE c STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_alert_name';
+COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
+'The same for all live alerts of that name, or the latest that is over; for a rule without alerts why it has none';
 
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(
@@ -2475,10 +2509,12 @@ GRANT INSERT, UPDATE, DELETE ON observ.alert_rules TO observ_admin;
 GRANT EXECUTE ON FUNCTION observ.alert_metrics() TO observ_reader;
 
 -- ---- alert evaluation
+GRANT EXECUTE ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interval), observ.backtest_rule(jsonb, timestamptz, timestamptz, interval) TO observ_reader;
 
 -- ---- people: acknowledge, resolve, explain
 GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, boolean, timestamptz),
 	observ.unacknowledge_alert(bigint, text, timestamptz), observ.resolve_alert(bigint, text, timestamptz) TO observ_operator;
+GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.explain_alert(text, timestamptz) TO observ_reader;
 
 -- ---- routes and notifications
 GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
@@ -2505,7 +2541,7 @@ GRANT EXECUTE ON FUNCTION observ_data._rule_columns(), observ_data._rule_default
 	observ_data._rule_hash(jsonb), observ_data._merge_default_rules() TO observ_owner;
 -- What queries of default rules read, which run as observ_owner.
 GRANT SELECT ON observ.job_status TO observ_owner;
-GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs(), observ_data._unpack_cells(bytea), observ_data._vps_metric(integer),
+GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs(),
 	observ_data._partitions() TO observ_owner;
 
 -- ---- pg_cron

@@ -84,6 +84,13 @@ evaluate_source(ObservEvaluation *evaluation, const Source *source)
 		observ_rule_failed(evaluation, work.rules[i], unpack_sql_state(error->sqlerrcode), error->message);
 }
 
+void
+observ_ask_sources(ObservEvaluation *evaluation)
+{
+	for (int i = 0; i < (int) lengthof(sources); i++)
+		evaluate_source(evaluation, &sources[i]);
+}
+
 static void
 evaluate_at(Call *call, TimestampTz time, bool is_last)
 {
@@ -93,8 +100,7 @@ evaluate_at(Call *call, TimestampTz time, bool is_last)
 	evaluation->at = time;
 	call->rules = observ_choose_due(evaluation, time, is_last);
 	observ_begin_telling(evaluation);
-	for (int i = 0; i < (int) lengthof(sources); i++)
-		evaluate_source(evaluation, &sources[i]);
+	observ_ask_sources(evaluation);
 	observ_settle(evaluation);
 	call->slots++;
 	MemoryContextSwitchTo(before);

@@ -92,6 +92,8 @@ extern double observ_distance(const ObservRule *rule, double value);
 /* What the alert is about that stands for the rest (C26); and that alert, live or not, NULL: none. */
 extern ObservInstance observ_overflow_instance(void);
 extern ObservLiveAlert *observ_overflow_alert(ObservEvaluation *evaluation, const ObservRule *rule);
+/* evaluation.c: lets all sources tell of the rules that are due at evaluation->at. Needs SPI_connect(). */
+extern void observ_ask_sources(ObservEvaluation *evaluation);
 
 /* evaluation_settle.c: what becomes of alerts */
 /* Ties alerts to their rules. */
