@@ -183,6 +183,11 @@ REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_backtest
 REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_samples alert_logs
+REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_backtest
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
@@ -190,6 +195,10 @@ REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_netw
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_people alert_dispatch
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
+ISOLATION += alert_evaluation
+ISOLATION += alert_people
+ISOLATION += alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
