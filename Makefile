@@ -173,24 +173,10 @@ REGRESS = install partitions ingest fleet_summary fleet_health arming versions m
 # Alerts: a line per part.
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
-REGRESS += alert_samples alert_logs
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_windows alert_health alert_absence privileges
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_backtest privileges
-# alerting, a line per subject
-REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
+REGRESS += alert_samples alert_logs alert_backtest
+REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_dispatch alert_routes
-REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
-# Alerting
-REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
-REGRESS += privileges
-# Default rules, in a database of their own.
-REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
-	rules_service rules_database rules_application rules_observ rules_restore
-REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
