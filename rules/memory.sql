@@ -37,8 +37,8 @@ INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, 
    "description": "It may soon not answer at all.",
    "action": "Stop work now, then as for MemoryPressure."}');
 
-INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, "window", predict_ahead, operator, threshold, clear_threshold, for_duration, evaluation_interval, severity, per_app, labels, description, annotations) VALUES
-('MemoryLeakTrend', 'memory', 'vps_metrics', 'memory_percent', 'predict', '6 hours', '12 hours', 'gt', 100, 95, '1 hour', '5 minutes', 'medium', false, '{"family": "memory"}',
+INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, "window", predict_ahead, min_samples, operator, threshold, clear_threshold, for_duration, evaluation_interval, severity, per_app, labels, description, annotations) VALUES
+('MemoryLeakTrend', 'memory', 'vps_metrics', 'memory_percent', 'predict', '6 hours', '12 hours', 60, 'gt', 100, 95, '1 hour', '5 minutes', 'medium', false, '{"family": "memory"}',
  'A straight line through six hours of memory in use reaches all of it within twelve hours.',
  '{"summary": "Memory of {{ labels.vps_name }} is running out",
    "description": "It has grown steadily for six hours and will be used up within twelve.",

@@ -1,13 +1,13 @@
 -- Default alert rules: servers that are down, silent, restarted, or down in numbers.
 -- Plain INSERTs: change a copy of one in psql, it is put into observ.alert_rules as you see it. Docs: docs/default-rules.md.
 
-INSERT INTO observ.alert_rules (name, category, source, metric_name, operator, threshold, for_duration, keep_firing_for, severity, per_app, labels, description, annotations) VALUES
-('ServerDown', 'server', 'absence', 'data_age_seconds', 'gt', 90, '1 minute', '30 seconds', 'critical', false, '{"family": "availability"}',
+INSERT INTO observ.alert_rules (name, category, source, metric_name, selector, operator, threshold, for_duration, keep_firing_for, severity, per_app, labels, description, annotations) VALUES
+('ServerDown', 'server', 'absence', 'data_age_seconds', NULL, 'gt', 90, '1 minute', '30 seconds', 'critical', false, '{"family": "availability"}',
  'Nothing has come from any collector of a VPS for 90 seconds (three of its intervals, where that is longer). VPSs in maintenance and retired ones are left out.',
  '{"summary": "{{ labels.vps_name }} is down",
    "description": "No collector of {{ labels.vps_name }} has sent anything for {{ value | duration }}.",
    "action": "Look at the console of the VPS and at the status page of its provider. When it answers to ssh, look at systemctl status ''obs-agent@*'' and at its way to the database. If it was taken down on purpose: UPDATE observ.vps SET status = ''retired'' (or ''maintenance'')."}'),
-('AgentSilent', 'server', 'absence', 'data_age_seconds', 'gt', 120, '2 minutes', '30 seconds', 'high', true, '{"family": "availability"}',
+('AgentSilent', 'server', 'absence', 'data_age_seconds', '{app_name!=""}', 'gt', 120, '2 minutes', '30 seconds', 'high', true, '{"family": "availability"}',
  'The collector of one application has sent nothing for two minutes (three of its intervals, where that is longer), while others of the VPS may go on.',
  '{"summary": "Collector of {{ labels.app_name }} on {{ labels.vps_name }} is silent",
    "description": "Nothing has come from it for {{ value | duration }}.",
@@ -67,7 +67,7 @@ FROM (SELECT s.grp, count(*)::float8 AS n, count(*) FILTER (WHERE s.silent)::flo
 WHERE f.down >= 3 AND f.down > 0.2 * f.n
 $$, '1 minute', '2 minutes', '30 seconds', 'emergency', '{}',
  'More than a fifth of the VPSs that reported within a day, and at least three, are silent. Counted for the whole fleet, and for each value of the label group of observ.vps.',
- '{"summary": "{{ value | round(0) }} % of the fleet{{ labels.group }} is silent",
+ '{"summary": "{{ value | round(0) }} % of the fleet is silent {{ labels.group }}",
    "description": "So many VPSs at once have one cause: a provider, a network, a deployment, or the way to this database.",
    "action": "Look at what they have in common: SELECT vps_name, last_seen FROM observ.fleet_summary() WHERE status = ''stale'' ORDER BY last_seen; the status page of the provider; whether this server can be reached from outside."}'),
 ('HostOvercommitted', 'server', 'query', $$

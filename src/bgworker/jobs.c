@@ -26,6 +26,10 @@ const ObservJob observ_jobs[] = {
 	 "SELECT * FROM observ.apply_retention(pg_catalog.now())", .movable = true, .when_blocked = observ_detach_blocked},
 	{"update_log_templates", "observ.update_log_templates_interval", &observ_update_log_templates_interval,
 	 "SELECT * FROM observ.update_log_templates(pg_catalog.now())"},
+	{"evaluate_alerts", "observ.evaluation_interval", &observ_evaluation_interval,
+	 "SELECT * FROM observ.evaluate_alerts(pg_catalog.now())"},
+	{"dispatch_notifications", "observ.dispatch_interval", &observ_dispatch_interval,
+	 "SELECT * FROM observ.dispatch_notifications(pg_catalog.now())"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

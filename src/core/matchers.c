@@ -170,23 +170,54 @@ read_list(struct reader *r, struct matchers *out)
 	}
 }
 
+/* One list, both braces or none. *braces: whether it has them. */
+static bool
+read_set(struct reader *r, struct matchers *out, bool *braces)
+{
+	const char *open;
+
+	out->n = 0;
+	skip_blanks(r);
+	open = r->rest.p;
+	*braces = take(r, '{');
+	if (!read_list(r, out))
+		return false;
+	if (*braces && !take(r, '}'))
+		return fail(r, open, "this brace is not closed");
+	skip_blanks(r);
+	return true;
+}
+
 bool
 matchers_parse(struct slice text, struct matchers *out, char *memory, struct matchers_error *error)
 {
 	struct reader r = {.start = text.p, .rest = text, .memory = memory, .error = error};
-	const char *open;
 	bool braces;
 
-	out->n = 0;
-	skip_blanks(&r);
-	open = r.rest.p;
-	braces = take(&r, '{');
-	if (!read_list(&r, out))
+	if (!read_set(&r, out, &braces))
 		return false;
-	if (braces && !take(&r, '}'))
-		return fail(&r, open, "this brace is not closed");
-	skip_blanks(&r);
 	return at_end(&r) || fail(&r, r.rest.p, "nothing should follow the matchers");
+}
+
+bool
+matchers_parse_next(struct slice *text, struct matchers *out, char **memory, struct matchers_error *error)
+{
+	struct reader r = {.start = text->p, .rest = *text, .memory = *memory, .error = error};
+	bool braces;
+
+	if (!read_set(&r, out, &braces))
+		return false;
+	if (!at_end(&r)) {
+		if (!braces || !slice_starts(r.rest, "or"))
+			return fail(&r, r.rest.p, "nothing should follow the matchers");
+		r.rest.p += 2;
+		skip_blanks(&r);
+		if (at_end(&r) || *r.rest.p != '{')
+			return fail(&r, r.rest.p, "another set of matchers in braces should be here");
+	}
+	*text = r.rest;
+	*memory = r.memory;
+	return true;
 }
 
 const char *

@@ -43,6 +43,14 @@ struct matchers_error {
  */
 bool matchers_parse(struct slice text, struct matchers *out, char *memory, struct matchers_error *error);
 
+/*
+ * Reads the first of several sets, which are lists in braces joined by the word `or`: {a="b"} or {c="d"}. *text moves on to the next set, it
+ * is empty after the last; *memory, as above, moves on behind what was used. A single set may lack its braces. Offsets of errors count
+ * from the *text given.
+ */
+bool matchers_parse_next(struct slice *text, struct matchers *out, char **memory,
+						 struct matchers_error *error);
+
 /* "=", "!=", "=~", "!~" */
 const char *matcher_op_name(enum matcher_op op);
 

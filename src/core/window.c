@@ -97,6 +97,17 @@ mean(const struct sums *s, const struct window_sample *samples, int n)
 }
 
 static bool
+latest(const struct window_sample *samples, int n, double *out)
+{
+	for (int i = n - 1; i >= 0; i--)
+		if (!isnan(samples[i].value)) {
+			*out = samples[i].value;
+			return true;
+		}
+	return false;
+}
+
+static bool
 growth(const struct window_sample *samples, int n, enum aggregate what, double *out)
 {
 	struct aggregate_bucket bucket;
@@ -152,9 +163,6 @@ of_sums(const struct window_question *question, const struct window_sample *samp
 	if (s.n == 0)
 		return false;
 	switch (question->aggregate) {
-	case RULE_LAST:
-		*out = s.last;
-		return true;
 	case RULE_AVG:
 		*out = mean(&s, samples, n);
 		break;
@@ -189,6 +197,8 @@ window_value(const struct window_question *question, const struct window_sample 
 			 double *scratch, double *out)
 {
 	switch (question->aggregate) {
+	case RULE_LAST:
+		return latest(samples, n, out);
 	case RULE_P50:
 		return percentile(samples, n, 0.5, scratch, out);
 	case RULE_P95:

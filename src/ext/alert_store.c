@@ -89,12 +89,12 @@ static const char previous_sql[] =
 	"ORDER BY a.fingerprint, a.ends_at DESC, a.alert_id DESC";
 
 ObservAlertStore *
-observ_alert_store(void)
+observ_alert_store(MemoryContext context)
 {
-	ObservAlertStore *store = palloc0(sizeof(ObservAlertStore));
+	ObservAlertStore *store = MemoryContextAllocZero(context, sizeof(ObservAlertStore));
 
-	store->context = CurrentMemoryContext;
-	store->by_instance = (struct live_hash *) live_create(CurrentMemoryContext, 1024, NULL);
+	store->context = context;
+	store->by_instance = live_create(context, 1024, NULL);
 	return store;
 }
 

@@ -66,8 +66,8 @@ typedef struct ObservAlertStore {
 	int n_events, events_room;
 } ObservAlertStore;
 
-/* An empty one in the current memory context. */
-extern ObservAlertStore *observ_alert_store(void);
+/* An empty one in that memory context, like all that is put into it. */
+extern ObservAlertStore *observ_alert_store(MemoryContext context);
 
 /* Reads what is live, or resolved and still flapping. Needs SPI_connect(). */
 extern void observ_read_alerts(ObservAlertStore *store);

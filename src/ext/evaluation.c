@@ -33,16 +33,16 @@ typedef struct Source {
 } Source;
 
 static const Source sources[] = {
-	{RULE_VPS_METRICS, observ_evaluate_vps_metrics}, {RULE_ABSENCE, observ_evaluate_absence},
-	{RULE_QUERY, observ_evaluate_queries},           {RULE_METRIC_SAMPLES, observ_evaluate_metric_samples},
-	{RULE_LOG_ENTRIES, observ_evaluate_log_entries},
+	{RULE_VPS_METRICS, observ_evaluate_vps_metrics},       {RULE_ABSENCE, observ_evaluate_absence},
+	{RULE_HEALTH_CHECKS, observ_evaluate_health_checks},   {RULE_QUERY, observ_evaluate_queries},
+	{RULE_METRIC_SAMPLES, observ_evaluate_metric_samples}, {RULE_LOG_ENTRIES, observ_evaluate_log_entries},
 };
 
 /* One call of the function. */
 typedef struct Call {
 	ObservEvaluation evaluation;
 	TimestampTz asked, at, before;
-	int slots, rules, failed;
+	int slots, rules, failed, pending, firing, resolved;
 	ObservWritten written;
 } Call;
 
@@ -53,18 +53,6 @@ typedef struct Work {
 	ObservRule **rules;
 	int n;
 } Work;
-
-void
-observ_each_untold(ObservEvaluation *evaluation, ObservRule *rule,
-				   void (*take)(void *arg, const ObservInstance *instance), void *arg)
-{
-	for (ObservLiveAlert *alert = evaluation->progress[rule->index].alerts; alert != NULL;
-		 alert = alert->next_of_rule)
-		if (!alert->gone && alert->state.status != ALERT_RESOLVED && !alert->overflow &&
-			alert->told != evaluation->number &&
-			observ_rule_selects(evaluation, rule, alert->instance.vps_name, alert->instance.app_name))
-			take(arg, &alert->instance);
-}
 
 static void
 run_source(void *arg)
@@ -77,8 +65,13 @@ run_source(void *arg)
 static void
 evaluate_source(ObservEvaluation *evaluation, const Source *source)
 {
-	Work work = {evaluation, source, palloc(sizeof(ObservRule *) * Max(evaluation->n_rules, 1)), 0};
+	Work work = {
+		evaluation, source,
+		MemoryContextAlloc(evaluation->slot_context, sizeof(ObservRule *) * Max(evaluation->n_rules, 1)), 0};
 	ErrorData *error;
+
+	/* SPI leaves its own behind. */
+	MemoryContextSwitchTo(evaluation->slot_context);
 
 	for (int i = 0; i < evaluation->n_rules; i++)
 		if (evaluation->progress[i].due && evaluation->rules[i].error == NULL &&
@@ -91,6 +84,13 @@ evaluate_source(ObservEvaluation *evaluation, const Source *source)
 		observ_rule_failed(evaluation, work.rules[i], unpack_sql_state(error->sqlerrcode), error->message);
 }
 
+void
+observ_ask_sources(ObservEvaluation *evaluation)
+{
+	for (int i = 0; i < (int) lengthof(sources); i++)
+		evaluate_source(evaluation, &sources[i]);
+}
+
 static void
 evaluate_at(Call *call, TimestampTz time, bool is_last)
 {
@@ -100,8 +100,7 @@ evaluate_at(Call *call, TimestampTz time, bool is_last)
 	evaluation->at = time;
 	call->rules = observ_choose_due(evaluation, time, is_last);
 	observ_begin_telling(evaluation);
-	for (int i = 0; i < (int) lengthof(sources); i++)
-		evaluate_source(evaluation, &sources[i]);
+	observ_ask_sources(evaluation);
 	observ_settle(evaluation);
 	call->slots++;
 	MemoryContextSwitchTo(before);
@@ -162,20 +161,39 @@ count_again(const Call *call)
 }
 
 static void
+count_results(Call *call)
+{
+	const ObservAlertStore *store = call->evaluation.store;
+
+	for (int i = 0; i < store->n; i++) {
+		const ObservLiveAlert *alert = store->all[i];
+		enum alert_status status = alert->state.status;
+
+		if (alert->gone || alert->lost || (!alert->stored && !alert->changed))
+			continue;
+		call->pending += status == ALERT_PENDING;
+		call->firing += status == ALERT_FIRING || status == ALERT_RECOVERING;
+	}
+	for (int i = 0; i < store->n_events; i++)
+		call->resolved += store->events[i].event == ALERT_EVENT_RESOLVED && !store->events[i].alert->lost;
+}
+
+static void
 evaluate(Call *call)
 {
 	ObservEvaluation *evaluation = &call->evaluation;
 	TimestampTz *times;
 	int n;
 
-	evaluation->context = CurrentMemoryContext;
+	evaluation->context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ alerts", ALLOCSET_DEFAULT_SIZES);
 	evaluation->slot_context =
-		AllocSetContextCreate(CurrentMemoryContext, "observ evaluation", ALLOCSET_DEFAULT_SIZES);
+		AllocSetContextCreate(evaluation->context, "observ evaluation", ALLOCSET_DEFAULT_SIZES);
 	read_state(call);
 	evaluation->rules = observ_load_rules(0, &evaluation->n_rules);
 	evaluation->progress = palloc0(sizeof(ObservRuleProgress) * Max(evaluation->n_rules, 1));
 	observ_read_rule_state(evaluation, call->before);
-	evaluation->store = observ_alert_store();
+	evaluation->store = observ_alert_store(evaluation->context);
 	observ_read_alerts(evaluation->store);
 	observ_assign_alerts(evaluation);
 	evaluation->at = call->at;
@@ -189,42 +207,25 @@ evaluate(Call *call)
 	observ_write_rule_state(evaluation);
 	count_again(call);
 	write_state(call);
-}
-
-static void
-count_live(const Call *call, int *pending, int *firing)
-{
-	const ObservAlertStore *store = call->evaluation.store;
-
-	for (int i = 0; i < store->n; i++) {
-		const ObservLiveAlert *alert = store->all[i];
-		enum alert_status status = alert->state.status;
-
-		if (alert->gone || alert->lost || (!alert->stored && !alert->changed))
-			continue;
-		*pending += status == ALERT_PENDING;
-		*firing += status == ALERT_FIRING || status == ALERT_RECOVERING;
-	}
+	count_results(call);
+	MemoryContextDelete(evaluation->context);
 }
 
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Call *call)
 {
-	int pending = 0, firing = 0;
 	Datum values[11];
 	bool nulls[11] = {false};
 
-	if (call->evaluation.store != NULL)
-		count_live(call, &pending, &firing);
 	values[0] = CStringGetTextDatum(status);
 	values[1] = TimestampTzGetDatum(call->at);
-	nulls[1] = call->evaluation.store == NULL;
+	nulls[1] = call->slots == 0;
 	values[2] = Int32GetDatum(call->slots);
 	values[3] = Int32GetDatum(call->rules);
 	values[4] = Int32GetDatum(call->failed);
-	values[5] = Int32GetDatum(pending);
-	values[6] = Int32GetDatum(firing);
-	values[7] = Int32GetDatum(call->evaluation.resolved);
+	values[5] = Int32GetDatum(call->pending);
+	values[6] = Int32GetDatum(call->firing);
+	values[7] = Int32GetDatum(call->resolved);
 	values[8] = Int32GetDatum(call->written.history);
 	values[9] = Int32GetDatum(call->written.refreshed);
 	values[10] = Int32GetDatum(call->written.lost);
@@ -237,30 +238,19 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Call *call)
 Datum
 observ_evaluate_alerts(PG_FUNCTION_ARGS)
 {
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "observ evaluate_alerts", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext before;
-	Call *call;
+	Call call = {.asked = observ_job_time(fcinfo)};
 	ObservIdentity saved;
-	TimestampTz asked = observ_job_time(fcinfo);
 	const char *refused = observ_job_guard(OBSERV_LOCK_EVALUATE);
-	Datum result;
 
-	call = MemoryContextAllocZero(context, sizeof(Call));
 	if (refused != NULL)
-		return result_row(fcinfo, refused, call);
-	call->asked = asked;
+		return result_row(fcinfo, refused, &call);
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	before = MemoryContextSwitchTo(context);
 	/* Taken after the lock: what the evaluation before wrote is seen. All reads are in this one. */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	evaluate(call);
+	evaluate(&call);
 	PopActiveSnapshot();
-	MemoryContextSwitchTo(before);
 	SPI_finish();
 	observ_as_owner_end(&saved);
-	result = result_row(fcinfo, call->at == call->asked ? "ok" : "clock behind", call);
-	MemoryContextDelete(context);
-	return result;
+	return result_row(fcinfo, call.at == call.asked ? "ok" : "clock behind", &call);
 }

@@ -29,13 +29,13 @@ typedef struct VpsEntry {
 static HTAB *
 read_vps(ObservEvaluation *evaluation, SPIPlanPtr *plan, const char *sql)
 {
-	MemoryContext before = MemoryContextSwitchTo(evaluation->context);
-	HTAB *table = observ_vps_table_create("observ VPSs", sizeof(VpsEntry), 256);
-	uint64 n;
-	SPITupleTable *rows;
+	MemoryContext before = CurrentMemoryContext;
+	uint64 n = observ_spi_read(plan, sql, 0, NULL, NULL, NULL);
+	SPITupleTable *rows = SPI_tuptable;
+	HTAB *table;
 
-	n = observ_spi_read(plan, sql, 0, NULL, NULL, NULL);
-	rows = SPI_tuptable;
+	MemoryContextSwitchTo(evaluation->context);
+	table = observ_vps_table_create("observ VPSs", sizeof(VpsEntry), 256);
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
 		text *name = DatumGetTextPCopy(observ_spi_value(i, 1, &isnull));

@@ -29,15 +29,21 @@ options_length(struct slice re)
 	return p > re.p + 2 && p < re.end && *p == ')' ? (int) (p + 1 - re.p) : 0;
 }
 
+char *
+observ_anchored_regex(const struct matcher *matcher)
+{
+	int options = options_length(matcher->value);
+
+	/* Of the whole value, as everywhere in Prometheus and Alertmanager. */
+	return psprintf("%.*s^(?:%.*s)$", options, matcher->value.p,
+					(int) (matcher->value.end - matcher->value.p) - options, matcher->value.p + options);
+}
+
 /* PostgreSQL keeps the regular expressions of a session that were used last compiled. */
 static bool
 regex_matches(const struct matcher *matcher, struct slice value)
 {
-	int options = options_length(matcher->value);
-	/* Of the whole value, as everywhere in Prometheus and Alertmanager. */
-	char *pattern =
-		psprintf("%.*s^(?:%.*s)$", options, matcher->value.p,
-				 (int) (matcher->value.end - matcher->value.p) - options, matcher->value.p + options);
+	char *pattern = observ_anchored_regex(matcher);
 	text *re = cstring_to_text(pattern);
 	bool matches =
 		RE_compile_and_execute(re, unconstify(char *, value.p ? value.p : ""), (int) (value.end - value.p),
@@ -71,23 +77,37 @@ name_matcher(void *arg)
 			   matcher_op_name(m->op), (int) (m->value.end - m->value.p), m->value.p);
 }
 
+void
+observ_try_regex(const struct matcher *matcher)
+{
+	ErrorContextCallback callback = {0};
+
+	callback.previous = error_context_stack;
+	callback.callback = name_matcher;
+	callback.arg = unconstify(struct matcher *, matcher);
+	error_context_stack = &callback;
+	(void) regex_matches(matcher, slice_of(""));
+	error_context_stack = callback.previous;
+}
+
 /* An expression that can't be is an error at once, not when the first series comes by. */
 static void
-try_regexes(struct matchers *matchers)
+try_regexes(const struct matchers *matchers)
 {
-	for (int i = 0; i < matchers->n; i++) {
-		struct matcher *m = &matchers->item[i];
-		ErrorContextCallback callback = {0};
+	for (int i = 0; i < matchers->n; i++)
+		if (matchers->item[i].op == MATCHER_REGEX || matchers->item[i].op == MATCHER_NOT_REGEX)
+			observ_try_regex(&matchers->item[i]);
+}
 
-		if (m->op != MATCHER_REGEX && m->op != MATCHER_NOT_REGEX)
-			continue;
-		callback.previous = error_context_stack;
-		callback.callback = name_matcher;
-		callback.arg = m;
-		error_context_stack = &callback;
-		(void) regex_matches(m, slice_of(""));
-		error_context_stack = callback.previous;
-	}
+void
+observ_matchers_error(const char *given, const struct matchers_error *error)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_SYNTAX_ERROR), errmsg("invalid label matchers: %s", error->message),
+		 errdetail("At character %d of: %s", pg_mbstrlen_with_len(given, (int) error->offset) + 1, given),
+		 errhint("Matchers are written as {name=\"value\", name!=\"value\", name=~\"regular expression\", "
+				 "name!~\"regular expression\"}.")));
 }
 
 struct matchers *
@@ -101,13 +121,7 @@ observ_parse_matchers(const text *given)
 		return matchers;
 	s = text_to_cstring(given);
 	if (!matchers_parse(slice_of(s), matchers, palloc(strlen(s) + 1), &error))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR), errmsg("invalid label matchers: %s", error.message),
-			 errdetail("At character %d of: %s", pg_mbstrlen_with_len(s, (int) error.offset) + 1, s),
-			 errhint(
-				 "Matchers are written as {name=\"value\", name!=\"value\", name=~\"regular expression\", "
-				 "name!~\"regular expression\"}.")));
+		observ_matchers_error(s, &error);
 	try_regexes(matchers);
 	return matchers;
 }

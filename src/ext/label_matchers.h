@@ -13,4 +13,16 @@ extern struct matchers *observ_parse_matchers(const text *given);
 /* Whether all of them accept what `lookup` finds. */
 extern bool observ_matchers_accept(const struct matchers *matchers, matchers_lookup *lookup, void *arg);
 
+/* For other readers of matchers (matcher_sets.c). */
+
+/* Raises 42601: what is wrong, and where in the text. */
+extern void observ_matchers_error(const char *given, const struct matchers_error *error)
+	pg_attribute_noreturn();
+
+/* Raises 2201B, naming the matcher, when its regular expression can't be. */
+extern void observ_try_regex(const struct matcher *matcher);
+
+/* The regular expression of a matcher as PostgreSQL is to run it, over whole values; palloc'd. */
+extern char *observ_anchored_regex(const struct matcher *matcher);
+
 #endif

@@ -21,11 +21,14 @@ typedef struct ObservAlert {
 	const char *app_name;
 	Jsonb *labels;
 	TimestampTz active_at;
-	TimestampTz starts_at;  /* DT_NOBEGIN: has not fired */
-	TimestampTz ends_at;    /* DT_NOEND: not resolved */
-	TimestampTz sampled_at; /* DT_NOBEGIN: not known */
-	int64 for_us;           /* for_duration of its rule; 0 when that is gone */
-	int64 interval_us;      /* its rule's evaluation interval, or observ.evaluation_interval */
+	TimestampTz starts_at;       /* DT_NOBEGIN: has not fired */
+	TimestampTz ends_at;         /* DT_NOEND: not resolved */
+	TimestampTz sampled_at;      /* DT_NOBEGIN: not known */
+	int64 for_us;                /* for_duration of its rule; 0 when that is gone */
+	int64 interval_us;           /* its rule's evaluation interval, or observ.evaluation_interval */
+	int64 reopen_us;             /* reopen_window of its rule; 0 when that is gone */
+	int reopened;                /* how often it fired again within it */
+	const char *resolved_reason; /* NULL: none */
 	bool flapping;
 	bool acknowledged; /* at the time of the dispatch */
 	int changes;
@@ -33,6 +36,9 @@ typedef struct ObservAlert {
 
 /* matchers_lookup of an ObservAlert: its labels; `instance` is vps_name where no label has that name. */
 extern matchers_lookup observ_alert_label;
+
+/* The same of labels alone; the value may lie in the current memory context. */
+extern struct slice observ_alert_label_in(Jsonb *labels, struct slice name);
 
 /* Reads alerts by the condition of a WHERE clause over `observ.alerts a` with up to two parameters; ordered by alert_id. Needs SPI_connect(). */
 extern ObservAlert *observ_load_alerts(TimestampTz at, const char *where, int nargs, const Oid *types,

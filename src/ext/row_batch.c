@@ -45,7 +45,7 @@ observ_row_batch_add(ObservRowBatch *batch, const Datum *values, const bool *nul
 	}
 	for (int c = 0; c < batch->n_columns; c++) {
 		batch->values[c][batch->n_rows] = values[c];
-		batch->nulls[c][batch->n_rows] = nulls[c];
+		batch->nulls[c][batch->n_rows] = nulls != NULL && nulls[c];
 	}
 	batch->n_rows++;
 }
@@ -56,25 +56,33 @@ observ_row_batch_size(const ObservRowBatch *batch)
 	return batch->n_rows;
 }
 
-uint64
-observ_row_batch_run(ObservRowBatch *batch, SPIPlanPtr *plan, int expected, const char *sql)
+int
+observ_row_batch_arguments(const ObservRowBatch *batch, int n, Oid *types, Datum *arrays)
 {
-	Datum *arrays = palloc(sizeof(Datum) * batch->n_columns);
-	Oid *types = palloc(sizeof(Oid) * batch->n_columns);
-	int n_rows = batch->n_rows, lower = 1;
+	int n_rows = batch->n_rows, dimensions = n_rows > 0 ? 1 : 0, lower = 1;
 
-	if (n_rows == 0)
-		return 0;
-	for (int c = 0; c < batch->n_columns; c++) {
+	for (int c = 0; c < batch->n_columns; c++, n++) {
 		int16 length;
 		bool by_value;
 		char align;
 
 		get_typlenbyvalalign(batch->types[c], &length, &by_value, &align);
-		types[c] = get_array_type(batch->types[c]);
-		arrays[c] = PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], 1, &n_rows, &lower,
-													   batch->types[c], length, by_value, align));
+		types[n] = get_array_type(batch->types[c]);
+		arrays[n] = PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], dimensions, &n_rows,
+													   &lower, batch->types[c], length, by_value, align));
 	}
+	return n;
+}
+
+uint64
+observ_row_batch_run(ObservRowBatch *batch, SPIPlanPtr *plan, int expected, const char *sql)
+{
+	Datum *arrays = palloc(sizeof(Datum) * batch->n_columns);
+	Oid *types = palloc(sizeof(Oid) * batch->n_columns);
+
+	if (batch->n_rows == 0)
+		return 0;
+	observ_row_batch_arguments(batch, 0, types, arrays);
 	batch->n_rows = 0;
 	return observ_spi_kept(plan, expected, sql, batch->n_columns, types, arrays, NULL);
 }

@@ -291,11 +291,27 @@ signal_of(const ObservLogRule *rule, int64 count)
 }
 
 static void
+load_fleet(Pass *pass)
+{
+	if (pass->fleet == NULL)
+		pass->fleet = observ_load_fleet();
+}
+
+/* Rows of the machine came from that VPS and come no more: what it logs may be on its way. */
+static bool
+fell_silent(Pass *pass, const char *vps_name)
+{
+	load_fleet(pass);
+	return observ_fleet_fell_silent(pass->fleet, pass->evaluation, vps_name);
+}
+
+static void
 tell_counted(const Telling *telling, Owner *owner)
 {
 	Pass *pass = telling->pass;
 	ObservLogRule *rule = &pass->rules[telling->number];
 	int64 count = owner->counts[telling->number];
+	bool for_sure = rule->rule->op == RULE_GT || rule->rule->op == RULE_GTE;
 	enum alert_signal signal;
 	ObservInstance instance = {.vps_name = owner->key.vps,
 							   .app_name = rule->rule->per_app ? owner->key.app : NULL};
@@ -305,19 +321,24 @@ tell_counted(const Telling *telling, Owner *owner)
 	owner->told = telling->number + 1;
 	rule->rule->observed++;
 	signal = signal_of(rule, count);
-	if (observ_worth_telling(rule->rule, signal))
-		observ_tell(pass->evaluation, rule->rule, &instance, signal, value_of(rule, count),
-					owner->newest[telling->number]);
+	if (!observ_worth_telling(rule->rule, signal))
+		return;
+	/* Entries that are still to come can make it more, not less. */
+	if (!(signal == SIGNAL_BREACH && for_sure) && fell_silent(pass, owner->key.vps))
+		signal = SIGNAL_SILENT;
+	observ_tell(pass->evaluation, rule->rule, &instance, signal,
+				signal == SIGNAL_SILENT ? get_float8_nan() : value_of(rule, count),
+				owner->newest[telling->number]);
 }
 
-/* An instance without entries. One whose VPS is cut off may well have some. */
+/* An instance without entries. */
 static void
 tell_zero(const Telling *telling, const ObservInstance *instance)
 {
 	Pass *pass = telling->pass;
 	ObservRule *rule = pass->rules[telling->number].rule;
 
-	if (observ_fleet_fell_silent(pass->fleet, pass->evaluation, instance->vps_name))
+	if (fell_silent(pass, instance->vps_name))
 		observ_tell(pass->evaluation, rule, instance, SIGNAL_SILENT, get_float8_nan(), DT_NOBEGIN);
 	else
 		observ_tell(pass->evaluation, rule, instance, telling->zero, 0, DT_NOBEGIN);
@@ -339,6 +360,7 @@ tell_fleet(const Telling *telling)
 	HASH_SEQ_STATUS seq;
 	ObservFleetMember *member;
 
+	load_fleet(pass);
 	hash_seq_init(&seq, rule->per_app ? pass->fleet->members : pass->fleet->vps);
 	while ((member = hash_seq_search(&seq)) != NULL) {
 		Owner *owner =
@@ -368,8 +390,6 @@ tell_rule(Pass *pass, int number)
 	rule->rule->observed = Max(rule->rule->observed, 1);
 	if (telling.zero != SIGNAL_BREACH && rule->rule->active == 0)
 		return;
-	if (pass->fleet == NULL)
-		pass->fleet = observ_load_fleet();
 	if (telling.zero == SIGNAL_BREACH)
 		tell_fleet(&telling);
 	observ_each_untold(pass->evaluation, rule->rule, tell_untold, &telling);

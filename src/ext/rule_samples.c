@@ -581,6 +581,7 @@ observ_evaluate_metric_samples(ObservEvaluation *evaluation, ObservRule **rules,
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "observ rules over labelled metrics",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller;
+	TimestampTz oldest;
 
 	SPI_connect();
 	caller = MemoryContextSwitchTo(context);
@@ -596,7 +597,8 @@ observ_evaluate_metric_samples(ObservEvaluation *evaluation, ObservRule **rules,
 					 .scratch = palloc(sizeof(double)),
 					 .room = 1};
 	run->vps = AllocSetContextCreate(context, "observ samples of a VPS", ALLOCSET_DEFAULT_SIZES);
-	run->series = observ_find_rule_series(rules, n, oldest_sample(run), run->until, &run->n);
+	oldest = oldest_sample(run);
+	run->series = observ_find_rule_series(rules, n, oldest, run->until, &run->n);
 	if (run->n > 0) {
 		run->rolled = run->has_long ? observ_cells_rolled() : DT_NOBEGIN;
 		find_sets(run);

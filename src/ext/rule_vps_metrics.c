@@ -10,10 +10,9 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "core/window.h"
 #include "ext/rule_source.h"
 #include "ext/spi_util.h"
-#include "ext/window_store.h"
+#include "ext/window_samples.h"
 #include "utils/timestamp.h"
 
 /* A sample is fresh for 1.5 expected intervals (alerting.md 2.9). */
@@ -23,10 +22,10 @@
 typedef struct Question {
 	ObservRule *rule;
 	ObservWindowPlace place;
-	int selector;      /* rules with the same number take the same VPSs */
-	bool same_time;    /* delay */
-	bool same_samples; /* also window and metric */
-	bool same_value;   /* also aggregate and what belongs to it */
+	int selector;     /* rules with the same number take the same VPSs */
+	bool same_time;   /* delay */
+	bool same_metric; /* also metric: its samples, or the newest ones of them */
+	bool same_value;  /* also window, aggregate and what belongs to it */
 } Question;
 
 /* The keys that one instance is made of: one, or those of all applications of a VPS. */
@@ -53,9 +52,9 @@ typedef struct Pass {
 	TimestampTz now; /* time that the rule is evaluated as of */
 	TimestampTz newest;
 	bool silent;
-	struct window_sample *samples;
-	double *scratch;
-	int room, n_samples;
+	TimestampTz after; /* samples later than this have been gathered … */
+	ObservSamples gathered;
+	ObservSamples samples; /* … and the newest ones of them are in the window */
 	bool has_value;
 	double value;
 } Pass;
@@ -75,20 +74,21 @@ compare_numbers(int64 a, int64 b)
 }
 
 static int
-compare_samples(const ObservRule *a, const ObservRule *b)
+compare_metrics(const ObservRule *a, const ObservRule *b)
 {
 	int order = compare_numbers(a->delay_us, b->delay_us);
 
-	if (order == 0)
-		order = compare_numbers(window_of(a), window_of(b));
 	return order != 0 ? order : compare_numbers(a->metric - rule_metrics, b->metric - rule_metrics);
 }
 
+/* The longest window first: the others are the end of it. */
 static int
 compare_values(const ObservRule *a, const ObservRule *b)
 {
-	int order = compare_numbers(a->aggregate, b->aggregate);
+	int order = compare_numbers(window_of(b), window_of(a));
 
+	if (order == 0)
+		order = compare_numbers(a->aggregate, b->aggregate);
 	if (order == 0)
 		order = compare_numbers(a->ahead_us, b->ahead_us);
 	return order != 0 ? order : compare_numbers(a->min_samples, b->min_samples);
@@ -98,7 +98,7 @@ static int
 compare_questions(const void *left, const void *right)
 {
 	const ObservRule *a = ((const Question *) left)->rule, *b = ((const Question *) right)->rule;
-	int order = compare_samples(a, b);
+	int order = compare_metrics(a, b);
 
 	if (order == 0)
 		order = compare_values(a, b);
@@ -116,20 +116,23 @@ sort_questions(Pass *pass, Question *questions, int n)
 		q->place = observ_window_place(pass->windows, q->rule->metric);
 		q->selector = q->rule->selector == NULL ? 0 : pass->n_selectors++;
 		q->same_time = before != NULL && before->delay_us == q->rule->delay_us;
-		q->same_samples = before != NULL && compare_samples(before, q->rule) == 0;
-		q->same_value = q->same_samples && compare_values(before, q->rule) == 0;
+		q->same_metric = before != NULL && compare_metrics(before, q->rule) == 0;
+		q->same_value = q->same_metric && compare_values(before, q->rule) == 0;
 	}
 }
 
 static void
 begin(Pass *pass, ObservRule **rules, int n)
 {
-	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * n);
+	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * 2 * n);
 
-	for (int i = 0; i < n; i++)
-		needs[i] = (ObservWindowNeed){rules[i]->metric,
-									  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
-	pass->windows = observ_windows(pass->at, needs, n);
+	for (int i = 0; i < n; i++) {
+		needs[2 * i] = (ObservWindowNeed){rules[i]->metric,
+										  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
+		/* whether it was fresh then */
+		needs[2 * i + 1] = (ObservWindowNeed){NULL, rules[i]->delay_us + OBSERV_LOOKBACK};
+	}
+	pass->windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass->at, needs, 2 * n);
 	pfree(needs);
 	pass->n_selectors = 1;
 	for (int per_app = 0; per_app < 2; per_app++) {
@@ -149,41 +152,14 @@ begin(Pass *pass, ObservRule **rules, int n)
 /* ---- samples of a view */
 
 static void
-make_room(Pass *pass, int more)
+gather(Pass *pass, const Question *q, TimestampTz after)
 {
-	if (pass->n_samples + more <= pass->room)
-		return;
-	pass->room = Max(2 * pass->room, pass->n_samples + more);
-	if (pass->samples == NULL) {
-		pass->samples = palloc(sizeof(struct window_sample) * pass->room);
-		pass->scratch = palloc(sizeof(double) * pass->room);
-	} else {
-		pass->samples = repalloc_huge(pass->samples, sizeof(struct window_sample) * pass->room);
-		pass->scratch = repalloc_huge(pass->scratch, sizeof(double) * pass->room);
-	}
-}
-
-static void
-add_samples(Pass *pass, const ObservWindowKey *key, ObservWindowPlace place, TimestampTz after)
-{
-	const ObservTrack *track = &key->tracks[place.track];
-	int columns = pass->windows->n_columns[place.track];
-	int last = observ_track_newest(track, pass->now), first = last + 1;
-	const float4 *value;
-
-	while (first > 0 && track->times[first - 1] > after)
-		first--;
-	make_room(pass, last + 1 - first);
-	value = track->values + (Size) first * columns + place.column;
-	for (int i = first; i <= last; i++, value += columns)
-		pass->samples[pass->n_samples++] = (struct window_sample){track->times[i], *value};
-}
-
-static int
-compare_times(const void *a, const void *b)
-{
-	return compare_numbers(((const struct window_sample *) a)->at_us,
-						   ((const struct window_sample *) b)->at_us);
+	observ_clear_samples(&pass->gathered);
+	for (int i = 0; i < pass->view.n; i++)
+		observ_add_samples(&pass->gathered, pass->windows, pass->view.keys[i], q->place, after, pass->now);
+	if (pass->view.n > 1)
+		observ_sort_samples(&pass->gathered);
+	pass->after = after;
 }
 
 /*
@@ -191,39 +167,21 @@ compare_times(const void *a, const void *b)
  * newest one stands for it, as it does without a window.
  */
 static void
-gather(Pass *pass, const Question *q)
+look_through_window(Pass *pass, const Question *q)
 {
 	int64 window = window_of(q->rule);
 	TimestampTz after = pass->now - (window > 0 ? window : Max(OBSERV_LOOKBACK, 3 * pass->expected_us));
+	int first;
 
 	after = Min(after, pass->newest - 1);
-	pass->n_samples = 0;
-	for (int i = 0; i < pass->view.n; i++)
-		add_samples(pass, pass->view.keys[i], q->place, after);
-	if (pass->view.n > 1)
-		qsort(pass->samples, pass->n_samples, sizeof(struct window_sample), compare_times);
-}
-
-static bool
-enough(const Pass *pass, int min_samples)
-{
-	int n = 0;
-
-	if (min_samples <= 1)
-		return true;
-	for (int i = 0; i < pass->n_samples; i++)
-		n += !isnan(pass->samples[i].value);
-	return n >= min_samples;
-}
-
-static void
-work_out(Pass *pass, const ObservRule *rule)
-{
-	struct window_question question = {
-		.aggregate = rule->aggregate, .at_us = pass->now, .ahead_us = rule->ahead_us};
-
-	pass->has_value = enough(pass, rule->min_samples) &&
-					  window_value(&question, pass->samples, pass->n_samples, pass->scratch, &pass->value);
+	if (!q->same_metric || after < pass->after)
+		gather(pass, q, after);
+	first = pass->gathered.n;
+	while (first > 0 && pass->gathered.samples[first - 1].at_us > after)
+		first--;
+	pass->samples = pass->gathered;
+	pass->samples.samples += first;
+	pass->samples.n -= first;
 }
 
 /* ---- views */
@@ -289,16 +247,16 @@ answer(Pass *pass, const Question *q)
 	if (pass->silent)
 		pass->has_value = false;
 	else {
-		if (!q->same_samples)
-			gather(pass, q);
-		if (!q->same_value)
-			work_out(pass, rule);
+		if (!q->same_value) {
+			look_through_window(pass, q);
+			pass->has_value = observ_samples_value(&pass->samples, rule, pass->now, &pass->value);
+		}
 	}
 	if (pass->has_value)
 		signal = rule_signal(rule->op, rule->threshold, rule->has_clear, rule->clear_threshold, pass->value);
 	else
 		signal = pass->silent ? SIGNAL_SILENT : SIGNAL_MISSING;
-	if (!is_selected(pass, q))
+	if ((rule->observed > 0 && !observ_worth_telling(rule, signal)) || !is_selected(pass, q))
 		return;
 	q->rule->observed += pass->has_value;
 	if (observ_worth_telling(rule, signal))
@@ -342,7 +300,7 @@ observ_vps_is_silent(ObservEvaluation *evaluation, const char *vps_name)
 	Pass pass = {.evaluation = evaluation, .at = observ_evaluation_at(evaluation)};
 	int first, n;
 
-	pass.windows = observ_windows(pass.at, NULL, 0);
+	pass.windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass.at, NULL, 0);
 	first = observ_windows_of(pass.windows, vps_name, &n);
 	if (n == 0)
 		return true;

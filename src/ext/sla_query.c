@@ -76,7 +76,7 @@ static const char counts_sql[] =
 	"given AS (SELECT w.vps_name, w.app_name, "
 	"    CASE WHEN " HOUR_OF("lo") " < least(" RAW_FROM ", " HOURS_END ") THEN " HOUR_OF("lo") " ELSE lo END AS lo, "
 	"    CASE WHEN " HOUR_OF("hi") " < least(" RAW_FROM ", " HOURS_END ") THEN " HOUR_AFTER("hi") " ELSE hi END AS hi "
-	"  FROM observ.maintenance_windows w, greatest(w.starts_at, " START ") lo, least(w.ends_at, " AT " + interval '1 us') hi "
+	"  FROM observ_data._maintenance_periods(" START ", " AT ") w, greatest(w.starts_at, " START ") lo, least(w.ends_at, " AT " + interval '1 us') hi "
 	"  WHERE lo < hi), "
 	/* For each application: its windows, its VPS's and everybody's, without overlap. */
 	"merged AS (SELECT a.vps_name, a.app_name, unnest(range_agg(tstzrange(g.lo, g.hi))) AS r "

@@ -158,6 +158,46 @@ what_an_index_can_use(void **state)
 	assert_ptr_equal(matchers_equal(&parsed, "b"), &parsed.item[2]);
 }
 
+/* All sets as text, one after the other, or the error with its offset in the set that it is in. */
+static const char *
+sets(const char *text)
+{
+	static char out[4096];
+	struct slice rest = slice_of(text);
+	char *free_memory = memory;
+	size_t used = 0;
+
+	do {
+		if (!matchers_parse_next(&rest, &parsed, &free_memory, &error)) {
+			snprintf(out + used, sizeof out - used, "%zu: %s", error.offset, error.message);
+			return out;
+		}
+		used += (size_t) snprintf(out + used, sizeof out - used, "%d(%.*s) ", parsed.n,
+								  parsed.n ? (int) (parsed.item[0].value.end - parsed.item[0].value.p) : 0,
+								  parsed.n ? parsed.item[0].value.p : "");
+	} while (rest.p < rest.end);
+	return out;
+}
+
+static void
+sets_are_joined_by_or(void **state)
+{
+	assert_string_equal(sets("{a=\"b\"} or {c=\"d\",e=f}"), "1(b) 2(d) ");
+	assert_string_equal(sets("{a=b}or{c=d}\nor\n{e=f} "), "1(b) 1(d) 1(f) ");
+	assert_string_equal(sets("a=b, c=d"), "2(b) ");
+	assert_string_equal(sets("or=b"), "1(b) ");
+	assert_string_equal(sets(""), "0() ");
+	assert_string_equal(sets("{} or {}"), "0() 0() ");
+	assert_string_equal(sets("{a=\"} or {\"}"), "1(} or {) ");
+	assert_string_equal(sets("{a=b} or"), "8: another set of matchers in braces should be here");
+	assert_string_equal(sets("{a=b} or c=d"), "9: another set of matchers in braces should be here");
+	assert_string_equal(sets("{a=b} orc {c=d}"), "8: another set of matchers in braces should be here");
+	assert_string_equal(sets("{a=b} and {c=d}"), "6: nothing should follow the matchers");
+	assert_string_equal(sets("a=b or {c=d}"), "4: a comma should be here");
+	assert_string_equal(sets("{a=b} or {c}"), "1(b) 2: one of = != =~ !~ should be here");
+	assert_false(parse("{a=b} or {c=d}"));
+}
+
 int
 main(void)
 {
@@ -168,6 +208,7 @@ main(void)
 		cmocka_unit_test(all_matchers_must_accept),
 		cmocka_unit_test(a_missing_label_is_an_empty_one),
 		cmocka_unit_test(what_an_index_can_use),
+		cmocka_unit_test(sets_are_joined_by_or),
 	};
 	return TESTS(tests);
 }

@@ -1,0 +1,105 @@
+/*
+ * What people may write into the tables that suppress: inhibition rules, time intervals, maintenance windows. Their triggers.
+ * What does not belong here: silences (silences.c), using the tables (suppression.c).
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "ext/compat.h"
+#include "ext/matcher_sets.h"
+#include "ext/time_intervals.h"
+#include "ext/times.h"
+#include "ext/trigger_row.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+OBSERV_SQL_FUNCTION(observ_check_time_interval);
+OBSERV_SQL_FUNCTION(observ_check_inhibition_rule);
+OBSERV_SQL_FUNCTION(observ_check_maintenance);
+
+/* observ_data._check_time_interval(): BEFORE INSERT OR UPDATE on observ.time_intervals */
+Datum
+observ_check_time_interval(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = observ_trigger(fcinfo);
+	HeapTuple row = observ_trigger_row(data);
+	char *zone = observ_trigger_text(data, row, "timezone");
+	bool isnull;
+	Datum times = observ_trigger_value(data, row, "times", &isnull);
+
+	/* NULLs are the table's business. */
+	if (!isnull && zone != NULL)
+		(void) observ_check_times(DatumGetJsonbP(times), zone, "a time interval");
+	return PointerGetDatum(row);
+}
+
+static void
+check_equal(ArrayType *equal)
+{
+	Datum *names;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(equal, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])) == 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("name of a label in equal must not be empty"),
+							errdetail("It is element %d.", i + 1)));
+}
+
+/* observ_data._check_inhibition_rule(): BEFORE INSERT OR UPDATE on observ.inhibition_rules */
+Datum
+observ_check_inhibition_rule(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = observ_trigger(fcinfo);
+	HeapTuple row = observ_trigger_row(data);
+	char *source = observ_trigger_text(data, row, "source_matchers");
+	char *target = observ_trigger_text(data, row, "target_matchers");
+	bool isnull;
+	Datum value;
+
+	if (source != NULL)
+		observ_check_matcher_sets(source, true, "the source of an inhibition rule");
+	if (target != NULL)
+		observ_check_matcher_sets(target, false, "the target of an inhibition rule");
+	value = observ_trigger_value(data, row, "equal", &isnull);
+	if (!isnull)
+		check_equal(DatumGetArrayTypeP(value));
+	value = observ_trigger_value(data, row, "recovery_grace", &isnull);
+	if (!isnull && observ_interval_usecs(DatumGetIntervalP(value)) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("recovery_grace must not be negative"),
+				 errdetail("Given: %s.", DatumGetCString(DirectFunctionCall1(interval_out, value))),
+				 errhint("0 switches it off; NULL is two evaluations of the target.")));
+	return PointerGetDatum(row);
+}
+
+/* observ_data._check_maintenance(): BEFORE INSERT OR UPDATE on observ.maintenance_windows */
+Datum
+observ_check_maintenance(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = observ_trigger(fcinfo);
+	HeapTuple row = observ_trigger_row(data);
+	char *selector = observ_trigger_text(data, row, "selector");
+	char *zone = observ_trigger_text(data, row, "timezone");
+	ObservLabelNames names = {0};
+	bool isnull;
+	Datum times = observ_trigger_value(data, row, "times", &isnull);
+
+	if (selector != NULL) {
+		observ_check_matcher_sets(selector, false, "a maintenance window");
+		(void) observ_parse_matcher_sets(selector, &names);
+	}
+	for (int i = 0; i < names.n; i++)
+		if (slice_equals(names.name[i], "app_name"))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("selector of a maintenance window can't ask for app_name"),
+					 errdetail("It selects VPSs, by vps_name and the labels of observ.vps: %s", selector),
+					 errhint("The application goes into the column app_name.")));
+	if (!isnull && zone != NULL)
+		(void) observ_check_times(DatumGetJsonbP(times), zone, "a maintenance window");
+	return PointerGetDatum(row);
+}
