@@ -66,7 +66,7 @@ EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ex
 # alerting: rules over labelled metrics and logs
 CORE_BACKEND_OBJS += src/core/window_cells.o
 EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
-	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o
+	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o src/ext/backtest.o src/ext/backtest_notify.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
@@ -82,10 +82,10 @@ EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o sr
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o \
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o \
 	src/ext/rule_vps_metrics.o src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
-EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_vps.o \
+EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_tell.o src/ext/evaluation_vps.o \
 	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
@@ -157,7 +157,7 @@ COLLECTOR_OBJS += src/collector/health.o src/collector/health_probe.o src/collec
 # labelled metrics of the agent
 COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/collector/scrape.o \
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
-	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/units.o src/collector/child.o
+	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/tcp_diag.o src/collector/units.o src/collector/child.o
 
 OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS))
 SCRIPTS_built = obs-agent
@@ -170,8 +170,13 @@ SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
+# Alerts: a line per part.
 REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
+REGRESS += alert_states alert_gaps alert_queries
+REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_samples alert_logs alert_backtest
+REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
@@ -179,6 +184,8 @@ REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_netw
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
+ISOLATION += alert_evaluation
+ISOLATION += alert_people alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

@@ -149,8 +149,9 @@ static int64_t
 grace_end(const struct inhibition_rule *rule, const struct inhibition_source *s,
 		  const struct inhibition_target *target)
 {
-	return later(s->ended_at, rule->grace_us == INHIBITION_GRACE_OF_TARGET ? later(target->interval_us, target->interval_us)
-																			: rule->grace_us);
+	return later(s->ended_at, rule->grace_us == INHIBITION_GRACE_OF_TARGET
+								  ? later(target->interval_us, target->interval_us)
+								  : rule->grace_us);
 }
 
 /* Whether that source mutes the target, values apart; *until as in the verdict. */
@@ -184,7 +185,8 @@ inhibition_decide(const struct inhibition_index *index, const struct inhibition_
 	for (const struct inhibition_source *s = index->chain[hash & index->mask]; s != NULL; s = s->next) {
 		int64_t until;
 
-		if (s->hash != hash || s->kind > verdict.kind || (s->kind == verdict.kind && s->id > verdict.source_id) ||
+		if (s->hash != hash || s->kind > verdict.kind ||
+			(s->kind == verdict.kind && s->id > verdict.source_id) ||
 			!same_values(s->values, target->values, index->rule.n_equal) || !mutes(index, s, target, &until))
 			continue;
 		verdict = (struct inhibition_verdict){s->kind, s->id, until};

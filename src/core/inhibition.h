@@ -24,7 +24,7 @@
 enum inhibition_kind {
 	INHIBITION_FIRING,  /* a source fires */
 	INHIBITION_PENDING, /* a source may fire soon (C13) */
-	INHIBITION_GRACE,   /* a source was resolved a moment ago, and no newer sample has confirmed the target (C12) */
+	INHIBITION_GRACE, /* a source was resolved a moment ago, and no newer sample has confirmed the target (C12) */
 	INHIBITION_NONE,
 };
 

@@ -48,7 +48,8 @@ bool matchers_parse(struct slice text, struct matchers *out, char *memory, struc
  * is empty after the last; *memory, as above, moves on behind what was used. A single set may lack its braces. Offsets of errors count
  * from the *text given.
  */
-bool matchers_parse_next(struct slice *text, struct matchers *out, char **memory, struct matchers_error *error);
+bool matchers_parse_next(struct slice *text, struct matchers *out, char **memory,
+						 struct matchers_error *error);
 
 /* "=", "!=", "=~", "!~" */
 const char *matcher_op_name(enum matcher_op op);

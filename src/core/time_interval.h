@@ -29,7 +29,8 @@ struct time_range {
 
 struct time_interval {
 	int n_times, n_days, n_years;
-	struct time_range times[TIME_INTERVAL_MAX]; /* minutes of the day, last not included; not above first: on the next day */
+	struct time_range times
+		[TIME_INTERVAL_MAX]; /* minutes of the day, last not included; not above first: on the next day */
 	struct time_range days[TIME_INTERVAL_MAX];
 	struct time_range years[TIME_INTERVAL_MAX];
 	unsigned weekdays; /* bit 0 is Sunday; 0: any */

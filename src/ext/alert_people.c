@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "ext/alert_store.h"
 #include "ext/compat.h"
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
@@ -38,7 +39,8 @@ typedef struct Call {
 
 /* Each returns alert_id, status, severity, instance, app_name. */
 static const char acknowledge_sql[] =
-	"WITH done AS (UPDATE observ.alerts SET acknowledged_at = $2, acknowledged_by = $3, acknowledged_note = $4, "
+	"WITH done AS (UPDATE observ.alerts SET acknowledged_at = $2, acknowledged_by = $3, acknowledged_note = "
+	"$4, "
 	"    acknowledged_until = $5, acknowledged_sticky = $6, "
 	"    changes = changes + 1, unrouted = true "
 	"  WHERE alert_id = $1 AND status <> 'resolved' RETURNING *), "
@@ -58,14 +60,17 @@ static const char unacknowledge_sql[] =
 	"SELECT alert_id, status, severity, instance, app_name FROM done";
 
 static const char resolve_sql[] =
-	"WITH before AS (SELECT alert_id, status FROM observ.alerts WHERE alert_id = $1 AND status <> 'resolved' FOR UPDATE), "
+	"WITH before AS (SELECT alert_id, status FROM observ.alerts WHERE alert_id = $1 AND status <> 'resolved' "
+	"FOR UPDATE), "
 	"done AS (UPDATE observ.alerts a SET status = 'resolved', ends_at = " LATEST_OF_ALERT ", "
-	"    keep_since = NULL, missing_since = NULL, stale = false, resolved_reason = 'manual', resolved_by = $3, "
+	"    keep_since = NULL, missing_since = NULL, stale = false, resolved_reason = 'manual', resolved_by = "
+	"$3, "
 	"    resolved_note = $4, changes = changes + 1, unrouted = true "
 	"  FROM before b WHERE a.alert_id = b.alert_id AND b.status <> 'pending' "
 	"  RETURNING a.*, b.status AS from_status), "
 	/* Nobody was told of a pending one: it goes as one that clears does. */
-	"gone AS (DELETE FROM observ.alerts a USING before b WHERE a.alert_id = b.alert_id AND b.status = 'pending' "
+	"gone AS (DELETE FROM observ.alerts a USING before b WHERE a.alert_id = b.alert_id AND b.status = "
+	"'pending' "
 	"  RETURNING a.*, b.status AS from_status), "
 	"either AS (SELECT * FROM done UNION ALL SELECT * FROM gone), "
 	"kept AS (INSERT INTO observ.alert_history (\"timestamp\", alert_id, rule_id, fingerprint, from_status, "
@@ -74,20 +79,25 @@ static const char resolve_sql[] =
 	"    CASE WHEN from_status = 'pending' THEN 'inactive' ELSE 'resolved' END, "
 	"    CASE WHEN from_status = 'pending' THEN 'inactive' ELSE 'resolved' END, "
 	"    concat_ws(': ', 'manual', $4), value, $3 FROM either) "
-	"SELECT alert_id, CASE WHEN from_status = 'pending' THEN 'inactive' ELSE 'resolved' END, severity, instance, "
+	"SELECT alert_id, CASE WHEN from_status = 'pending' THEN 'inactive' ELSE 'resolved' END, severity, "
+	"instance, "
 	"  app_name FROM either";
 
 #define DUE "status <> 'resolved' AND acknowledged_until <= $1"
 
 /* Those that a person has locked are left to the next call. */
 static const char end_sql[] =
-	"WITH due AS (SELECT alert_id FROM observ.alerts WHERE " DUE " ORDER BY alert_id FOR UPDATE SKIP LOCKED), "
-	"done AS (UPDATE observ.alerts a SET acknowledged_at = NULL, acknowledged_by = NULL, acknowledged_note = NULL, "
+	"WITH due AS (SELECT alert_id FROM observ.alerts WHERE " DUE
+	" ORDER BY alert_id FOR UPDATE SKIP LOCKED), "
+	"done AS (UPDATE observ.alerts a SET acknowledged_at = NULL, acknowledged_by = NULL, acknowledged_note = "
+	"NULL, "
 	"    acknowledged_until = NULL, acknowledged_sticky = NULL, changes = changes + 1, unrouted = true "
 	"  FROM due d WHERE a.alert_id = d.alert_id RETURNING a.*) "
-	"INSERT INTO observ.alert_history (\"timestamp\", alert_id, rule_id, fingerprint, from_status, to_status, event, "
+	"INSERT INTO observ.alert_history (\"timestamp\", alert_id, rule_id, fingerprint, from_status, "
+	"to_status, event, "
 	"  reason, value) "
-	"SELECT $1, alert_id, rule_id, fingerprint, status, status, 'unacknowledged', 'acknowledgement expired', value FROM done";
+	"SELECT $1, alert_id, rule_id, fingerprint, status, status, 'unacknowledged', 'acknowledgement expired', "
+	"value FROM done";
 
 static void
 set_text(Call *call, FunctionCallInfo fcinfo, int parameter, int argument)
@@ -115,8 +125,7 @@ begin_call(FunctionCallInfo fcinfo, int time_argument)
 	memset(call.values, 0, sizeof call.values);
 	call.values[P_ALERT] = PG_GETARG_DATUM(0);
 	call.values[P_AT] = TimestampTzGetDatum(at);
-	call.values[P_ROLE] =
-		DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+	call.values[P_ROLE] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
 	call.nulls[P_ALERT] = call.nulls[P_AT] = call.nulls[P_ROLE] = ' ';
 	set_text(&call, fcinfo, P_NOTE, 1);
 	return call;
@@ -130,10 +139,13 @@ explain_nothing(int64 alert_id)
 	Datum values[] = {Int64GetDatum(alert_id)}, ended;
 	bool isnull;
 
-	if (observ_spi(SPI_OK_SELECT, "SELECT ends_at FROM observ.alerts WHERE alert_id = $1", 1, types, values, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("alert " INT64_FORMAT " does not exist", alert_id),
-						errhint("SELECT * FROM observ.alerts WHERE status <> 'resolved' lists those that are live. A "
-								"pending alert that clears leaves observ.alert_history only.")));
+	if (observ_spi(SPI_OK_SELECT, "SELECT ends_at FROM observ.alerts WHERE alert_id = $1", 1, types, values,
+				   NULL) == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("alert " INT64_FORMAT " does not exist", alert_id),
+			 errhint("SELECT * FROM observ.alerts WHERE status <> 'resolved' lists those that are live. A "
+					 "pending alert that clears leaves observ.alert_history only.")));
 	ended = observ_spi_value(0, 1, &isnull);
 	if (!isnull)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -152,12 +164,24 @@ ensure_history(const Call *call)
 	Datum latest;
 
 	(void) observ_ensure_partition("alert_history", DatumGetTimestampTz(call->values[P_AT]));
-	observ_spi(SPI_OK_SELECT,
-			   "SELECT max(" LATEST_OF_ALERT ") FROM observ.alerts WHERE alert_id = $1", 2, parameter_types,
-			   call->values, NULL);
+	observ_spi(SPI_OK_SELECT, "SELECT max(" LATEST_OF_ALERT ") FROM observ.alerts WHERE alert_id = $1", 2,
+			   parameter_types, call->values, NULL);
 	latest = observ_spi_value(0, 1, &isnull);
 	if (!isnull)
 		(void) observ_ensure_partition("alert_history", DatumGetTimestampTz(latest));
+}
+
+/* Columns of the row that the functions return. */
+enum ResultColumn { COL_DONE, COL_ALERT, COL_STATUS, COL_SEVERITY, COL_INSTANCE, COL_APP_NAME, N_COLUMNS };
+
+/* observ.fleet_summary counts alerts of each VPS. */
+static void
+recount(const Datum *values, const bool *nulls)
+{
+	Datum vps = values[COL_INSTANCE];
+
+	if (!nulls[COL_INSTANCE])
+		observ_count_alerts(DatumGetArrayTypeP(observ_array(&vps, 1, TEXTOID)));
 }
 
 /* Runs a statement as the owner of the tables, for the caller; the row that the SQL function returns. */
@@ -166,24 +190,25 @@ change(FunctionCallInfo fcinfo, const char *sql, const Call *call)
 {
 	MemoryContext caller = CurrentMemoryContext, spi;
 	ObservIdentity saved = observ_as_owner_begin();
-	Datum result, values[6] = {0};
-	bool nulls[6] = {false};
+	Datum result, values[N_COLUMNS] = {0};
+	bool nulls[N_COLUMNS] = {false};
 
 	SPI_connect();
 	ensure_history(call);
 	if (observ_spi(SPI_OK_SELECT, sql, N_PARAMETERS, parameter_types, call->values, call->nulls) > 0) {
-		values[0] = BoolGetDatum(true);
-		for (int i = 1; i <= 5; i++)
+		for (int i = COL_ALERT; i < N_COLUMNS; i++)
 			values[i] = observ_spi_value(0, i, &nulls[i]);
+		values[COL_DONE] = BoolGetDatum(true);
 	} else {
 		explain_nothing(DatumGetInt64(call->values[P_ALERT]));
-		values[0] = BoolGetDatum(false);
-		values[1] = call->values[P_ALERT];
-		memset(nulls + 2, true, 4);
+		values[COL_DONE] = BoolGetDatum(false);
+		values[COL_ALERT] = call->values[P_ALERT];
+		memset(nulls + COL_STATUS, true, N_COLUMNS - COL_STATUS);
 	}
 	spi = MemoryContextSwitchTo(caller);
 	result = observ_row(fcinfo, values, nulls);
 	MemoryContextSwitchTo(spi);
+	recount(values, nulls);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return result;
@@ -200,9 +225,11 @@ observ_acknowledge_alert(PG_FUNCTION_ARGS)
 	call.nulls[P_STICKY] = ' ';
 	if (call.nulls[P_UNTIL] == ' ' &&
 		DatumGetTimestampTz(call.values[P_UNTIL]) <= DatumGetTimestampTz(call.values[P_AT]))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("an acknowledgement must end in the future"),
-						errdetail("Given: %s.", timestamptz_to_str(DatumGetTimestampTz(call.values[P_UNTIL]))),
-						errhint("Leave out until for one that holds as long as the alert.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an acknowledgement must end in the future"),
+				 errdetail("Given: %s.", timestamptz_to_str(DatumGetTimestampTz(call.values[P_UNTIL]))),
+				 errhint("Leave out until for one that holds as long as the alert.")));
 	return change(fcinfo, acknowledge_sql, &call);
 }
 
@@ -231,7 +258,8 @@ observ_end_acknowledgements(TimestampTz at)
 	static const Oid types[] = {TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(at)};
 
-	if (observ_spi_kept(&any_due, SPI_OK_SELECT, "SELECT FROM observ.alerts WHERE " DUE " LIMIT 1", lengthof(types), types, values, NULL) == 0)
+	if (observ_spi_kept(&any_due, SPI_OK_SELECT, "SELECT FROM observ.alerts WHERE " DUE " LIMIT 1",
+						lengthof(types), types, values, NULL) == 0)
 		return;
 	(void) observ_ensure_partition("alert_history", at);
 	observ_spi_kept(&end, SPI_OK_INSERT, end_sql, lengthof(types), types, values, NULL);

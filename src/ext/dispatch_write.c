@@ -100,7 +100,9 @@ static const char channels_sql[] =
 static const char told_sql[] =
 	"INSERT INTO observ_data.told (alert_id, group_key, channel, state, told_at, reason, flapping, "
 	"acknowledged) "
-	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"SELECT n.alert_id, n.group_key, n.channel, n.state, n.told_at, nullif(n.reason, ''), n.flapping, "
+	"n.acknowledged FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"n (alert_id, group_key, channel, state, told_at, reason, flapping, acknowledged) "
 	"ON CONFLICT (alert_id, group_key, channel) DO UPDATE SET state = excluded.state, told_at = "
 	"excluded.told_at, reason = excluded.reason, flapping = excluded.flapping, acknowledged = "
 	"excluded.acknowledged";
@@ -110,11 +112,11 @@ static const char members_sql[] =
 	"FROM unnest($1, $2, $3) n (group_key, alert_id, suppressed) "
 	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
 
-static const char forget_sql[] =
-	"WITH n AS (SELECT * FROM unnest($1, $2) n (group_key, alert_id)), "
-	"t AS (DELETE FROM observ_data.told t USING n WHERE t.group_key = n.group_key AND t.alert_id = n.alert_id) "
-	"DELETE FROM observ_data.group_members m USING n "
-	"WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
+static const char forget_sql[] = "WITH n AS (SELECT * FROM unnest($1, $2) n (group_key, alert_id)), "
+								 "t AS (DELETE FROM observ_data.told t USING n WHERE t.group_key = "
+								 "n.group_key AND t.alert_id = n.alert_id) "
+								 "DELETE FROM observ_data.group_members m USING n "
+								 "WHERE m.group_key = n.group_key AND m.alert_id = n.alert_id";
 
 static const char groups_sql[] =
 	"UPDATE observ_data.alert_groups g SET last_flush_at = n.at, next_flush_at = n.next "
@@ -175,8 +177,10 @@ observ_write_note(DispatchWrites *writes, const DispatchNote *note)
 void
 observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id, enum mark mark)
 {
-	observ_row_batch_add(writes->listed, (Datum[]){Int32GetDatum(note), Int32GetDatum(position),
-												Int64GetDatum(alert_id), text_datum(observ_mark_name(mark))}, NULL);
+	observ_row_batch_add(writes->listed,
+						 (Datum[]){Int32GetDatum(note), Int32GetDatum(position), Int64GetDatum(alert_id),
+								   text_datum(observ_mark_name(mark))},
+						 NULL);
 }
 
 void
@@ -228,7 +232,8 @@ observ_write_member(DispatchWrites *writes, const DispatchGroup *group, int64 al
 					const char *suppressed)
 {
 	observ_row_batch_add(writes->members,
-					 (Datum[]){text_datum(group->key), Int64GetDatum(alert_id), text_datum(suppressed)}, NULL);
+						 (Datum[]){text_datum(group->key), Int64GetDatum(alert_id), text_datum(suppressed)},
+						 NULL);
 }
 
 void
@@ -241,8 +246,10 @@ void
 observ_write_group(DispatchWrites *writes, const DispatchGroup *group, bool open)
 {
 	if (open)
-		observ_row_batch_add(writes->groups, (Datum[]){text_datum(group->key), TimestampTzGetDatum(group->at),
-													TimestampTzGetDatum(group->next)}, NULL);
+		observ_row_batch_add(writes->groups,
+							 (Datum[]){text_datum(group->key), TimestampTzGetDatum(group->at),
+									   TimestampTzGetDatum(group->next)},
+							 NULL);
 	else
 		observ_row_batch_add(writes->empty, (Datum[]){text_datum(group->key)}, NULL);
 }
@@ -264,16 +271,17 @@ write_outbox(const DispatchWrites *writes)
 	types[n] = TIMESTAMPTZOID;
 	values[n++] = TimestampTzGetDatum(writes->earliest);
 	if (sql == NULL)
-		sql = MemoryContextStrdup(TopMemoryContext,
-								  psprintf("%s%s%s", OUTBOX_SQL_BEFORE, observ_notification_alert_sql,
-										   OUTBOX_SQL_AFTER));
+		sql =
+			MemoryContextStrdup(TopMemoryContext, psprintf("%s%s%s", OUTBOX_SQL_BEFORE,
+														   observ_notification_alert_sql, OUTBOX_SQL_AFTER));
 	observ_spi_kept(&plan, SPI_OK_INSERT, sql, n, types, values, NULL);
 }
 
 int
 observ_writes_finish(DispatchWrites *writes)
 {
-	static SPIPlanPtr channels = NULL, told = NULL, members = NULL, forget = NULL, groups = NULL, empty = NULL;
+	static SPIPlanPtr channels = NULL, told = NULL, members = NULL, forget = NULL, groups = NULL,
+					  empty = NULL;
 	int made = observ_row_batch_size(writes->notes), nest_level = observ_few_rows_begin();
 
 	write_outbox(writes);

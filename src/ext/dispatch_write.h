@@ -9,10 +9,10 @@
 typedef struct DispatchWrites {
 	ObservRowBatch *notes, *listed, *decisions; /* the outbox, the alerts in it, why */
 	ObservRowBatch *channels, *told;            /* what channels know */
-	ObservRowBatch *members, *closed;           /* alerts whose suppression changed; that are over for everybody */
-	ObservRowBatch *groups, *empty;             /* groups that go on, that are over */
-	TimestampTz earliest;                       /* of the decisions that go on */
-	ObservRange partition;                      /* takes the latest decision */
+	ObservRowBatch *members, *closed; /* alerts whose suppression changed; that are over for everybody */
+	ObservRowBatch *groups, *empty;   /* groups that go on, that are over */
+	TimestampTz earliest;             /* of the decisions that go on */
+	ObservRange partition;            /* takes the latest decision */
 } DispatchWrites;
 
 /* A notification. Its alerts are added by observ_write_listed() with its number. */

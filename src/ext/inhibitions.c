@@ -54,8 +54,7 @@ read_equal(Rule *rule, ArrayType *names, ObservLabelNames *labels)
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &name, &nulls, &rule->rule.n_equal);
 	rule->equal = palloc(Max(rule->rule.n_equal, 1) * sizeof(int));
 	for (int i = 0; i < rule->rule.n_equal; i++)
-		rule->equal[i] =
-			observ_label_number(labels, slice_of(nulls[i] ? "" : TextDatumGetCString(name[i])));
+		rule->equal[i] = observ_label_number(labels, slice_of(nulls[i] ? "" : TextDatumGetCString(name[i])));
 }
 
 static void
@@ -65,13 +64,16 @@ read_rule(uint64 row, Rule *out, ObservLabelNames *names)
 	Datum grace;
 
 	out->name = TextDatumGetCString(observ_spi_value(row, COL_NAME, &isnull));
-	out->source = observ_try_matcher_sets(TextDatumGetCString(observ_spi_value(row, COL_SOURCE, &isnull)), names);
-	out->target = observ_try_matcher_sets(TextDatumGetCString(observ_spi_value(row, COL_TARGET, &isnull)), names);
+	out->source =
+		observ_try_matcher_sets(TextDatumGetCString(observ_spi_value(row, COL_SOURCE, &isnull)), names);
+	out->target =
+		observ_try_matcher_sets(TextDatumGetCString(observ_spi_value(row, COL_TARGET, &isnull)), names);
 	read_equal(out, DatumGetArrayTypePCopy(observ_spi_value(row, COL_EQUAL, &isnull)), names);
 	out->rule.lower_severity = DatumGetBool(observ_spi_value(row, COL_LOWER_SEVERITY, &isnull));
 	out->rule.hold_on_pending = DatumGetBool(observ_spi_value(row, COL_HOLD, &isnull));
 	grace = observ_spi_value(row, COL_GRACE, &isnull);
-	out->rule.grace_us = isnull ? INHIBITION_GRACE_OF_TARGET : observ_interval_usecs(DatumGetIntervalP(grace));
+	out->rule.grace_us =
+		isnull ? INHIBITION_GRACE_OF_TARGET : observ_interval_usecs(DatumGetIntervalP(grace));
 }
 
 static ObservInhibitions *
@@ -137,9 +139,8 @@ add_source(Rule *rule, const ObservAlert *alert, const struct slice *values)
 
 		rule->room = Max(2 * rule->room, 16);
 		size = rule->room * sizeof(struct inhibition_source);
-		rule->sources = rule->sources == NULL
-							? MemoryContextAllocHuge(CurrentMemoryContext, size)
-							: repalloc_huge(rule->sources, size);
+		rule->sources = rule->sources == NULL ? MemoryContextAllocHuge(CurrentMemoryContext, size)
+											  : repalloc_huge(rule->sources, size);
 	}
 	rule->sources[rule->n_sources++] = (struct inhibition_source){
 		.id = alert->alert_id,

@@ -16,7 +16,8 @@ extern bool observ_matchers_accept(const struct matchers *matchers, matchers_loo
 /* For other readers of matchers (matcher_sets.c). */
 
 /* Raises 42601: what is wrong, and where in the text. */
-extern void observ_matchers_error(const char *given, const struct matchers_error *error) pg_attribute_noreturn();
+extern void observ_matchers_error(const char *given, const struct matchers_error *error)
+	pg_attribute_noreturn();
 
 /* Raises 2201B, naming the matcher, when its regular expression can't be. */
 extern void observ_try_regex(const struct matcher *matcher);

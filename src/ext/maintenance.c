@@ -23,11 +23,11 @@ OBSERV_SQL_FUNCTION(observ_maintenance_periods);
 typedef struct Window {
 	int64 id;
 	const char *name;
-	const char *vps_name, *app_name;   /* NULL: any */
-	ObservMatcherSets *selector;       /* NULL: any */
-	TimestampTz starts_at, ends_at;    /* of one that recurs: when it begins and ends to */
-	ObservTimes *times;                /* NULL: all the time in between */
-	TimestampTz until;                 /* when it closes; set by keep_open() */
+	const char *vps_name, *app_name; /* NULL: any */
+	ObservMatcherSets *selector;     /* NULL: any */
+	TimestampTz starts_at, ends_at;  /* of one that recurs: when it begins and ends to */
+	ObservTimes *times;              /* NULL: all the time in between */
+	TimestampTz until;               /* when it closes; set by keep_open() */
 } Window;
 
 typedef struct Vps {
@@ -104,11 +104,12 @@ load_windows(TimestampTz from, TimestampTz to)
 	static const Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(from), TimestampTzGetDatum(to)};
 	ObservMaintenances *all = palloc0(sizeof(ObservMaintenances));
-	uint64 n = observ_spi(SPI_OK_SELECT,
-						  "SELECT id, coalesce(name, comment, 'maintenance'), vps_name, app_name, selector, "
-						  "starts_at, ends_at, times, timezone "
-						  "FROM observ.maintenance_windows WHERE starts_at <= $2 AND ends_at > $1 ORDER BY id",
-						  lengthof(types), types, values, NULL);
+	uint64 n =
+		observ_spi(SPI_OK_SELECT,
+				   "SELECT id, coalesce(name, comment, 'maintenance'), vps_name, app_name, selector, "
+				   "starts_at, ends_at, times, timezone "
+				   "FROM observ.maintenance_windows WHERE starts_at <= $2 AND ends_at > $1 ORDER BY id",
+				   lengthof(types), types, values, NULL);
 
 	all->window = palloc0(Max(n, 1) * sizeof(Window));
 	for (uint64 i = 0; i < n; i++)
@@ -164,10 +165,10 @@ load_fleet(ObservMaintenances *all)
 		vps->in_maintenance = DatumGetBool(observ_spi_value(i, 3, &isnull));
 		vps->values = palloc(Max(all->names.n, 1) * sizeof *vps->values);
 		for (int k = 0; k < all->names.n; k++)
-			vps->values[k] = slice_equals(all->names.name[k], "vps_name") ||
-									 slice_equals(all->names.name[k], "instance")
-								 ? slice_of(vps->name)
-								 : observ_alert_label_in(vps->labels, all->names.name[k]);
+			vps->values[k] =
+				slice_equals(all->names.name[k], "vps_name") || slice_equals(all->names.name[k], "instance")
+					? slice_of(vps->name)
+					: observ_alert_label_in(vps->labels, all->names.name[k]);
 	}
 }
 
@@ -191,9 +192,11 @@ compare_vps(const void *name, const void *vps)
 static bool
 concerns(const Window *window, const ObservAlert *alert, const Vps *vps)
 {
-	if (window->vps_name != NULL && (alert->instance == NULL || strcmp(window->vps_name, alert->instance) != 0))
+	if (window->vps_name != NULL &&
+		(alert->instance == NULL || strcmp(window->vps_name, alert->instance) != 0))
 		return false;
-	if (window->app_name != NULL && (alert->app_name == NULL || strcmp(window->app_name, alert->app_name) != 0))
+	if (window->app_name != NULL &&
+		(alert->app_name == NULL || strcmp(window->app_name, alert->app_name) != 0))
 		return false;
 	return window->selector == NULL || (vps != NULL && observ_sets_accept(window->selector, vps->values));
 }
@@ -220,7 +223,8 @@ observ_maintenance_of(const ObservMaintenances *all, const ObservAlert *alert)
 }
 
 static void
-put_period(ReturnSetInfo *result, const Window *window, const char *vps_name, TimestampTz from, TimestampTz to)
+put_period(ReturnSetInfo *result, const Window *window, const char *vps_name, TimestampTz from,
+		   TimestampTz to)
 {
 	Datum values[4] = {0};
 	bool nulls[4] = {vps_name == NULL, window->app_name == NULL, false, false};

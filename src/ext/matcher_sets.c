@@ -225,10 +225,11 @@ observ_check_matcher_sets(const char *given, bool narrow, const char *what)
 	for (int i = 0; i < sets->n; i++)
 		check_regexes(&sets->set[i]);
 	if (narrow && observ_sets_accept(sets, empty))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("matchers of %s match alerts that have none of their labels", what),
-				 errdetail("Given: %s", given),
-				 errhint("Each set needs a matcher that does not accept an empty value. If all alerts are meant: "
-						 "{alertname=~\".+\"}.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("matchers of %s match alerts that have none of their labels", what),
+			 errdetail("Given: %s", given),
+			 errhint("Each set needs a matcher that does not accept an empty value. If all alerts are meant: "
+					 "{alertname=~\".+\"}.")));
 }

@@ -115,14 +115,16 @@ find_pages(ObservRecent *recent, Relation rel, Relation index)
 {
 	TIDBitmap *pages = tbm_create(work_mem * INT64CONST(1024), NULL);
 	AttrNumber timestamp = place_in(index, recent->timestamp);
-	AttrNumber received = place_in(index, observ_column(rel, "received_at", TIMESTAMPTZOID));
+	AttrNumber received = TIMESTAMP_IS_NOBEGIN(recent->received)
+							  ? 0
+							  : place_in(index, observ_column(rel, "received_at", TIMESTAMPTZOID));
 	ScanKeyData keys[3];
 	IndexScanDesc scan;
 	int n = 0;
 
 	time_key(&keys[n++], timestamp, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, recent->after);
 	time_key(&keys[n++], timestamp, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, recent->until);
-	if (received > 0 && !TIMESTAMP_IS_NOBEGIN(recent->received))
+	if (received > 0)
 		time_key(&keys[n++], received, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE, recent->received);
 	scan = index_beginscan_bitmap(index, GetActiveSnapshot(), n);
 	index_rescan(scan, keys, n, NULL, 0);

@@ -68,9 +68,8 @@ observ_row_batch_arguments(const ObservRowBatch *batch, int n, Oid *types, Datum
 
 		get_typlenbyvalalign(batch->types[c], &length, &by_value, &align);
 		types[n] = get_array_type(batch->types[c]);
-		arrays[n] =
-			PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], dimensions, &n_rows, &lower,
-											   batch->types[c], length, by_value, align));
+		arrays[n] = PointerGetDatum(construct_md_array(batch->values[c], batch->nulls[c], dimensions, &n_rows,
+													   &lower, batch->types[c], length, by_value, align));
 	}
 	return n;
 }

@@ -51,7 +51,8 @@ static const char silent_sql[] =
 	"UNION ALL SELECT f.vps_name, f.app_name, timestamptz '-infinity', NULL, true FROM observ.fleet_summary "
 	"f "
 	"WHERE $3 AND coalesce(f.\"timestamp\", f.last_seen) > $1 "
-	"UNION ALL SELECT v.vps_name, NULL, v.enrolled_at, NULL, $3 FROM observ.vps v WHERE v.status = 'active' "
+	"UNION ALL SELECT v.vps_name, NULL, v.enrolled_at, NULL, $3 FROM observ.vps v WHERE v.status <> "
+	"'retired' "
 	"AND NOT EXISTS (SELECT FROM observ.fleet_summary f WHERE f.vps_name = v.vps_name)";
 
 /* What the rows say of VPSs: $1 time, $2 names. */
@@ -316,8 +317,11 @@ observ_evaluate_absence(ObservEvaluation *evaluation, ObservRule **rules, int n)
 {
 	Pass pass = {
 		.evaluation = evaluation, .at = observ_evaluation_at(evaluation), .rules = rules, .n_rules = n};
+	ObservWindowNeed need = {NULL, OBSERV_LOOKBACK};
 
-	pass.windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass.at, NULL, 0);
+	for (int i = 0; i < n; i++)
+		need.back_us = Max(need.back_us, rules[i]->delay_us + OBSERV_LOOKBACK);
+	pass.windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass.at, &need, 1);
 	read_silent(&pass);
 	read_excused(&pass);
 	judge_all(&pass);

@@ -270,14 +270,18 @@ judge_by_url(ObservEvaluation *evaluation, ObservRule *rule, Check *check, Obser
 void
 observ_evaluate_health_checks(ObservEvaluation *evaluation, ObservRule **rules, int n)
 {
-	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * n);
+	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * 2 * n);
 	ObservSamples samples = {0};
 	Check check = {.samples = &samples};
 	ObservWindowKey **keys;
 
-	for (int i = 0; i < n; i++)
-		needs[i] = (ObservWindowNeed){rules[i]->metric, back_of(rules[i])};
-	check.windows = observ_windows(OBSERV_WINDOW_HEALTH_CHECKS, observ_evaluation_at(evaluation), needs, n);
+	for (int i = 0; i < n; i++) {
+		needs[2 * i] = (ObservWindowNeed){rules[i]->metric, back_of(rules[i])};
+		/* whether it was stale then */
+		needs[2 * i + 1] = (ObservWindowNeed){NULL, rules[i]->delay_us + OBSERV_CHECK_LOOKBACK};
+	}
+	check.windows =
+		observ_windows(OBSERV_WINDOW_HEALTH_CHECKS, observ_evaluation_at(evaluation), needs, 2 * n);
 	keys = check.windows->keys;
 	for (int i = 0, same; i < check.windows->n_keys; i += same) {
 		for (same = 1;

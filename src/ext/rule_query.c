@@ -142,7 +142,7 @@ read_rows(RuleQuery *query, Portal portal)
 	SPI_cursor_close(portal);
 }
 
-/* As the owner of the rule. What is changed here, the end of the subtransaction puts back. */
+/* As the owner of the rule. What is changed here, settings included, the end of the subtransaction puts back. */
 static void
 run_as_owner(void *arg)
 {
@@ -215,7 +215,7 @@ observ_evaluate_queries(ObservEvaluation *evaluation, ObservRule **rules, int n)
 		ctl.hcxt = query.context;
 		query.seen =
 			hash_create("observ instances of a query", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		error = observ_in_subtransaction(run_in_time, &query);
+		error = observ_in_undone_subtransaction(run_in_time, &query);
 		if (error != NULL)
 			observ_rule_failed(evaluation, rules[i], unpack_sql_state(error->sqlerrcode), error->message);
 		MemoryContextSwitchTo(before);

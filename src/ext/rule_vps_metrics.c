@@ -124,12 +124,15 @@ sort_questions(Pass *pass, Question *questions, int n)
 static void
 begin(Pass *pass, ObservRule **rules, int n)
 {
-	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * n);
+	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * 2 * n);
 
-	for (int i = 0; i < n; i++)
-		needs[i] = (ObservWindowNeed){rules[i]->metric,
-									  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
-	pass->windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass->at, needs, n);
+	for (int i = 0; i < n; i++) {
+		needs[2 * i] = (ObservWindowNeed){rules[i]->metric,
+										  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
+		/* whether it was fresh then */
+		needs[2 * i + 1] = (ObservWindowNeed){NULL, rules[i]->delay_us + OBSERV_LOOKBACK};
+	}
+	pass->windows = observ_windows(OBSERV_WINDOW_VPS_METRICS, pass->at, needs, 2 * n);
 	pfree(needs);
 	pass->n_selectors = 1;
 	for (int per_app = 0; per_app < 2; per_app++) {

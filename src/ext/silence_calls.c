@@ -68,13 +68,13 @@ check_breadth(const char *matchers, TimestampTz at)
 		hidden += matches(sets, &names, &alerts[i]);
 	if (!(live > 1 && hidden == live) && !(live > FEW_ALERTS && 2 * (int64) hidden > live))
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg(hidden == live ? "this silence would hide every alert that fires"
-								   : "this silence would hide most alerts that fire"),
-			 errdetail("It would hide %d of %d.", hidden, live),
-			 errhint("SELECT * FROM observ.preview_silence(%s) shows them. If all of them are meant, add confirm => true.",
-					 quote_literal_cstr(matchers))));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg(hidden == live ? "this silence would hide every alert that fires"
+										  : "this silence would hide most alerts that fire"),
+					errdetail("It would hide %d of %d.", hidden, live),
+					errhint("SELECT * FROM observ.preview_silence(%s) shows them. If all of them are meant, "
+							"add confirm => true.",
+							quote_literal_cstr(matchers))));
 }
 
 static TimestampTz
@@ -88,10 +88,9 @@ static TimestampTz
 end_of(FunctionCallInfo fcinfo, TimestampTz starts_at)
 {
 	if (PG_ARGISNULL(ARG_DURATION) == PG_ARGISNULL(ARG_UNTIL))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a silence needs either a duration or until"),
-				 errhint("SELECT observ.silence('{vps_name=\"db-1\"}', '2 hours', 'new disks').")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a silence needs either a duration or until"),
+						errhint("SELECT observ.silence('{vps_name=\"db-1\"}', '2 hours', 'new disks').")));
 	if (!PG_ARGISNULL(ARG_UNTIL))
 		return PG_GETARG_TIMESTAMPTZ(ARG_UNTIL);
 	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(starts_at),
@@ -132,7 +131,8 @@ observ_silence(PG_FUNCTION_ARGS)
 	int64 id = 0;
 
 	if (PG_ARGISNULL(ARG_MATCHERS))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("matchers of a silence must not be null")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("matchers of a silence must not be null")));
 	SPI_connect();
 	observ_set_silence_time(at);
 	PG_TRY();
@@ -161,7 +161,8 @@ expire(int64 id, TimestampTz at)
 				   "UPDATE observ.silences SET ends_at = $2 WHERE silence_id = $1 AND ends_at > $2",
 				   lengthof(types), types, values, NULL) > 0)
 		return true;
-	if (observ_spi(SPI_OK_SELECT, "SELECT FROM observ.silences WHERE silence_id = $1", 1, types, values, NULL) == 0)
+	if (observ_spi(SPI_OK_SELECT, "SELECT FROM observ.silences WHERE silence_id = $1", 1, types, values,
+				   NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("silence " INT64_FORMAT " does not exist", id),
 				 errhint("SELECT * FROM observ.active_silences lists those that are active.")));
@@ -235,6 +236,19 @@ append_quoted(StringInfo out, const char *text)
 	appendStringInfoChar(out, '"');
 }
 
+/* Names are quoted only where they must be. */
+static void
+append_name(StringInfo out, const char *name)
+{
+	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+	if (strchr(first, *name) != NULL &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == strlen(name))
+		appendStringInfoString(out, name);
+	else
+		append_quoted(out, name);
+}
+
 /* observ_data._alert_matchers(alert_id) */
 Datum
 observ_alert_matchers(PG_FUNCTION_ARGS)
@@ -247,20 +261,23 @@ observ_alert_matchers(PG_FUNCTION_ARGS)
 
 	initStringInfo(&out);
 	SPI_connect();
-	n = observ_spi(SPI_OK_SELECT,
-				   "SELECT l.key, l.value FROM observ.alerts a, "
-				   "jsonb_each_text(jsonb_build_object('alertname', a.labels ->> 'alertname') || a.identity) l "
-				   "WHERE a.alert_id = $1 ORDER BY l.key <> 'alertname', l.key COLLATE \"C\"",
-				   lengthof(types), types, values, NULL);
+	n = observ_spi(
+		SPI_OK_SELECT,
+		"SELECT l.key, l.value FROM observ.alerts a, "
+		"jsonb_each_text(jsonb_build_object('alertname', a.labels ->> 'alertname') || a.identity) l "
+		"WHERE a.alert_id = $1 ORDER BY l.key <> 'alertname', l.key COLLATE \"C\"",
+		lengthof(types), types, values, NULL);
 	if (n == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("alert " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
-						errhint("SELECT * FROM observ.alerts WHERE status <> 'resolved' lists those that are live.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("alert " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
+			 errhint("SELECT * FROM observ.alerts WHERE status <> 'resolved' lists those that are live.")));
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
 
 		appendStringInfoString(&out, i == 0 ? "{" : ",");
-		append_quoted(&out, TextDatumGetCString(observ_spi_value(i, 1, &isnull)));
+		append_name(&out, TextDatumGetCString(observ_spi_value(i, 1, &isnull)));
 		appendStringInfoChar(&out, '=');
 		append_quoted(&out, TextDatumGetCString(observ_spi_value(i, 2, &isnull)));
 	}
@@ -283,11 +300,12 @@ load_endings(TimestampTz at, ObservLabelNames *names, int *n)
 {
 	static const Oid types[] = {TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(at)};
-	uint64 rows = observ_spi(SPI_OK_SELECT,
-							 "SELECT silence_id, matchers, auto_expire_when_clear, clear_since FROM observ.silences "
-							 "WHERE starts_at <= $1 AND ends_at > $1 AND auto_expire_when_clear IS NOT NULL "
-							 "ORDER BY silence_id FOR UPDATE SKIP LOCKED",
-							 lengthof(types), types, values, NULL);
+	uint64 rows =
+		observ_spi(SPI_OK_SELECT,
+				   "SELECT silence_id, matchers, auto_expire_when_clear, clear_since FROM observ.silences "
+				   "WHERE starts_at <= $1 AND ends_at > $1 AND auto_expire_when_clear IS NOT NULL "
+				   "ORDER BY silence_id FOR UPDATE SKIP LOCKED",
+				   lengthof(types), types, values, NULL);
 	Ending *endings = palloc0(Max(rows, 1) * sizeof(Ending));
 
 	*n = 0;

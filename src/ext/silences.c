@@ -62,12 +62,16 @@ time_of(const TriggerData *data, HeapTuple tuple, const char *column)
 	Datum value = observ_trigger_value(data, tuple, column, &isnull);
 
 	if (isnull)
-		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("%s of a silence must not be null", column),
-						errhint("A silence has a beginning and an end; it can be extended later.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("%s of a silence must not be null", column),
+				 errhint("A silence has a beginning and an end; it can be extended later.")));
 	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s of a silence must be a time", column),
-						errdetail("Given: %s.", timestamptz_to_str(DatumGetTimestampTz(value))),
-						errhint("Nothing is silenced for ever: give it an end, and extend it when it is needed longer.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s of a silence must be a time", column),
+			 errdetail("Given: %s.", timestamptz_to_str(DatumGetTimestampTz(value))),
+			 errhint(
+				 "Nothing is silenced for ever: give it an end, and extend it when it is needed longer.")));
 	return DatumGetTimestampTz(value);
 }
 
@@ -93,15 +97,17 @@ check_texts(const TriggerData *data, const SilenceRow *row)
 	Datum clear = observ_trigger_value(data, row->tuple, "auto_expire_when_clear", &isnull);
 
 	if (row->matchers == NULL)
-		ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("matchers of a silence must not be null")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("matchers of a silence must not be null")));
 	if (strlen(row->matchers) > MAX_MATCHERS_LENGTH)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("matchers of a silence are too long"),
 						errdetail("They have %zu bytes; at most %d are taken.", strlen(row->matchers),
 								  MAX_MATCHERS_LENGTH)));
 	observ_check_matcher_sets(row->matchers, true, "a silence");
 	if (row->comment == NULL || strspn(row->comment, " \t\r\n") == strlen(row->comment))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("comment of a silence must not be empty"),
-						errhint("Say why, for those who wonder later why nobody was told.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("comment of a silence must not be empty"),
+				 errhint("Say why, for those who wonder later why nobody was told.")));
 	if (!isnull && observ_interval_usecs(DatumGetIntervalP(clear)) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("auto_expire_when_clear must be above 0"),
@@ -130,11 +136,11 @@ current_role(void)
 static HeapTuple
 new_silence(const TriggerData *data, const SilenceRow *row, TimestampTz now)
 {
-	static const char *const columns[] = {"starts_at",	"created_by",  "created_at",
+	static const char *const columns[] = {"starts_at",  "created_by",  "created_at",
 										  "updated_at", "replaced_by", "clear_since"};
 	TimestampTz starts_at = Max(row->starts_at, now);
 	Datum values[] = {TimestampTzGetDatum(starts_at), current_role(), TimestampTzGetDatum(now),
-					  TimestampTzGetDatum(now),		  (Datum) 0,	  (Datum) 0};
+					  TimestampTzGetDatum(now),       (Datum) 0,      (Datum) 0};
 	bool nulls[] = {false, false, false, false, true, true};
 
 	check_texts(data, row);
@@ -159,7 +165,7 @@ same_value(const TriggerData *data, HeapTuple a, HeapTuple b, const char *column
 static Datum
 insert_successor(const TriggerData *data, const SilenceRow *new)
 {
-	static const char *const columns[] = {"matchers", "starts_at",	"ends_at",
+	static const char *const columns[] = {"matchers", "starts_at",  "ends_at",
 										  "comment",  "ticket_url", "auto_expire_when_clear"};
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INTERVALOID};
 	Datum values[lengthof(columns)], id;
@@ -241,9 +247,10 @@ observ_check_silence(PG_FUNCTION_ARGS)
 	SilenceRow row = read_row(data, observ_trigger_row(data)), old;
 
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		ereport(ERROR, (errcode(ERRCODE_RESTRICT_VIOLATION), errmsg("silences are not deleted"),
-						errdetail("Silence " INT64_FORMAT " says why people were not told of something.", row.id),
-						errhint("To end it: SELECT observ.expire_silence(" INT64_FORMAT ").", row.id)));
+		ereport(ERROR,
+				(errcode(ERRCODE_RESTRICT_VIOLATION), errmsg("silences are not deleted"),
+				 errdetail("Silence " INT64_FORMAT " says why people were not told of something.", row.id),
+				 errhint("To end it: SELECT observ.expire_silence(" INT64_FORMAT ").", row.id)));
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		return PointerGetDatum(new_silence(data, &row, now));
 	old = read_row(data, data->tg_trigtuple);

@@ -69,9 +69,10 @@ observ_check_inhibition_rule(PG_FUNCTION_ARGS)
 		check_equal(DatumGetArrayTypeP(value));
 	value = observ_trigger_value(data, row, "recovery_grace", &isnull);
 	if (!isnull && observ_interval_usecs(DatumGetIntervalP(value)) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("recovery_grace must not be negative"),
-						errdetail("Given: %s.", DatumGetCString(DirectFunctionCall1(interval_out, value))),
-						errhint("0 switches it off; NULL is two evaluations of the target.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("recovery_grace must not be negative"),
+				 errdetail("Given: %s.", DatumGetCString(DirectFunctionCall1(interval_out, value))),
+				 errhint("0 switches it off; NULL is two evaluations of the target.")));
 	return PointerGetDatum(row);
 }
 
@@ -93,10 +94,11 @@ observ_check_maintenance(PG_FUNCTION_ARGS)
 	}
 	for (int i = 0; i < names.n; i++)
 		if (slice_equals(names.name[i], "app_name"))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("selector of a maintenance window can't ask for app_name"),
-							errdetail("It selects VPSs, by vps_name and the labels of observ.vps: %s", selector),
-							errhint("The application goes into the column app_name.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("selector of a maintenance window can't ask for app_name"),
+					 errdetail("It selects VPSs, by vps_name and the labels of observ.vps: %s", selector),
+					 errhint("The application goes into the column app_name.")));
 	if (!isnull && zone != NULL)
 		(void) observ_check_times(DatumGetJsonbP(times), zone, "a maintenance window");
 	return PointerGetDatum(row);

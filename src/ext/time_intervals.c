@@ -149,13 +149,15 @@ observ_check_times(Jsonb *times, const char *zone, const char *what)
 	ObservTimes *out;
 
 	if (!is_zone(zone))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown time zone of %s", what),
-						errdetail("Given: %s", zone),
-						errhint("Zones are named as in SELECT name FROM pg_timezone_names: Europe/Berlin, UTC.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown time zone of %s", what),
+				 errdetail("Given: %s", zone),
+				 errhint("Zones are named as in SELECT name FROM pg_timezone_names: Europe/Berlin, UTC.")));
 	out = observ_read_times(times, zone, &problem);
 	if (out == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("times of %s can't be read: %s", what, problem),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("times of %s can't be read: %s", what, problem),
 				 errdetail("Given: %s", JsonbToCString(NULL, &times->root, VARSIZE(times))),
 				 errhint("[{\"weekdays\": [\"monday:friday\"], \"times\": [{\"start_time\": \"22:00\", "
 						 "\"end_time\": \"06:00\"}]}] is from ten in the evening until six.")));
@@ -169,8 +171,9 @@ clock_of(void *arg, int64_t at)
 	pg_time_t seconds = timestamptz_to_time_t(at);
 	struct pg_tm *tm = pg_localtime(&seconds, arg);
 
+	/* Of a time that no clock shows nothing is known. */
 	if (tm == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+		return (struct wall_clock){.year = 0, .month = 1, .day = 1};
 	return (struct wall_clock){tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday, tm->tm_wday,
 							   tm->tm_hour * 60 + tm->tm_min};
 }

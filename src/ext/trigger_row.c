@@ -31,8 +31,8 @@ column_number(const TriggerData *data, const char *column)
 
 	if (number <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(data->tg_relation),
-							   column)));
+						errmsg("table \"%s\" has no column \"%s\"",
+							   RelationGetRelationName(data->tg_relation), column)));
 	return number;
 }
 

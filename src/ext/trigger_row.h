@@ -17,7 +17,7 @@ extern Datum observ_trigger_value(const TriggerData *data, HeapTuple row, const 
 extern char *observ_trigger_text(const TriggerData *data, HeapTuple row, const char *column);
 
 /* The row with other values in some columns. */
-extern HeapTuple observ_trigger_modify(const TriggerData *data, HeapTuple row, int n, const char *const *columns,
-									   const Datum *values, const bool *nulls);
+extern HeapTuple observ_trigger_modify(const TriggerData *data, HeapTuple row, int n,
+									   const char *const *columns, const Datum *values, const bool *nulls);
 
 #endif

@@ -49,8 +49,8 @@ make_room(ObservWindowData *data, ObservTrack *track, int columns)
 	Size values = sizeof(float4) * columns * (Size) room;
 
 	if (track->room == 0) {
-		track->times = MemoryContextAllocHuge(data->context, sizeof(TimestampTz) * room);
-		track->values = MemoryContextAllocHuge(data->context, values);
+		track->times = MemoryContextAllocHuge(data->kept.context, sizeof(TimestampTz) * room);
+		track->values = MemoryContextAllocHuge(data->kept.context, values);
 	} else {
 		track->times = repalloc_huge(track->times, sizeof(TimestampTz) * room);
 		track->values = repalloc_huge(track->values, values);
@@ -81,12 +81,15 @@ new_sample(ObservWindowData *data, ObservTrack *track, int columns, TimestampTz 
 /* ---- keys */
 
 void
-observ_window_begin(ObservWindowData *data)
+observ_window_begin(ObservWindowData *data, enum ObservWindowTable table)
 {
 	MemoryContext old;
+	ObservKept kept;
 
-	data->context = AllocSetContextCreate(TopMemoryContext, "observ samples", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(data->context);
+	observ_keep(&data->kept, "observ samples");
+	kept = data->kept;
+	*data = (ObservWindowData){.table = table, .kept = kept};
+	old = MemoryContextSwitchTo(data->kept.context);
 	data->keys = observ_vps_table_create("observ samples", sizeof(ObservWindowKey), 1024);
 	data->room = 1024;
 	data->windows.keys = palloc(sizeof(ObservWindowKey *) * data->room);
@@ -97,7 +100,7 @@ observ_window_begin(ObservWindowData *data)
 static void
 begin_key(ObservWindowData *data, ObservWindowKey *entry, const ObservVpsKey *key, int name_len)
 {
-	char *names = MemoryContextAlloc(data->context, key->vps_len + key->app_len + 2);
+	char *names = MemoryContextAlloc(data->kept.context, key->vps_len + key->app_len + 2);
 	char *app = names + key->vps_len + 1;
 
 	memcpy(names, key->vps, key->vps_len);

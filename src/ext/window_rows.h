@@ -2,6 +2,7 @@
 #ifndef OBSERV_EXT_WINDOW_ROWS_H
 #define OBSERV_EXT_WINDOW_ROWS_H
 
+#include "ext/window_keep.h"
 #include "ext/window_store.h"
 
 /* A metric that is kept. */
@@ -14,7 +15,7 @@ typedef struct ObservWindowMetric {
 typedef struct ObservWindowData {
 	ObservWindows windows; /* first: what others see of it */
 	enum ObservWindowTable table;
-	MemoryContext context; /* NULL: nothing is there */
+	ObservKept kept;
 	HTAB *keys;
 	ObservWindowKey *latest; /* of the row that was added last */
 	int room;
@@ -26,8 +27,8 @@ typedef struct ObservWindowData {
 /* Raw table, below observ. */
 extern const char *const observ_window_tables[OBSERV_WINDOW_TABLES];
 
-/* Begins to hold samples: a context of its own, no keys. */
-extern void observ_window_begin(ObservWindowData *data);
+/* Throws away what there is and begins anew, without keys and metrics. */
+extern void observ_window_begin(ObservWindowData *data, enum ObservWindowTable table);
 
 /* Older than this nothing is there. */
 extern TimestampTz observ_window_oldest(const ObservWindowData *data);

@@ -10,17 +10,12 @@
 
 #include "ext/window_store.h"
 
-#include "access/xact.h"
 #include "ext/arrivals.h"
-#include "ext/gucs.h"
-#include "ext/processes.h"
 #include "ext/recent_rows.h"
 #include "ext/window_rows.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* How long a store is used: it holds samples of this far ahead of the time that it was filled for. Spread over sessions by up to a minute. */
@@ -30,20 +25,11 @@
 /* Metrics needed for no longer than this are in the first and the second track. */
 static const int64 track_spans[OBSERV_TRACKS - 1] = {15 * USECS_PER_MINUTE, 45 * USECS_PER_MINUTE};
 
-/* What a snapshot sees, as far as two of one transaction or session can differ. */
-typedef struct Sight {
-	TransactionId xmin, xmax;
-	uint32 xcnt;
-	CommandId curcid;
-	LocalTransactionId lxid;
-} Sight;
-
 typedef struct Store {
 	ObservWindowData data; /* first */
 	ObservRecentPart *parts;
 	int n_parts;
 	TimestampTz until_clock;  /* by the clock: not used later than this */
-	Sight sight;              /* of its latest rows */
 	TimestampTz safe;         /* rows received before are all there */
 	SubTransactionId subxact; /* in which rows were read last; 0: in an earlier transaction */
 } Store;
@@ -60,91 +46,11 @@ static struct {
 	TimestampTz proven;
 } horizons = {InvalidLocalTransactionId, DT_NOBEGIN, DT_NOBEGIN};
 
-/* ---- keeping and throwing away */
-
-static void
-throw_away(Store *store)
-{
-	if (store->data.context != NULL)
-		MemoryContextDelete(store->data.context);
-	*store = (Store){0};
-}
-
-/* Whether rows that arrive are added to what is there. */
-static bool
-is_kept(void)
-{
-	return !IsolationUsesXactSnapshot() &&
-		   (observ_evaluation_cache == OBSERV_CACHE_ON ||
-			(observ_evaluation_cache == OBSERV_CACHE_AUTO && MyBackendType == B_BG_WORKER &&
-			 MyBgworkerEntry != NULL && strcmp(MyBgworkerEntry->bgw_type, OBSERV_SCHEDULER) == 0));
-}
-
-static void
-at_transaction_end(XactEvent event, void *arg)
-{
-	for (int i = 0; i < OBSERV_WINDOW_TABLES; i++) {
-		Store *store = &stores[i];
-
-		switch (event) {
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PREPARE:
-			/* Rows of the transaction itself may be in it. */
-			if (store->subxact != InvalidSubTransactionId)
-				throw_away(store);
-			break;
-		case XACT_EVENT_COMMIT:
-			if (!is_kept())
-				throw_away(store);
-			store->subxact = InvalidSubTransactionId;
-			break;
-		default:
-			break;
-		}
-	}
-}
-
-/* A subtransaction that began after rows were read last has put none into the store. */
-static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
-{
-	for (int i = 0; i < OBSERV_WINDOW_TABLES && event == SUBXACT_EVENT_ABORT_SUB; i++)
-		if (id <= stores[i].subxact)
-			throw_away(&stores[i]);
-}
-
-static void
-register_callbacks(void)
-{
-	static bool done = false;
-
-	if (done)
-		return;
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
-	done = true;
-}
-
-static Sight
-current_sight(void)
-{
-	Snapshot snapshot = GetActiveSnapshot();
-
-	return (Sight){snapshot->xmin, snapshot->xmax, snapshot->xcnt, snapshot->curcid, MyProc->lxid};
-}
-
-static bool
-same_sight(const Sight *a, const Sight *b)
-{
-	return a->xmin == b->xmin && a->xmax == b->xmax && a->xcnt == b->xcnt && a->curcid == b->curcid &&
-		   a->lxid == b->lxid;
-}
-
 /* Takes note of the horizon for the next transaction; returns the one that holds for this one's snapshots. */
 static TimestampTz
 next_horizon(void)
 {
-	if (!is_kept())
+	if (!observ_is_kept())
 		return DT_NOBEGIN;
 	if (horizons.lxid != MyProc->lxid) {
 		horizons.proven = horizons.taken;
@@ -214,7 +120,7 @@ gather(Store *store, enum ObservWindowTable table, TimestampTz at, const ObservW
 	   int *n_metrics)
 {
 	const ObservWindowData *data = &store->data;
-	bool early = data->context != NULL && at <= data->windows.until && at >= data->windows.from[0];
+	bool early = data->kept.context != NULL && at <= data->windows.until && at >= data->windows.from[0];
 	int old = early ? data->n_metrics : 0;
 	ObservWindowMetric *metrics = palloc0(sizeof(ObservWindowMetric) * (1 + old + n));
 	int used = add_need(metrics, 0, NULL, lookback(table));
@@ -252,8 +158,7 @@ static void
 read_rows(Store *store, TimestampTz received)
 {
 	observ_window_read(&store->data, received);
-	store->sight = current_sight();
-	store->subxact = GetCurrentSubTransactionId();
+	observ_kept_updated(&store->data.kept);
 }
 
 static void
@@ -265,12 +170,8 @@ fill(Store *store, enum ObservWindowTable table, TimestampTz at, const ObservWin
 	TimestampTz safe = next_horizon();
 	ObservWindowData *data = &store->data;
 
-	throw_away(store);
-	data->table = table;
-	/* Until it is whole it belongs to this subtransaction, whose end throws it away. */
-	store->subxact = GetCurrentSubTransactionId();
-	observ_window_begin(data);
-	data->metrics = MemoryContextAlloc(data->context, sizeof(ObservWindowMetric) * n_metrics);
+	observ_window_begin(data, table);
+	data->metrics = MemoryContextAlloc(data->kept.context, sizeof(ObservWindowMetric) * n_metrics);
 	memcpy(data->metrics, metrics, sizeof(ObservWindowMetric) * n_metrics);
 	data->n_metrics = n_metrics;
 	place_metrics(data, at);
@@ -279,8 +180,8 @@ fill(Store *store, enum ObservWindowTable table, TimestampTz at, const ObservWin
 	store->safe = safe;
 	read_rows(store, DT_NOBEGIN);
 	observ_window_read_seldom(data, at);
-	if (is_kept()) {
-		MemoryContext old = MemoryContextSwitchTo(data->context);
+	if (observ_is_kept()) {
+		MemoryContext old = MemoryContextSwitchTo(data->kept.context);
 
 		store->parts = observ_recent_parts(observ_window_tables[table], observ_window_oldest(data),
 										   data->windows.until, &store->n_parts);
@@ -298,7 +199,7 @@ is_whole(const Store *store)
 	ObservRecentPart *parts;
 	bool same;
 
-	if (!is_kept() || GetCurrentTransactionStartTimestamp() > store->until_clock)
+	if (!observ_is_kept() || GetCurrentTransactionStartTimestamp() > store->until_clock)
 		return false;
 	parts = observ_recent_parts(observ_window_tables[data->table], observ_window_oldest(data),
 								data->windows.until, &n);
@@ -311,12 +212,10 @@ const ObservWindows *
 observ_windows(enum ObservWindowTable table, TimestampTz at, const ObservWindowNeed *needs, int n)
 {
 	Store *store = &stores[table];
-	Sight sight = current_sight();
 
-	register_callbacks();
-	if (store->data.context == NULL || !has_needs(store, at, needs, n))
+	if (store->data.kept.context == NULL || !has_needs(store, at, needs, n))
 		fill(store, table, at, needs, n);
-	else if (!same_sight(&sight, &store->sight)) {
+	else if (!observ_kept_is_current(&store->data.kept)) {
 		if (is_whole(store)) {
 			TimestampTz from = store->safe;
 
@@ -355,15 +254,4 @@ observ_windows_of(const ObservWindows *windows, const char *vps_name, int *n)
 	while (low + *n < windows->n_keys && strcmp(windows->keys[low + *n]->key.vps, vps_name) == 0)
 		(*n)++;
 	return low;
-}
-
-Size
-observ_windows_memory(void)
-{
-	Size bytes = 0;
-
-	for (int i = 0; i < OBSERV_WINDOW_TABLES; i++)
-		if (stores[i].data.context != NULL)
-			bytes += MemoryContextMemAllocated(stores[i].data.context, true);
-	return bytes;
 }

@@ -79,7 +79,4 @@ extern int observ_track_newest(const ObservTrack *track, TimestampTz at);
 /* The keys of a VPS: index of the first one, *n receives how many. */
 extern int observ_windows_of(const ObservWindows *windows, const char *vps_name, int *n);
 
-/* Bytes that all samples take. */
-extern Size observ_windows_memory(void);
-
 #endif

@@ -2,7 +2,7 @@
 
 #include "core/alert_state.h"
 
-#define S    INT64_C(1000000)
+#define S INT64_C(1000000)
 
 static struct alert_policy policy;
 static struct alert_instance alert;
@@ -41,9 +41,9 @@ at(int64_t s, enum alert_signal signal)
 		const char *reason = i == change.n - 1 ? change.reason : NULL;
 		size_t used = strlen(trace);
 
-		snprintf(trace + used, sizeof(trace) - used, "%s%d:%02d:%02d %s%s%s", used ? " " : "", (int) (s / 3600),
-				 (int) (s / 60 % 60), (int) (s % 60), alert_event_names[change.events[i]], reason ? "/" : "",
-				 reason ? reason : "");
+		snprintf(trace + used, sizeof(trace) - used, "%s%d:%02d:%02d %s%s%s", used ? " " : "",
+				 (int) (s / 3600), (int) (s / 60 % 60), (int) (s % 60), alert_event_names[change.events[i]],
+				 reason ? "/" : "", reason ? reason : "");
 	}
 	if (change.n > 0)
 		assert_int_equal(change.after[change.n - 1], alert.status);

@@ -115,7 +115,8 @@ static void
 severities_settle_who_mutes_whom(void **state)
 {
 	struct inhibition_rule rule = {.n_equal = 1, .lower_severity = true};
-	struct inhibition_source s[3] = {source(1, ALERT_FIRING), source(2, ALERT_FIRING), source(3, ALERT_FIRING)};
+	struct inhibition_source s[3] = {source(1, ALERT_FIRING), source(2, ALERT_FIRING),
+									 source(3, ALERT_FIRING)};
 	struct inhibition_target t = target(1);
 
 	for (int i = 0; i < 3; i++) {
@@ -196,7 +197,8 @@ C12_recovery_grace(void **state)
 static void
 the_strongest_is_told(void **state)
 {
-	struct inhibition_source s[3] = {source(1, ALERT_RESOLVED), source(2, ALERT_PENDING), source(3, ALERT_FIRING)};
+	struct inhibition_source s[3] = {source(1, ALERT_RESOLVED), source(2, ALERT_PENDING),
+									 source(3, ALERT_FIRING)};
 	struct inhibition_target t = target(9);
 
 	assert_int_equal(decide(&by_one_label, 10, s, 3, &t).source_id, 3);
@@ -209,7 +211,8 @@ the_strongest_is_told(void **state)
 static void
 the_index_decides_as_all_would(void **state)
 {
-	static const enum alert_status statuses[] = {ALERT_PENDING, ALERT_FIRING, ALERT_RECOVERING, ALERT_RESOLVED};
+	static const enum alert_status statuses[] = {ALERT_PENDING, ALERT_FIRING, ALERT_RECOVERING,
+												 ALERT_RESOLVED};
 	unsigned seed = 7;
 
 	for (int round = 0; round < 20000; round++) {
@@ -255,14 +258,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_source_mutes_while_it_fires),
-		cmocka_unit_test(equal_labels_are_told_apart),
-		cmocka_unit_test(peers_do_not_mute_each_other),
-		cmocka_unit_test(severities_settle_who_mutes_whom),
-		cmocka_unit_test(C13_a_pending_source_holds),
-		cmocka_unit_test(C12_recovery_grace),
-		cmocka_unit_test(the_strongest_is_told),
-		cmocka_unit_test(the_index_decides_as_all_would),
+		cmocka_unit_test(a_source_mutes_while_it_fires), cmocka_unit_test(equal_labels_are_told_apart),
+		cmocka_unit_test(peers_do_not_mute_each_other),  cmocka_unit_test(severities_settle_who_mutes_whom),
+		cmocka_unit_test(C13_a_pending_source_holds),    cmocka_unit_test(C12_recovery_grace),
+		cmocka_unit_test(the_strongest_is_told),         cmocka_unit_test(the_index_decides_as_all_would),
 	};
 	return TESTS(tests);
 }

@@ -4,8 +4,8 @@
 
 #include "core/time_interval.h"
 
-#define US    INT64_C(1000000)
-#define HOUR  (3600 * US)
+#define US   INT64_C(1000000)
+#define HOUR (3600 * US)
 
 /* The clock of the zone in TZ, microseconds of Unix time. */
 static struct wall_clock
@@ -30,7 +30,8 @@ use_zone(const char *zone)
 static int64_t
 utc(int year, int month, int day, int hour, int minute)
 {
-	struct tm tm = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour, .tm_min = minute};
+	struct tm tm = {
+		.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour, .tm_min = minute};
 
 	return timegm(&tm) * US;
 }
@@ -155,11 +156,26 @@ mistakes_are_told(void **state)
 	static const struct {
 		const char *list, *element;
 	} bad[] = {
-		{"weekdays", ""},          {"weekdays", "mon"},        {"weekdays", "monday:"},   {"weekdays", "1"},
-		{"months", "0"},           {"months", "13"},           {"months", "janua"},       {"days_of_month", "0"},
-		{"days_of_month", "32"},   {"days_of_month", "-32"},   {"days_of_month", "5:1"},  {"days_of_month", "-1:-3"},
-		{"days_of_month", "-1:5"}, {"days_of_month", "1:2:3"}, {"years", "0"},            {"years", "2031:2030"},
-		{"years", "20301"},        {"years", "-2030"},         {"hours", "1"},            {"", ""},
+		{"weekdays", ""},
+		{"weekdays", "mon"},
+		{"weekdays", "monday:"},
+		{"weekdays", "1"},
+		{"months", "0"},
+		{"months", "13"},
+		{"months", "janua"},
+		{"days_of_month", "0"},
+		{"days_of_month", "32"},
+		{"days_of_month", "-32"},
+		{"days_of_month", "5:1"},
+		{"days_of_month", "-1:-3"},
+		{"days_of_month", "-1:5"},
+		{"days_of_month", "1:2:3"},
+		{"years", "0"},
+		{"years", "2031:2030"},
+		{"years", "20301"},
+		{"years", "-2030"},
+		{"hours", "1"},
+		{"", ""},
 	};
 	struct time_interval i = {0};
 
@@ -230,7 +246,8 @@ when_it_changes(void **state)
 	use_zone("Europe/Berlin");
 	assert_int_equal(time_interval_change(&i, 1, noon, noon + 24 * HOUR, zone_clock, NULL), noon + 9 * HOUR);
 	/* The night in which the clocks go forward is an hour shorter. */
-	assert_int_equal(time_interval_change(&i, 1, noon + 9 * HOUR + 7, noon + 24 * HOUR, zone_clock, NULL), noon + 16 * HOUR);
+	assert_int_equal(time_interval_change(&i, 1, noon + 9 * HOUR + 7, noon + 24 * HOUR, zone_clock, NULL),
+					 noon + 16 * HOUR);
 	assert_int_equal(time_interval_change(&i, 1, noon, noon + HOUR, zone_clock, NULL), noon + HOUR);
 	i.n_times = 0;
 	assert_int_equal(time_interval_change(&i, 1, noon, noon + 24 * HOUR, zone_clock, NULL), noon + 24 * HOUR);

@@ -31,9 +31,9 @@ SELECT r.name AS matchers, string_agg(concat_ws(' ', l.vps, l.app, l.value), ', 
 SELECT pg_temp.clear();
 
 -- (at - window, at]; per second; of the VPS as a whole; as of an earlier time.
-SELECT pg_temp.log('al-3', 'a', 'error', 'x', '{300,600}'), pg_temp.log('al-3', 'b', 'error', 'x', '{301,302,590}');
+SELECT pg_temp.log('al-3', 'a', 'error', 'x', '{300,600}'), pg_temp.log('al-3', 'b', 'error', 'x', '{301,302,589,590}');
 SELECT pg_temp.rule('apps'), pg_temp.rule('rate', '{"metric":"log_rate","matchers":"{level=\"error\"}"}'), pg_temp.rule('whole', '{"per_app":false}'), pg_temp.rule('whole rate', '{"per_app":false,"metric":"log_rate","matchers":"{level=\"error\"}"}'),
-	pg_temp.rule('short', '{"window":"11 s"}'), pg_temp.rule('earlier', '{"delay":"10 s","window":"11 s"}'), pg_temp.rule('more than 2', '{"threshold":2}'), pg_temp.rule('not seen', '{"threshold":3}');
+	pg_temp.rule('short', '{"window":"11 s"}'), pg_temp.rule('earlier', '{"delay":"10 s","window":"11 s"}'), pg_temp.rule('more than 2', '{"threshold":2}'), pg_temp.rule('not seen', '{"threshold":4}');
 SELECT pg_temp.evaluate(600);
 SELECT name, vps, app, round(value::numeric, 5) AS value, sampled FROM pg_temp.live WHERE vps = 'al-3';
 SELECT pg_temp.clear();
