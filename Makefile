@@ -73,7 +73,7 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
 EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
-	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o
+	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o src/ext/alert_explain.o
 # routes, groups, outbox
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
@@ -170,22 +170,20 @@ SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
-# Alerts: a line per part.
+# Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
 REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
 REGRESS += alert_dispatch alert_routes
-REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
-# Default rules, in a database of their own.
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+# Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
-ISOLATION += alert_evaluation
-ISOLATION += alert_people alert_dispatch
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_people alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

@@ -1920,6 +1920,20 @@ CREATE FUNCTION observ.resolve_alert(
 COMMENT ON FUNCTION observ.resolve_alert(bigint, text, timestamptz) IS
 'Resolves an alert by hand, reason manual; who was told of it is told that it is over. What is still true begins a new alert at the next evaluation. A pending one goes without a trace but in observ.alert_history. Errors: 55000 when it is resolved already, 42704 when there is none';
 
+CREATE FUNCTION observ.explain_alert(alert_id bigint, at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert bigint, "time" timestamptz, what text, why text)
+	LANGUAGE c STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_alert';
+COMMENT ON FUNCTION observ.explain_alert(bigint, timestamptz) IS
+'Why somebody was, or was not, told of an alert, in the order of time up to at: what happened to it, its groups, what each flush decided for each channel and why, how it stands, what keeps it back, what each channel knows, the next flush. Errors: 42704 when there is no such alert';
+
+CREATE FUNCTION observ.explain_alert(name text, at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert bigint, "time" timestamptz, what text, why text)
+	LANGUAGE c STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_alert_name';
+COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
+'The same for all live alerts of that name, or the latest that is over; for a rule without alerts why it has none';
+
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(
 	at timestamptz DEFAULT pg_catalog.now(),
@@ -2500,6 +2514,7 @@ GRANT EXECUTE ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, i
 -- ---- people: acknowledge, resolve, explain
 GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, boolean, timestamptz),
 	observ.unacknowledge_alert(bigint, text, timestamptz), observ.resolve_alert(bigint, text, timestamptz) TO observ_operator;
+GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.explain_alert(text, timestamptz) TO observ_reader;
 
 -- ---- routes and notifications
 GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;

@@ -93,11 +93,12 @@ current_sight(void)
 }
 
 void
-observ_keep(ObservKept *kept, const char *name)
+observ_keep(ObservKept *kept, const char *what)
 {
 	register_kept(kept);
 	throw_away(kept);
-	kept->context = AllocSetContextCreateExtended(TopMemoryContext, name, ALLOCSET_DEFAULT_SIZES);
+	kept->context = AllocSetContextCreate(TopMemoryContext, "observ samples", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSetIdentifier(kept->context, what);
 	/* Until it is whole it belongs to this subtransaction, whose abort throws it away. */
 	observ_kept_updated(kept);
 }

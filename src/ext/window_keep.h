@@ -27,10 +27,10 @@ typedef struct ObservKept {
 extern bool observ_is_kept(void);
 
 /*
- * Throws away what is there and begins anew, with what the active snapshot sees. *kept must be static. From then on it is thrown away by itself: when
+ * Throws away what is there and begins anew, with what the active snapshot sees. *kept and what it is called must be static. From then on it is thrown away by itself: when
  * the transaction or a subtransaction aborts whose rows may be in it, and at commit unless observ_is_kept().
  */
-extern void observ_keep(ObservKept *kept, const char *name);
+extern void observ_keep(ObservKept *kept, const char *what);
 
 /* It has been brought up to what the active snapshot sees. */
 extern void observ_kept_updated(ObservKept *kept);

@@ -86,7 +86,7 @@ observ_window_begin(ObservWindowData *data, enum ObservWindowTable table)
 	MemoryContext old;
 	ObservKept kept;
 
-	observ_keep(&data->kept, "observ samples");
+	observ_keep(&data->kept, observ_window_tables[table]);
 	kept = data->kept;
 	*data = (ObservWindowData){.table = table, .kept = kept};
 	old = MemoryContextSwitchTo(data->kept.context);
