@@ -178,12 +178,31 @@ REGRESS += alert_samples alert_logs alert_backtest
 REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 # Default rules, in a database of their own
+REGRESS += alert_samples alert_logs
+REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_backtest
+REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_samples alert_logs
+REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_backtest
+REGRESS += alert_samples alert_logs alert_backtest
+REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_dispatch alert_routes
+REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+# Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_people alert_dispatch
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates
+ISOLATION += alert_evaluation
+ISOLATION += alert_people
+ISOLATION += alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
