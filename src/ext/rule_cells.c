@@ -60,9 +60,9 @@ static const char rows_sql[] = "SELECT \"timestamp\", \"values\" FROM observ.met
 							   "AND \"timestamp\" >= $4 AND \"timestamp\" <= $5 ORDER BY \"timestamp\"";
 
 /* $1 vps, $2 app, $3 set, $4 hours */
-static const char hours_sql[] =
-	"SELECT \"timestamp\", cells FROM observ.metrics_1h WHERE vps_name = $1 AND app_name = $2 AND set_no = $3 "
-	"AND \"timestamp\" = ANY ($4)";
+static const char hours_sql[] = "SELECT \"timestamp\", cells FROM observ.metrics_1h WHERE vps_name = $1 AND "
+								"app_name = $2 AND set_no = $3 "
+								"AND \"timestamp\" = ANY ($4)";
 
 TimestampTz
 observ_cells_rolled(void)

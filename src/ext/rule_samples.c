@@ -155,8 +155,10 @@ make_room(Samples *run, int n)
 static struct window_question
 question_of(const ObservRule *rule, const ObservRuleSeries *series, TimestampTz time)
 {
-	return (struct window_question){
-		.aggregate = rule->aggregate, .at_us = time, .ahead_us = rule->ahead_us, .counter = series->counter};
+	return (struct window_question){.aggregate = rule->aggregate == RULE_ANOMALY ? RULE_AVG : rule->aggregate,
+									.at_us = time,
+									.ahead_us = rule->ahead_us,
+									.counter = series->counter};
 }
 
 /* Growth is of each series by itself, and adds up. */
@@ -285,8 +287,9 @@ compare_with_usual(Samples *run, const SeriesGroup *group, TimestampTz time, Fou
 	for (int i = 0; i < group->n; i++) {
 		const ObservRuleSeries *series = group->series[i];
 		const Set *set = &run->sets[series->set];
-		const double *usual = observ_series_usual(run->cells, series, run->series + set->first,
-												  run->series + set->past, observ_floor_time(time, OBSERV_1H));
+		const double *usual =
+			observ_series_usual(run->cells, series, run->series + set->first, run->series + set->past,
+								observ_floor_time(time, OBSERV_1H));
 
 		for (int day = 0; day < WINDOW_USUAL_DAYS; day++)
 			if (!isnan(usual[day])) {

@@ -116,7 +116,7 @@ SELECT count(*) AS the_same FROM pg_temp.live JOIN before USING (name, value);
 SELECT pg_temp.clear();
 
 -- Anomaly: how far the average of the window is from that of the same hour of the days before, in standard deviations of it.
-INSERT INTO observ.metric_series (vps_name, series_id, app_name, metric_name, labels, set_no, slot, first_seen, last_seen) SELECT 'as-8', n, 'a', 'as_usual', jsonb_build_object('n', n), 1, n, :'t0'::timestamptz - interval '30 days', :'t0'::timestamptz + interval '1 hour' FROM generate_series(1, 2) n;
+INSERT INTO observ.metric_series (vps_name, series_id, app_name, metric_name, labels, set_no, slot, first_seen, last_seen) SELECT 'as-8', n, 'a', 'as_usual', jsonb_build_object('n', n::text), 1, n, :'t0'::timestamptz - interval '30 days', :'t0'::timestamptz + interval '1 hour' FROM generate_series(1, 2) n;
 INSERT INTO observ.metric_scrapes ("timestamp", vps_name, app_name, set_no, "values") SELECT :'t0'::timestamptz + make_interval(mins => m), 'as-8', 'a', 1, '{15,9}' FROM generate_series(30, 40) m;
 -- 12, 8 and 10 in turn on six days; of the second series on four days only, which are too few. Another hour does not count.
 SELECT status FROM observ.maintain_partitions(:'t0'::timestamptz - interval '3 days');
