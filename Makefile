@@ -82,8 +82,8 @@ EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o sr
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o \
-	src/ext/rule_vps_metrics.o src/ext/rule_absence.o src/ext/rule_health.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o src/ext/window_rollup.o \
+	src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
 EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_vps.o \
 	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
@@ -169,7 +169,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_windows alert_health alert_absence privileges
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_windows alert_long_windows alert_health alert_absence privileges
 # Default rules, in a database of their own.
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
