@@ -2,7 +2,9 @@
 
 What belongs here: reading /proc about the programs. What does not: the peers' configuration (peers.py), the agent's work (chores.py).
 
-All of them run in the same window on the same machine, each sampling every 10 s unless said otherwise:
+All of them run in the same window on the same machine, each sampling every 10 s unless said otherwise. The window begins when the
+idle agent is at rest, which takes two of its minutes: with its first flushes go the names of everything that it measures. And it lasts
+three of its intervals at least.
 
     obs-agent, unix socket       the machine's 33 metrics and labelled metrics, into a database with observ
     obs-agent, TCP               the same over 127.0.0.1 into another database
@@ -37,6 +39,10 @@ proxy = surroundings.proxy
 
 INTERVAL_S = peers.INTERVAL_S
 IDLE_INTERVAL_S = 60
+IDLE_INTERVALS = 3  # that the window lasts at least
+# The first row comes a second after the start, two more at ticks. What is a rate needs two readings, so its name travels with the second tick at the latest.
+IDLE_SETTLED_ROWS = 3
+IDLE_SETTLED_S = 5  # and a little later, so that no flush falls on an edge of the window
 COMPLETE, IDLE = "obs-agent, 3 checks, 2 logs", "obs-agent, idle"
 LINES_PER_SECOND = 10
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -225,6 +231,12 @@ def workers(server, dbs, label):
     return Subject(f"launcher and {len(dbs)} scheduler{'s' if len(dbs) > 1 else ''}, {label}", pids)
 
 
+def settle(subjects):
+    """Waits until the idle agent is at rest."""
+    idle = next(subject for subject in subjects if subject.name == IDLE)
+    harness.wait_until(lambda: idle.delivered() >= IDLE_SETTLED_ROWS, (IDLE_SETTLED_ROWS + 1) * IDLE_INTERVAL_S, "the idle agent to be at rest", interval=0.5)
+
+
 def watch(subjects, warm_up, window):
     """The window: what each subject cost in it."""
     clock = time.monotonic
@@ -261,7 +273,7 @@ def show(found, warm_up, window, costs, missing):
     """The table, the aims, and whether everything that should have arrived has."""
     notes = ["Sums over the process tree. CPU: schedstat of all threads. Network: both directions, without TCP's headers."]
     notes += [f"Not installed, so not measured: {package}." for package in missing]
-    table = found.table(f"At rest, one sample every {INTERVAL_S} s, {warm_up} s warm-up, window {window:.0f} s", COLUMNS, notes)
+    table = found.table(f"At rest, one sample every {INTERVAL_S} s, {warm_up:.0f} s warm-up, window {window:.0f} s", COLUMNS, notes)
     for subject, cost in costs.items():
         table.rows.append([subject.name, str(cost["processes"]),
                            *(cost[key] for key in ("rss", "pss", "private", "anonymous", "alone", "cpu", "network")),
@@ -285,8 +297,13 @@ def run(context, found):
                    workers(busy, ["by_socket", "by_tcp", "complete", "idle"], "one agent each")]
         found.check(all(at_work), "a launcher or a scheduler did not come up within 20 s")
         subjects += more + [subject for subject in at_work if subject]
-        warm_up = 5 if context.quick else 20
-        context.say(f"footprint: window of {context.window:.0f} s after {warm_up} s")
-        show(found, warm_up, context.window, watch(subjects, warm_up, context.window), missing)
+        started, window = time.monotonic(), context.window
+        if not context.quick:
+            window = max(window, IDLE_INTERVALS * IDLE_INTERVAL_S)
+            context.say("footprint: until the idle agent is at rest")
+            settle(subjects)
+        context.say(f"footprint: window of {window:.0f} s")
+        costs = watch(subjects, IDLE_SETTLED_S, window)
+        show(found, time.monotonic() - started - window, window, costs, missing)
         if not context.quick:  # the agent says it each minute
             dearest_cycle(found, busy)

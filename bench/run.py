@@ -81,7 +81,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="|".join(BENCHMARKS), help="sub-benchmarks (default: all)")
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute: checks results")
-    parser.add_argument("--window", type=float, help="seconds that footprints are measured over (default 120)")
+    parser.add_argument("--window", type=float, help="seconds that footprints are measured over (default 180, which is also the least unless --quick)")
     parser.add_argument("--output", type=pathlib.Path, default=surroundings.ROOT / "build/bench",
                         help="directory of results.md and results.json")
     options = parser.parse_args()
@@ -92,7 +92,7 @@ def main():
     installation = harness.Installation().ensure()
     harness.run_tool(["make", "-C", surroundings.ROOT, "-s", f"PG_CONFIG={installation.pg_config}", "build/bench/loader", "build/bench/log_lines"],
                      env=harness.clean_environment(MAKEFLAGS="", PATH=os.environ["PATH"]))
-    window = options.window or (20 if options.quick else 120)
+    window = options.window or (20 if options.quick else 180)
     context = Context(installation, options.quick, window)
     machine = surroundings.machine(context)
     options.output.mkdir(parents=True, exist_ok=True)

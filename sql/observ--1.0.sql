@@ -1875,6 +1875,26 @@ CREATE VIEW observ.rule_status AS
 			FROM observ.alerts l WHERE l.status <> 'resolved' GROUP BY 1) a USING (rule_id);
 COMMENT ON VIEW observ.rule_status IS 'How each alert rule fares: disabled, failing (last_error, and what it last found stays), overflowing (true for more instances than observ.max_alerts_per_rule), new, ok; when it was evaluated and last had data, how many alerts it has';
 
+CREATE FUNCTION observ.backtest_rule(
+	rule text, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
+	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_backtest_rule_name';
+COMMENT ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interval) IS
+'What the rule of that name would have done to the rows that are stored: nothing is written. A row per episode (kind episode; pending: it cleared before it fired), notification and time in which it could not be evaluated (error). The rule is evaluated each step: by default its evaluation_interval or a minute, longer where that would be more than 10,000 times';
+
+CREATE FUNCTION observ.backtest_rule(
+	rule jsonb, "from" timestamptz, "to" timestamptz DEFAULT pg_catalog.now(), step interval DEFAULT NULL,
+	OUT kind text, OUT started timestamptz, OUT fired timestamptz, OUT ended timestamptz, OUT instance text, OUT app_name text, OUT labels jsonb, OUT peak_value float8,
+	OUT reopened integer, OUT channel text, OUT route text, OUT reason text, OUT firing integer, OUT resolved integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_backtest_rule_json';
+COMMENT ON FUNCTION observ.backtest_rule(jsonb, timestamptz, timestamptz, interval) IS
+'The same for a rule that is not stored, given as for observ.create_alert_rule()';
+
 -- ---- people: acknowledge, resolve, explain
 CREATE FUNCTION observ.acknowledge_alert(
 	alert_id bigint, note text DEFAULT NULL, until timestamptz DEFAULT NULL, sticky boolean DEFAULT false,
@@ -1900,6 +1920,20 @@ CREATE FUNCTION observ.resolve_alert(
 	AS 'MODULE_PATHNAME', 'observ_resolve_alert';
 COMMENT ON FUNCTION observ.resolve_alert(bigint, text, timestamptz) IS
 'Resolves an alert by hand, reason manual; who was told of it is told that it is over. What is still true begins a new alert at the next evaluation. A pending one goes without a trace but in observ.alert_history. Errors: 55000 when it is resolved already, 42704 when there is none';
+
+CREATE FUNCTION observ.explain_alert(alert_id bigint, at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert bigint, "time" timestamptz, what text, why text)
+	LANGUAGE c STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_alert';
+COMMENT ON FUNCTION observ.explain_alert(bigint, timestamptz) IS
+'Why somebody was, or was not, told of an alert, in the order of time up to at: what happened to it, its groups, what each flush decided for each channel and why, how it stands, what keeps it back, what each channel knows, the next flush. Errors: 42704 when there is no such alert';
+
+CREATE FUNCTION observ.explain_alert(name text, at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert bigint, "time" timestamptz, what text, why text)
+	LANGUAGE c STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_explain_alert_name';
+COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
+'The same for all live alerts of that name, or the latest that is over; for a rule without alerts why it has none';
 
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(
@@ -2052,11 +2086,12 @@ CREATE FUNCTION observ_data._maintenance_periods("from" timestamptz, "to" timest
 COMMENT ON FUNCTION observ_data._maintenance_periods(timestamptz, timestamptz) IS
 'Windows of maintenance that have a part of that time, those that recur as the times that they make in it, those with a selector for each VPS that it selects now';
 
-CREATE FUNCTION observ._suppression_of(alert_id bigint, at timestamptz,
-	OUT suppressed_by text, OUT id bigint, OUT rule text, OUT until timestamptz)
-	LANGUAGE c STABLE STRICT SET search_path = pg_catalog, pg_temp
-	AS 'MODULE_PATHNAME', 'observ_suppression_of_alert';
-COMMENT ON FUNCTION observ._suppression_of(bigint, timestamptz) IS 'What keeps an alert from people at that time; NULLs: nothing';
+CREATE FUNCTION observ.suppressed_alerts(at timestamptz DEFAULT pg_catalog.now())
+	RETURNS TABLE (alert_id bigint, alertname text, instance text, app_name text, suppressed_by text, id bigint, rule text, until timestamptz)
+	LANGUAGE c STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_suppressed_alerts';
+COMMENT ON FUNCTION observ.suppressed_alerts(timestamptz) IS
+'Alerts that are live and kept from people at that time. suppressed_by: inhibition, hold, grace (id: the alert that mutes it, rule: the inhibition rule), silence, maintenance (id: of observ.silences, observ.maintenance_windows); until: when that ends by itself, as far as is known';
 
 CREATE VIEW observ.active_silences AS
 SELECT s.silence_id, s.matchers, s.starts_at, s.ends_at, s.ends_at OPERATOR(pg_catalog.-) pg_catalog.now() AS remaining, s.comment, s.ticket_url,
@@ -2068,12 +2103,14 @@ COMMENT ON VIEW observ.active_silences IS 'Silences that are active now. hides: 
 
 -- What one trouble makes of many alerts. People may change these rules, and add their own.
 INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equal, lower_severity, hold_on_pending, description) VALUES
-	('fleet outage', '{alertname="FleetOutage"}', '{alertname=~"ServerDown|AgentSilent"}', '{}', false, true,
-		'An outage of the fleet mutes ServerDown and AgentSilent of its members: it names how many'),
-	('server down', '{alertname="ServerDown"}', '{vps_name!="",alertname!~"ServerDown.*|FleetOutage"}', '{vps_name}', false, true,
-		'A server that is down mutes everything else about it'),
-	('agent silent', '{alertname="AgentSilent"}', '{vps_name!="",category=~"cpu|memory|disk|network|system|container"}', '{vps_name}', false, true,
-		'A silent agent mutes what it measures, not what is seen from elsewhere'),
+	('fleet outage', '{alertname="FleetOutage",group=""}', '{alertname="ServerDown"}', '{}', false, true,
+		'An outage of the whole fleet mutes ServerDown: it names how many are down'),
+	('outage of a group', '{alertname="FleetOutage",group!=""}', '{alertname="ServerDown"}', '{group}', false, true,
+		'An outage of a group, label group of observ.vps, mutes ServerDown of its members'),
+	('server down', '{alertname="ServerDown"}', '{vps_name!="",alertname!~"ServerDown.*"}', '{vps_name}', false, true,
+		'A server that is down mutes everything else about it, but not that nobody sees to it'),
+	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
+		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
 	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
@@ -2473,10 +2510,12 @@ GRANT INSERT, UPDATE, DELETE ON observ.alert_rules TO observ_admin;
 GRANT EXECUTE ON FUNCTION observ.alert_metrics() TO observ_reader;
 
 -- ---- alert evaluation
+GRANT EXECUTE ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, interval), observ.backtest_rule(jsonb, timestamptz, timestamptz, interval) TO observ_reader;
 
 -- ---- people: acknowledge, resolve, explain
 GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, boolean, timestamptz),
 	observ.unacknowledge_alert(bigint, text, timestamptz), observ.resolve_alert(bigint, text, timestamptz) TO observ_operator;
+GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.explain_alert(text, timestamptz) TO observ_reader;
 
 -- ---- routes and notifications
 GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
@@ -2484,7 +2523,7 @@ GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels TO o
 
 -- ---- silences, inhibition, maintenance
 GRANT EXECUTE ON FUNCTION observ.preview_silence(text, timestamptz), observ._matching_alerts(text, timestamptz),
-	observ._suppression_of(bigint, timestamptz) TO observ_reader;
+	observ.suppressed_alerts(timestamptz) TO observ_reader;
 GRANT EXECUTE ON FUNCTION
 	observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz),
 	observ.silence_alert(bigint, interval, text, timestamptz, text, interval, timestamptz),
@@ -2503,7 +2542,7 @@ GRANT EXECUTE ON FUNCTION observ_data._rule_columns(), observ_data._rule_default
 	observ_data._rule_hash(jsonb), observ_data._merge_default_rules() TO observ_owner;
 -- What queries of default rules read, which run as observ_owner.
 GRANT SELECT ON observ.job_status TO observ_owner;
-GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs(), observ_data._unpack_cells(bytea), observ_data._vps_metric(integer),
+GRANT EXECUTE ON FUNCTION observ_data._jobs(), observ_data._pg_cron_jobs(),
 	observ_data._partitions() TO observ_owner;
 
 -- ---- pg_cron

@@ -272,10 +272,14 @@ static void
 run_probes(struct health *h, int64_t now_ms)
 {
 	struct pollfd fds[MAX_AT_ONCE];
+	bool any = false;
 
-	for (int i = 0; i < MAX_AT_ONCE; i++)
+	for (int i = 0; i < MAX_AT_ONCE; i++) {
 		fds[i] = (struct pollfd){h->probes[i].check ? h->probes[i].fd : -1, h->probes[i].events, 0};
-	poll(fds, MAX_AT_ONCE, 0);
+		any = any || fds[i].fd >= 0;
+	}
+	if (any)
+		poll(fds, MAX_AT_ONCE, 0);
 	for (int i = 0; i < MAX_AT_ONCE; i++)
 		if (h->probes[i].check)
 			probe_run(&h->probes[i], fds[i].revents != 0, now_ms);
@@ -319,7 +323,7 @@ health_run(void *source, const struct waiting *w, int64_t now_ms)
 {
 	struct health *h = source;
 
-	if (h->tools.transfers)
+	if (h->tools.transfers && waiting_ready(w, h->epoll_fd))
 		transfers_run(h->tools.transfers);
 	run_probes(h, now_ms);
 	harvest(h, now_ms);

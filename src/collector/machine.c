@@ -212,7 +212,8 @@ machine_run(void *source, const struct waiting *w, int64_t now_ms)
 {
 	struct machine *m = source;
 
-	go_on(m, false, now_ms);
+	if (sampler_waits(&m->sampler))
+		go_on(m, false, now_ms);
 	if (!m->sampler.started)
 		return;
 	if (!m->first_planned) {

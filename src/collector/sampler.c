@@ -19,10 +19,16 @@ ask_topology(struct sampler *s, int64_t now_ms)
 	desk_put(s->desk, &s->ask_topology, now_ms);
 }
 
+bool
+sampler_waits(const struct sampler *s)
+{
+	return s->row_open || !s->started;
+}
+
 int64_t
 sampler_wake_ms(const struct sampler *s)
 {
-	return s->row_open || !s->started ? s->give_up_ms : INT64_MAX;
+	return sampler_waits(s) ? s->give_up_ms : INT64_MAX;
 }
 
 static void

@@ -37,6 +37,9 @@ struct sampler {
 bool sampler_init(struct sampler *s, struct helper_desk *desk, const char *root, int64_t max_gap_us,
 				  int64_t now_ms);
 
+/* Whether there is something to go on with: a row that waits for the helper, the first reading. */
+bool sampler_waits(const struct sampler *s);
+
 /* When sampler_run() is to be called at the latest, unless the helper answers before. */
 int64_t sampler_wake_ms(const struct sampler *s);
 

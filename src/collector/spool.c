@@ -14,7 +14,8 @@
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
 
-#define SOON_MS 1000
+#define SOON_MS      1000
+#define SOON_STEP_MS 500 /* moments of that kind fall together with the looks at log files */
 
 /* --- opening and closing */
 
@@ -162,7 +163,9 @@ become_urgent(struct spool *s, enum spool_urgency urgency)
 {
 	if (urgency == SPOOL_LATER)
 		return;
-	int64_t when = monotonic_ms() + (urgency == SPOOL_SOON ? SOON_MS : 0);
+	int64_t when = monotonic_ms();
+	if (urgency == SPOOL_SOON)
+		when = (when + SOON_MS) / SOON_STEP_MS * SOON_STEP_MS;
 	if (when < s->urgent_ms)
 		s->urgent_ms = when;
 }
@@ -424,10 +427,11 @@ take_time(void *into, int64_t number, bool group_goes_on, const struct record *r
 	return false;
 }
 
-void
-spool_state(struct spool *s, struct spool_state *out)
+/* What waits. Numbers follow each other but where something was given up: then this is a little too much. */
+static void
+count_waiting(const struct spool *s, int64_t *all, int64_t *bytes)
 {
-	memset(out, 0, sizeof *out);
+	*all = *bytes = 0;
 	for (int i = 0; i < s->count; i++) {
 		const struct segment *seg = &s->segment[i];
 		int64_t records = 0, waiting = seg->last - s->acked;
@@ -435,12 +439,37 @@ spool_state(struct spool *s, struct spool_state *out)
 			records += seg->records[rank];
 		if (waiting <= 0 || records == 0)
 			continue;
-		/* Numbers follow each other but where something was given up: then this is a little too much. */
 		if (waiting > records)
 			waiting = records;
-		out->records += waiting;
-		out->bytes += seg->size * waiting / records;
+		*all += waiting;
+		*bytes += seg->size * waiting / records;
 	}
+}
+
+int64_t
+spool_waiting_bytes(const struct spool *s)
+{
+	int64_t records, bytes;
+
+	count_waiting(s, &records, &bytes);
+	return bytes;
+}
+
+int64_t
+spool_dropped(const struct spool *s)
+{
+	int64_t sum = 0;
+
+	for (int rank = 0; rank < RANKS; rank++)
+		sum += s->ever.records[rank];
+	return sum;
+}
+
+void
+spool_state(struct spool *s, struct spool_state *out)
+{
+	memset(out, 0, sizeof *out);
+	count_waiting(s, &out->records, &out->bytes);
 	if (out->records > 0) {
 		struct cursor kept = s->cursor[0];
 		int64_t handed = s->handed;

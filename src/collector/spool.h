@@ -92,7 +92,11 @@ struct spool_state {
 	bool on_disk; /* false: only in memory, see `problem` */
 	char problem[160];
 };
+/* Reads the oldest record. */
 void spool_state(struct spool *s, struct spool_state *out);
+/* Two numbers of it that are asked for often: bytes that wait, and all that was dropped. */
+int64_t spool_waiting_bytes(const struct spool *s);
+int64_t spool_dropped(const struct spool *s);
 int64_t spool_urgent_ms(const struct spool *s);
 /* A flush has taken everything there is: nothing is urgent any more. */
 void spool_not_urgent(struct spool *s);

@@ -465,7 +465,24 @@ tail_read_held(struct tail *t, struct tail_file *f)
 		f->due_ms = t->now_ms + (due_us > 0 ? due_us / 1000 + 1 : 1);
 }
 
-/* When to look again. Looks at several files fall together. */
+/* inotify tells of the next change. What was written since the last look, before the watch was there, it does not tell of. */
+static void
+watch(struct tail *t, struct tail_file *f)
+{
+	struct stat s;
+
+	if (f->fd < 0 || f->watch >= 0 || (f->watch = tail_watch_file(&t->watch, f->fd)) < 0 ||
+		fstat(f->fd, &s) < 0)
+		return;
+	struct tail_stat now = tail_stat_of(&s);
+	if (now.size != f->stat.size || now.mtime_ns != f->stat.mtime_ns)
+		f->due_ms = t->now_ms;
+}
+
+/*
+ * When to look again. Looks at several files fall together. A file that is being written is looked at TAIL_HOLD_OFF_MS later, and
+ * watched when there was nothing new then: a watch for each look would wake the agent a second time for the same lines.
+ */
 static void
 plan(struct tail *t, struct tail_file *f, bool news)
 {
@@ -474,7 +491,7 @@ plan(struct tail *t, struct tail_file *f, bool news)
 		return;
 	}
 	int64_t partial_ms = f->grown_ms + TAIL_PARTIAL_MS;
-	f->pause_ms = news ? TAIL_ACTIVE_MS : f->pause_ms + TAIL_ACTIVE_MS;
+	f->pause_ms = !news ? f->pause_ms + TAIL_ACTIVE_MS : f->remote ? TAIL_ACTIVE_MS : TAIL_HOLD_OFF_MS;
 	if (f->pause_ms > TAIL_QUIET_MS)
 		f->pause_ms = TAIL_QUIET_MS;
 	f->due_ms = (t->now_ms + f->pause_ms) / TAIL_HOLD_OFF_MS * TAIL_HOLD_OFF_MS;
@@ -482,8 +499,8 @@ plan(struct tail *t, struct tail_file *f, bool news)
 		partial_ms < f->due_ms)
 		f->due_ms = partial_ms;
 	f->looked_ms = t->now_ms;
-	if (f->fd >= 0 && f->watch < 0)
-		f->watch = tail_watch_file(&t->watch, f->fd);
+	if (!news)
+		watch(t, f);
 }
 
 static bool

@@ -67,6 +67,13 @@ set_error(struct writer *w, const char *sqlstate, const char *message, const cha
 		w->hint[len - 1] = '\0'; /* the line goes on */
 }
 
+static void
+set_result_error(struct writer *w, const PGresult *res)
+{
+	set_error(w, PQresultErrorField(res, PG_DIAG_SQLSTATE), PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY),
+			  PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
+}
+
 /* The connection is of no use any more. What an earlier result said about it (a server that shuts down) counts more. */
 static void
 lose_connection(struct writer *w, const char *why, int64_t now_ms)
@@ -87,14 +94,35 @@ lose_broken_connection(struct writer *w, int64_t now_ms)
 	lose_connection(w, message, now_ms);
 }
 
-static void
-send_step(struct writer *w, enum writer_step step, int64_t now_ms)
+/* Whether what follows a step depends on its answer. */
+static bool
+is_awaited(enum writer_step step)
 {
-	w->step = step;
+	return step == STEP_PUT || step == STEP_BATCH || step == STEP_COMMIT || step == STEP_ROLLBACK;
+}
+
+/*
+ * Sends a step, and with it all that follow up to one whose answer is awaited. So COMMIT goes with the rows: when it can arrive, the
+ * transaction has the lock of _begin_batch() already, which a greeting waits for.
+ */
+static void
+send_steps(struct writer *w, enum writer_step step, int64_t now_ms)
+{
+	bool sent = true;
+
 	w->state = WRITER_BUSY;
-	if ((step == STEP_COMMIT || step == STEP_PUT) && !w->greeting && batch_last(&w->batch) > w->mine)
-		w->mine = batch_last(&w->batch);
-	if (!writer_send(w, step))
+	w->sent_count = w->answered = 0;
+	for (w->step = step; sent && w->step != STEP_DONE; w->step = turn_step_after(w)) {
+		if ((w->step == STEP_COMMIT || w->step == STEP_PUT) && !w->greeting &&
+			batch_last(&w->batch) > w->mine)
+			w->mine = batch_last(&w->batch);
+		w->in_transaction |= w->step == STEP_BEGIN;
+		sent = writer_send(w);
+		w->sent[w->sent_count++] = (struct sent){w->step, w->kind, w->params.rows};
+		if (is_awaited(w->step))
+			break;
+	}
+	if (!sent || !PQpipelineSync(w->conn))
 		lose_broken_connection(w, now_ms);
 }
 
@@ -104,8 +132,9 @@ begin_transaction(struct writer *w, bool greeting, enum writer_step first, int64
 	w->greeting = greeting;
 	w->deadline_ms = now_ms + FLUSH_DEADLINE_MS;
 	w->sqlstate[0] = '\0';
+	w->in_transaction = false;
 	w->now = (struct batch_counts){0, 0, 0, 0};
-	send_step(w, first, now_ms);
+	send_steps(w, first, now_ms);
 }
 
 static void
@@ -172,11 +201,11 @@ step_succeeded(struct writer *w, int64_t now_ms)
 		flush(w, now_ms);
 		return;
 	}
-	enum writer_step next = w->step == STEP_COMMIT || w->step == STEP_PUT ? STEP_DONE : turn_step_after(w);
+	enum writer_step next = w->step == STEP_BATCH ? turn_step_after(w) : STEP_DONE;
 	if (next == STEP_DONE)
 		transaction_done(w, now_ms);
 	else
-		send_step(w, next, now_ms);
+		send_steps(w, next, now_ms);
 }
 
 static void
@@ -190,19 +219,17 @@ step_failed(struct writer *w, int64_t now_ms)
 	if (PQtransactionStatus(w->conn) == PQTRANS_IDLE)
 		after_failure(w, now_ms); /* a greeting, or a COMMIT that was refused */
 	else
-		send_step(w, STEP_ROLLBACK, now_ms);
+		send_steps(w, STEP_ROLLBACK, now_ms);
 }
 
-/* Notes what a result says. COMMIT of a failed transaction "succeeds" as ROLLBACK. */
+/* Notes what a result of w->step says. COMMIT of a failed transaction "succeeds" as ROLLBACK. */
 static bool
 read_result(struct writer *w, const PGresult *res)
 {
 	ExecStatusType status = PQresultStatus(res);
 
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-		set_error(w, PQresultErrorField(res, PG_DIAG_SQLSTATE),
-				  PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY),
-				  PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
+		set_result_error(w, res);
 		return false;
 	}
 	if (w->step == STEP_PUT)
@@ -210,7 +237,7 @@ read_result(struct writer *w, const PGresult *res)
 	if (w->step == STEP_BATCH)
 		writer_read_reply(w, res);
 	if (w->step == STEP_ROWS)
-		writer_read_counts(w, res);
+		writer_read_counts(w, w->sent[w->answered].rows, res);
 	if (w->step == STEP_POSITIONS)
 		writer_read_positions(w, res);
 	if (w->step == STEP_COMMIT && strcmp(PQcmdStatus((PGresult *) res), "COMMIT") != 0) {
@@ -220,33 +247,54 @@ read_result(struct writer *w, const PGresult *res)
 	return true;
 }
 
-/* Takes the results of the statement under way as far as they have come, and goes on when it is complete. */
+static void
+take_result(struct writer *w, const PGresult *res)
+{
+	w->step = w->sent[w->answered].step;
+	w->kind = w->sent[w->answered].kind;
+	w->step_failed = !read_result(w, res);
+}
+
+static void
+all_answered(struct writer *w, int64_t now_ms)
+{
+	bool failed = w->step_failed;
+
+	w->step_failed = false;
+	if (failed)
+		step_failed(w, now_ms);
+	else
+		step_succeeded(w, now_ms);
+}
+
+/* Takes the results of the statements under way as far as they have come, and goes on when they are complete. */
 static void
 receive(struct writer *w, int64_t now_ms)
 {
 	if (!PQconsumeInput(w->conn) || PQflush(w->conn) < 0) {
 		/* The server's last words (why it ended the connection) may have come before the end. */
 		PGresult *res = PQisBusy(w->conn) ? NULL : PQgetResult(w->conn);
-		if (res)
-			read_result(w, res);
+		if (res && PQresultStatus(res) == PGRES_FATAL_ERROR && !w->sqlstate[0])
+			set_result_error(w, res);
 		PQclear(res);
 		lose_broken_connection(w, now_ms);
 		return;
 	}
 	while (w->state == WRITER_BUSY && !PQisBusy(w->conn)) {
 		PGresult *res = PQgetResult(w->conn);
-		if (res) {
-			w->step_failed |= !read_result(w, res);
-			PQclear(res);
-			continue;
-		}
-		bool failed = w->step_failed;
-		w->step_failed = false;
-		if (failed)
-			step_failed(w, now_ms);
-		else
-			step_succeeded(w, now_ms);
+		ExecStatusType status = PQresultStatus(res);
+		if (!res && w->answered == w->sent_count)
+			break;
+		if (!res)
+			w->answered++;
+		else if (status == PGRES_PIPELINE_SYNC)
+			all_answered(w, now_ms);
+		else if (!w->step_failed) /* else PGRES_PIPELINE_ABORTED: it was not run */
+			take_result(w, res);
+		PQclear(res);
 	}
+	if (w->state == WRITER_BUSY && PQstatus(w->conn) != CONNECTION_OK)
+		lose_broken_connection(w, now_ms);
 }
 
 static void
@@ -265,6 +313,7 @@ go_on_connecting(struct writer *w, enum connector_state state, int64_t now_ms)
 	w->connector.conn = NULL;
 	w->greeted = w->step_failed = false;
 	w->fresh_refused = false;
+	PQenterPipelineMode(w->conn); /* for good: where that fails, so does what is sent */
 	greet(w, now_ms);
 }
 

@@ -22,7 +22,7 @@ enum writer_state {
 	WRITER_DOWN,       /* no connection; tries again at `wake_ms` */
 	WRITER_CONNECTING, /* gives up at `deadline_ms` */
 	WRITER_IDLE,       /* connected; may send from `wake_ms` on */
-	WRITER_BUSY,       /* a statement is under way; gives up at `deadline_ms` */
+	WRITER_BUSY,       /* statements are under way; gives up at `deadline_ms` */
 };
 
 /*
@@ -39,6 +39,15 @@ enum writer_step {
 	STEP_COMMIT,
 	STEP_ROLLBACK,
 	STEP_DONE
+};
+
+#define SENT_MAX (RECORD_KINDS + 4) /* BEGIN and _begin_batch(), or all that follows it */
+
+/* A statement that is under way. */
+struct sent {
+	enum writer_step step;
+	enum record_kind kind; /* of STEP_ROWS */
+	int rows;
 };
 
 /* The answer of observ._begin_batch(), times in microseconds since 1970. */
@@ -61,8 +70,11 @@ struct writer {
 	int interval_s;
 	struct spool *spool;
 	enum writer_state state;
-	enum writer_step step;
+	enum writer_step step; /* the last that was sent; then that whose answer is awaited, or was an error */
 	enum record_kind kind;
+	struct sent sent[SENT_MAX]; /* in one packet, and answered one after the other */
+	int sent_count, answered;
+	bool in_transaction; /* BEGIN was sent */
 	int64_t wake_ms, deadline_ms;
 	struct connector connector;
 	PGconn *conn;
@@ -73,7 +85,7 @@ struct writer {
 	bool greeting;    /* what is under way is a greeting, not a flush */
 	bool greeted;     /* this connection has told the number of the last batch */
 	bool known;       /* some connection has: positions of log files are final */
-	bool step_failed; /* a result of the statement under way was an error */
+	bool step_failed; /* a result of a statement under way was an error */
 	bool put_done;    /* the answer of STEP_PUT was that something was done */
 	int put_refusals; /* times that the database did not take this batch in one statement */
 	bool gave_up;     /* the last chance was missed */

@@ -143,12 +143,18 @@ send_quarantine(struct writer *w)
 	return send_params(w, SQL_QUARANTINE, RECORD_METRICS);
 }
 
-bool
-writer_send(struct writer *w, enum writer_step step)
+static bool
+send_plain(struct writer *w, const char *sql)
 {
-	switch (step) {
+	return PQsendQueryParams(w->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
+}
+
+bool
+writer_send(struct writer *w)
+{
+	switch (w->step) {
 	case STEP_BEGIN:
-		return PQsendQuery(w->conn, SQL_BEGIN);
+		return send_plain(w, SQL_BEGIN);
 	case STEP_PUT:
 		return put_send(w);
 	case STEP_BATCH:
@@ -160,9 +166,9 @@ writer_send(struct writer *w, enum writer_step step)
 	case STEP_POSITIONS:
 		return PQsendQueryParams(w->conn, SQL_READ_POSITIONS, 1, NULL, &w->agent_id, NULL, NULL, 0);
 	case STEP_COMMIT:
-		return PQsendQuery(w->conn, SQL_COMMIT);
+		return send_plain(w, SQL_COMMIT);
 	case STEP_ROLLBACK:
-		return PQsendQuery(w->conn, SQL_ROLLBACK);
+		return send_plain(w, SQL_ROLLBACK);
 	case STEP_DONE:
 		break;
 	}
@@ -211,9 +217,9 @@ writer_unexpected(const struct writer *w, int64_t duplicates)
 }
 
 void
-writer_read_counts(struct writer *w, const PGresult *res)
+writer_read_counts(struct writer *w, int rows, const PGresult *res)
 {
-	struct sink_counts counts = sink_read_answer(w->kind, w->params.rows, res);
+	struct sink_counts counts = sink_read_answer(w->kind, rows, res);
 
 	if (w->kind == RECORD_METRICS)
 		counts.duplicates = writer_unexpected(w, counts.duplicates);

@@ -8,8 +8,8 @@
 
 #include "collector/writer.h"
 
-/* Sends the statement of a step. False when the connection does not take it or memory is short. */
-bool writer_send(struct writer *w, enum writer_step step);
+/* Sends the statement of w->step, but for what asks for the answer. False when the connection does not take it or memory is short. */
+bool writer_send(struct writer *w);
 
 /* Sends observ._begin_batch(), or with `rows` a statement that takes these behind its parameters. w->sent_at_us is set. */
 bool writer_send_batch(struct writer *w, const char *sql, const char *rows);
@@ -26,8 +26,8 @@ void writer_complete_metrics(const struct writer *w, struct record *r, char offs
 /* Of that many samples of the machine that were there already, those that had not gone ahead of their turn. */
 int64_t writer_unexpected(const struct writer *w, int64_t duplicates);
 
-/* After the rows of w->kind: adds what the answer says to w->now. */
-void writer_read_counts(struct writer *w, const PGresult *res);
+/* After so many rows of w->kind: adds what the answer says to w->now. */
+void writer_read_counts(struct writer *w, int rows, const PGresult *res);
 
 /* Positions of log files go to the spool. */
 void writer_read_positions(struct writer *w, const PGresult *res);

@@ -19,24 +19,12 @@
 #define UNREADABLE_PAUSE_MS 1000
 #define UNREADABLE_MAX      60
 
-static int64_t
-dropped_ever(const struct writer *w)
-{
-	struct spool_state state;
-	int64_t sum = 0;
-
-	spool_state(w->spool, &state);
-	for (int rank = 0; rank < RANKS; rank++)
-		sum += state.dropped[rank];
-	return sum;
-}
-
 void
 turn_init(struct writer *w)
 {
 	w->limit = BATCH_RECORDS;
 	w->mine = spool_last(w->spool);
-	w->dropped_reported = dropped_ever(w);
+	w->dropped_reported = spool_dropped(w->spool);
 }
 
 void
@@ -64,7 +52,7 @@ turn_take(struct writer *w, int64_t now_ms)
 	if (batch_last(&w->batch) == spool_last(w->spool))
 		spool_not_urgent(w->spool);
 	w->reported = w->unreported;
-	w->reported.dropped = dropped_ever(w) - w->dropped_reported;
+	w->reported.dropped = spool_dropped(w->spool) - w->dropped_reported;
 	return true;
 }
 
@@ -282,7 +270,7 @@ turn_step_after(struct writer *w)
 	if (w->greeting && w->step != STEP_POSITIONS && !w->known &&
 		(spool_is_new(w->spool) || spool_positions_lost(w->spool) || is_behind(w)))
 		return STEP_POSITIONS;
-	return PQtransactionStatus(w->conn) == PQTRANS_IDLE ? STEP_DONE : STEP_COMMIT;
+	return w->in_transaction ? STEP_COMMIT : STEP_DONE;
 }
 
 void
@@ -309,18 +297,15 @@ turn_narrow(struct writer *w)
 int64_t
 turn_due_ms(const struct writer *w)
 {
-	struct spool_state state;
 	int64_t due = w->flush_ms, urgent = spool_urgent_ms(w->spool);
 
 	if (!writer_pending(w))
 		return INT64_MAX;
 	if (w->last_chance || spool_acked(w->spool) < w->target)
 		return INT64_MIN;
-	if (spool_last(w->spool) - spool_acked(w->spool) > FEW_RECORDS) {
-		spool_state(w->spool, &state);
-		if (state.bytes >= FLUSH_BYTES)
-			return INT64_MIN;
-	}
+	if (spool_last(w->spool) - spool_acked(w->spool) > FEW_RECORDS &&
+		spool_waiting_bytes(w->spool) >= FLUSH_BYTES)
+		return INT64_MIN;
 	return urgent < due ? urgent : due;
 }
 

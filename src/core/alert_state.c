@@ -43,7 +43,8 @@ resolve(struct step *step, const char *reason)
 	}
 	step->condition_changed = instance->status == ALERT_FIRING;
 	instance->ended_at = step->at;
-	instance->keep_since = ALERT_NEVER;
+	instance->keep_since = instance->missing_since = ALERT_NEVER;
+	instance->stale = false;
 	note(step, ALERT_EVENT_RESOLVED, ALERT_RESOLVED);
 }
 

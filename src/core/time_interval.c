@@ -2,7 +2,7 @@
 #include "core/time_interval.h"
 
 #include <stddef.h>
-#include <strings.h>
+#include <string.h>
 
 #define MINUTE_US      INT64_C(60000000)
 #define MINUTES_OF_DAY (24 * 60)
@@ -19,12 +19,32 @@ count(struct slice s)
 	return (int) (s.end - s.p);
 }
 
-/* Number of a name, in any case; -1: none. */
+static char
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}
+
+/* Whether it is that name, in any case. */
+static bool
+is_name(struct slice s, const char *name)
+{
+	size_t length = strlen(name);
+
+	if ((size_t) count(s) != length)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (lower(s.p[i]) != name[i])
+			return false;
+	return true;
+}
+
+/* Number of a name; -1: none. */
 static int
 name_number(struct slice s, const char *const *names, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (strlen(names[i]) == (size_t) count(s) && strncasecmp(names[i], s.p, (size_t) count(s)) == 0)
+		if (is_name(s, names[i]))
 			return i;
 	return -1;
 }
@@ -83,14 +103,14 @@ time_interval_add_times(struct time_interval *interval, struct slice start, stru
 
 /* An element is one value, or two with a colon between. */
 static bool
-read_range(struct slice s, bool (*read)(struct slice, int *), struct time_range *out)
+read_range(struct slice s, bool (*value)(struct slice, int *), struct time_range *out)
 {
 	const char *colon = count(s) > 0 ? memchr(s.p, ':', (size_t) count(s)) : NULL;
 
 	if (colon == NULL)
-		return read(s, &out->first) && (out->last = out->first, true);
-	return read((struct slice){s.p, colon}, &out->first) &&
-		   read((struct slice){colon + 1, s.end}, &out->last);
+		return value(s, &out->first) && (out->last = out->first, true);
+	return value((struct slice){s.p, colon}, &out->first) &&
+		   value((struct slice){colon + 1, s.end}, &out->last);
 }
 
 static bool

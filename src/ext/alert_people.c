@@ -10,6 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "ext/alert_store.h"
 #include "ext/compat.h"
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
@@ -170,30 +171,44 @@ ensure_history(const Call *call)
 		(void) observ_ensure_partition("alert_history", DatumGetTimestampTz(latest));
 }
 
+/* Columns of the row that the functions return. */
+enum ResultColumn { COL_DONE, COL_ALERT, COL_STATUS, COL_SEVERITY, COL_INSTANCE, COL_APP_NAME, N_COLUMNS };
+
+/* observ.fleet_summary counts alerts of each VPS. */
+static void
+recount(const Datum *values, const bool *nulls)
+{
+	Datum vps = values[COL_INSTANCE];
+
+	if (!nulls[COL_INSTANCE])
+		observ_count_alerts(DatumGetArrayTypeP(observ_array(&vps, 1, TEXTOID)));
+}
+
 /* Runs a statement as the owner of the tables, for the caller; the row that the SQL function returns. */
 static Datum
 change(FunctionCallInfo fcinfo, const char *sql, const Call *call)
 {
 	MemoryContext caller = CurrentMemoryContext, spi;
 	ObservIdentity saved = observ_as_owner_begin();
-	Datum result, values[6] = {0};
-	bool nulls[6] = {false};
+	Datum result, values[N_COLUMNS] = {0};
+	bool nulls[N_COLUMNS] = {false};
 
 	SPI_connect();
 	ensure_history(call);
 	if (observ_spi(SPI_OK_SELECT, sql, N_PARAMETERS, parameter_types, call->values, call->nulls) > 0) {
-		values[0] = BoolGetDatum(true);
-		for (int i = 1; i <= 5; i++)
+		for (int i = COL_ALERT; i < N_COLUMNS; i++)
 			values[i] = observ_spi_value(0, i, &nulls[i]);
+		values[COL_DONE] = BoolGetDatum(true);
 	} else {
 		explain_nothing(DatumGetInt64(call->values[P_ALERT]));
-		values[0] = BoolGetDatum(false);
-		values[1] = call->values[P_ALERT];
-		memset(nulls + 2, true, 4);
+		values[COL_DONE] = BoolGetDatum(false);
+		values[COL_ALERT] = call->values[P_ALERT];
+		memset(nulls + COL_STATUS, true, N_COLUMNS - COL_STATUS);
 	}
 	spi = MemoryContextSwitchTo(caller);
 	result = observ_row(fcinfo, values, nulls);
 	MemoryContextSwitchTo(spi);
+	recount(values, nulls);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return result;

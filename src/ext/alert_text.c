@@ -188,23 +188,44 @@ observ_instance_of(Jsonb *identity, ObservInstance *out)
 	return true;
 }
 
+/* Copies to where *at points, terminated, and moves it on. */
+static const char *
+put_string(char **at, const char *from, size_t size)
+{
+	char *copy = *at;
+
+	memcpy(copy, from, size);
+	copy[size] = '\0';
+	*at += size + 1;
+	return copy;
+}
+
 ObservInstance
 observ_copy_instance(const ObservInstance *instance)
 {
 	ObservInstance copy = {.n_labels = instance->n_labels, .hash = instance->hash};
-	struct series_label *labels = NULL;
+	size_t vps = is_empty(instance->vps_name) ? 0 : strlen(instance->vps_name);
+	size_t app = is_empty(instance->app_name) ? 0 : strlen(instance->app_name);
+	size_t size = sizeof(struct series_label) * instance->n_labels + vps + app + 2;
+	struct series_label *labels;
+	char *at;
 
-	if (!is_empty(instance->vps_name))
-		copy.vps_name = pstrdup(instance->vps_name);
-	if (!is_empty(instance->app_name))
-		copy.app_name = pstrdup(instance->app_name);
-	if (instance->n_labels > 0)
-		labels = palloc(sizeof(struct series_label) * instance->n_labels);
+	for (int i = 0; i < instance->n_labels; i++)
+		size += (instance->labels[i].name.end - instance->labels[i].name.p) +
+				(instance->labels[i].value.end - instance->labels[i].value.p) + 2;
+	labels = palloc(size);
+	at = (char *) (labels + instance->n_labels);
+	if (vps > 0)
+		copy.vps_name = put_string(&at, instance->vps_name, vps);
+	if (app > 0)
+		copy.app_name = put_string(&at, instance->app_name, app);
 	for (int i = 0; i < instance->n_labels; i++) {
-		const char *name = copy_slice(instance->labels[i].name),
-				   *value = copy_slice(instance->labels[i].value);
+		const struct series_label *from = &instance->labels[i];
 
-		labels[i] = (struct series_label){slice_of(name), slice_of(value)};
+		labels[i].name.p = put_string(&at, from->name.p, from->name.end - from->name.p);
+		labels[i].name.end = at - 1;
+		labels[i].value.p = put_string(&at, from->value.p, from->value.end - from->value.p);
+		labels[i].value.end = at - 1;
 	}
 	copy.labels = labels;
 	return copy;
@@ -239,7 +260,7 @@ observ_alert_labels(const ObservRule *rule, const ObservInstance *instance, Json
 }
 
 char *
-observ_label_of(Jsonb *object, const char *name)
+observ_key_text(Jsonb *object, const char *name)
 {
 	JsonbValue v;
 

@@ -16,7 +16,7 @@ extern Jsonb *observ_identity(const ObservInstance *instance);
 /* The reverse, into the current memory context; false: values other than strings. */
 extern bool observ_instance_of(Jsonb *identity, ObservInstance *out);
 
-/* A copy in the current memory context. */
+/* A copy in the current memory context, one block: pfree() of its labels gives it back. */
 extern ObservInstance observ_copy_instance(const ObservInstance *instance);
 
 /*
@@ -28,6 +28,6 @@ extern Jsonb *observ_alert_labels(const ObservRule *rule, const ObservInstance *
 extern Jsonb *observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels);
 
 /* Value of a string label of an object, as a C string; NULL: none. */
-extern char *observ_label_of(Jsonb *object, const char *name);
+extern char *observ_key_text(Jsonb *object, const char *name);
 
 #endif

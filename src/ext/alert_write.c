@@ -16,6 +16,7 @@
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -129,8 +130,8 @@ put_texts(Row *row, ObservEvaluation *evaluation, const ObservLiveAlert *alert)
 	}
 	put_json(row, labelled ? labels : NULL);
 	put_json(row, annotations);
-	put_text(row, observ_label_of(annotations, "summary"));
-	put_text(row, observ_label_of(annotations, "description"));
+	put_text(row, observ_key_text(annotations, "summary"));
+	put_text(row, observ_key_text(annotations, "description"));
 }
 
 static void
@@ -216,7 +217,7 @@ number_alerts(ObservAlertStore *store)
 		return;
 	value = Int64GetDatum(n);
 	observ_spi(SPI_OK_SELECT,
-			   "SELECT nextval(pg_get_serial_sequence('observ.alerts', 'alert_id')) FROM "
+			   "SELECT nextval((SELECT pg_get_serial_sequence('observ.alerts', 'alert_id')::regclass)) FROM "
 			   "generate_series(1, $1)",
 			   1, (Oid[]){INT8OID}, &value, NULL);
 	for (int i = 0; i < store->n; i++) {
@@ -300,8 +301,9 @@ lock_rows(Writing *writing)
 	if (observ_row_batch_size(batch) > 0) {
 		int nest_level = NewGUCNestLevel();
 
-		(void) set_config_option("lock_timeout", "200ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-								 0, false);
+		if (LockTimeout == 0)
+			(void) set_config_option("lock_timeout", "200ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+									 true, 0, false);
 		(void) observ_in_subtransaction(lock_waiting, writing);
 		AtEOXact_GUC(true, nest_level);
 	}
@@ -314,7 +316,7 @@ insert_batch(Writing *writing)
 {
 	static SPIPlanPtr plan = NULL;
 	ObservRowBatch *batch = observ_row_batch(insert_types, lengthof(insert_types));
-	uint64 n;
+	uint64 inserted;
 
 	for (int i = 0; i < writing->n; i++) {
 		ObservLiveAlert *alert = writing->alerts[i];
@@ -331,9 +333,9 @@ insert_batch(Writing *writing)
 		alert->lost = true;
 	}
 	qsort(writing->alerts, writing->n, sizeof(ObservLiveAlert *), compare_ids);
-	n = observ_row_batch_run(batch, &plan, SPI_OK_INSERT_RETURNING, insert_sql);
-	mark_locked(writing, n);
-	writing->written->inserted += n;
+	inserted = observ_row_batch_run(batch, &plan, SPI_OK_INSERT_RETURNING, insert_sql);
+	mark_locked(writing, inserted);
+	writing->written->inserted += inserted;
 }
 
 static void
@@ -435,7 +437,7 @@ in_batches(Writing *writing, ObservLiveAlert **alerts, int n, void (*work)(Writi
 static void
 write_chosen(Writing *writing, Wanted *wanted, void (*work)(Writing *))
 {
-	int n;
+	int n = 0;
 	ObservLiveAlert **alerts = choose(writing->store, wanted, &n);
 
 	in_batches(writing, alerts, n, work);
@@ -445,7 +447,7 @@ write_chosen(Writing *writing, Wanted *wanted, void (*work)(Writing *))
 static void
 write_refreshed(Writing *writing)
 {
-	int n;
+	int n = 0;
 	ObservLiveAlert **alerts = choose(writing->store, is_refreshed, &n);
 
 	if (n > REFRESH_MAX) {

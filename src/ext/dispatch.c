@@ -7,8 +7,10 @@
 #include "ext/dispatch.h"
 
 #include "catalog/pg_type.h"
+#include "ext/alert_people.h"
 #include "ext/compat.h"
 #include "ext/job_guard.h"
+#include "ext/silences.h"
 #include "ext/spi_util.h"
 #include "ext/times.h"
 #include "utils/builtins.h"
@@ -116,6 +118,8 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	state = read_state();
 	/* A clock that was set back stands still for timers. */
 	dispatch.at = Max(dispatch.at, state.dispatched_at);
+	observ_end_acknowledgements(dispatch.at);
+	observ_end_clear_silences(dispatch.at);
 	dispatch.routes = observ_load_routes();
 	observ_route_alerts(&dispatch, state.routes_digest != dispatch.routes->digest);
 	observ_flush_groups(&dispatch);

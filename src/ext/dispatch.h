@@ -10,6 +10,7 @@
 #include "ext/live_alert.h"
 #include "ext/routes.h"
 #include "ext/suppression.h"
+#include "lib/stringinfo.h"
 
 /* A row of observ.notification_channels, or what holds of a channel that has none. */
 typedef struct DispatchSettings {
@@ -84,6 +85,9 @@ typedef struct DispatchGroup {
 
 /* dispatch_route.c: takes alerts that changed, or all that fire, to their groups. Needs SPI_connect(). */
 extern void observ_route_alerts(Dispatch *dispatch, bool all);
+
+/* dispatch_route.c: the labels that a route groups an alert with these labels by; their bytes go to `pairs`, which is then the key of the group. */
+extern Jsonb *observ_group_labels(const ObservRoute *route, Jsonb *labels, StringInfo pairs);
 
 /* dispatch_flush.c: flushes the groups whose time has come. Needs SPI_connect(). */
 extern void observ_flush_groups(Dispatch *dispatch);

@@ -265,7 +265,7 @@ reason_without_suppression(const View *view)
 	for (int i = 0; i < view->n; i++) {
 		copy[i] = view->alert[i];
 		any |= copy[i].suppressed;
-		copy[i].suppressed = false;
+		copy[i].suppressed = copy[i].was_suppressed = false;
 	}
 	return any ? notify_decide(&view->settings, copy, view->n, view->group->at) : NOTIFY_NOT;
 }
@@ -274,7 +274,7 @@ reason_without_suppression(const View *view)
 static DispatchDecision
 explain(const View *view)
 {
-	int firing = 0, quiet = 0, ended = 0;
+	int firing = 0, quiet = 0, ended = 0, known = 0;
 	enum notify_reason otherwise = reason_without_suppression(view);
 
 	for (int i = 0; i < view->n; i++) {
@@ -283,6 +283,7 @@ explain(const View *view)
 		firing += a->firing;
 		quiet += a->firing && a->keeps_quiet;
 		ended += !a->firing && a->told == TOLD_FIRING;
+		known += !a->firing && a->told == TOLD_RESOLVED;
 	}
 	if (otherwise != NOTIFY_NOT)
 		return (DispatchDecision){"suppressed", psprintf("kept back: %s", notify_reason_names[otherwise])};
@@ -291,7 +292,8 @@ explain(const View *view)
 	if (view->withheld > 0 && firing == 0)
 		return (DispatchDecision){"suppressed", "over, which the channel is told when the silence ends"};
 	if (firing == 0)
-		return (DispatchDecision){"nothing_new", "over before it was told"};
+		return (DispatchDecision){"nothing_new",
+								  known > 0 ? "over, and the channel knows" : "over before it was told"};
 	if (quiet == firing)
 		return (DispatchDecision){"nothing_new", "what fires is acknowledged, flapping or told elsewhere"};
 	return (DispatchDecision){"nothing_new", "nothing new, the repeat interval has not passed"};

@@ -40,8 +40,6 @@ static const char held_sql[] =
 static const char members_sql[] =
 	"SELECT group_key, alert_id, departed, suppressed FROM observ_data.group_members "
 	"WHERE group_key = ANY ($1) ORDER BY group_key, alert_id";
-#define MEMBER_ALERTS                                                                                        \
-	"a.alert_id IN (SELECT m.alert_id FROM observ_data.group_members m WHERE m.group_key = ANY ($1))"
 static const char told_sql[] =
 	"SELECT group_key, channel, alert_id, state = 'firing', flapping, acknowledged FROM observ_data.told "
 	"WHERE group_key = ANY ($1) ORDER BY group_key, alert_id";
@@ -317,18 +315,38 @@ set_member(Dispatch *d, DispatchGroup *group, DispatchMember *m)
 		m->suppressed = "mute_time_interval";
 }
 
+/* By their numbers: the memberships were written a moment ago, and are not in the snapshot that alerts are read in. */
+static void
+read_alerts(Chunk *chunk, DispatchMember *members, int n)
+{
+	static const Oid types[] = {INT8ARRAYOID};
+	Datum *ids = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
+	Datum values[1];
+	int n_alerts;
+	ObservAlert *alerts;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(members[i].alert_id);
+	values[0] = observ_array(ids, n, INT8OID);
+	alerts = observ_load_alerts(chunk->dispatch->at, "a.alert_id = ANY ($1)", 1, types, values, &n_alerts);
+	for (int g = 0; g < chunk->n; g++)
+		for (int i = 0; i < chunk->groups[g].n_members; i++) {
+			DispatchMember *m = &chunk->groups[g].members[i];
+
+			m->alert = alert_by_id(alerts, n_alerts, m->alert_id);
+			set_member(chunk->dispatch, &chunk->groups[g], m);
+		}
+}
+
 static void
 read_members(Chunk *chunk)
 {
 	static SPIPlanPtr plan = NULL;
 	static const Oid types[] = {TEXTARRAYOID};
-	int n_alerts, at = 0, n;
-	ObservAlert *alerts =
-		observ_load_alerts(chunk->dispatch->at, MEMBER_ALERTS, 1, types, &chunk->keys, &n_alerts);
-	DispatchMember *members;
+	int at = 0, n = (int) observ_spi_kept(&plan, SPI_OK_SELECT, members_sql, 1, types, &chunk->keys, NULL);
+	DispatchMember *members =
+		palloc_extended(Max(n, 1) * sizeof(DispatchMember), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
-	n = (int) observ_spi_kept(&plan, SPI_OK_SELECT, members_sql, 1, types, &chunk->keys, NULL);
-	members = palloc_extended(Max(n, 1) * sizeof(DispatchMember), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < n; i++) {
 		DispatchGroup *group = group_of(chunk, text_at(i, 1), &at);
 		DispatchMember *m = &members[i];
@@ -336,12 +354,11 @@ read_members(Chunk *chunk)
 		if (group->n_members++ == 0)
 			group->members = m;
 		m->alert_id = number_at(i, 2);
-		m->alert = alert_by_id(alerts, n_alerts, m->alert_id);
 		m->departed = boolean_at(i, 3);
 		m->was_suppressed = text_at(i, 4);
-		set_member(chunk->dispatch, group, m);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	read_alerts(chunk, members, n);
 }
 
 static const DispatchSettings *

@@ -107,16 +107,16 @@ add_pair(StringInfo pairs, JsonbParseState **json, struct slice name, struct sli
 	pushJsonbValue(json, WJB_VALUE, &text);
 }
 
-/* The labels that an alert is grouped by; their bytes go to `pairs`. A label that is missing is as good as an empty one. */
-static Jsonb *
-group_labels(const ObservRoute *route, const ObservAlert *alert, StringInfo pairs)
+/* A label that is missing is as good as an empty one. */
+Jsonb *
+observ_group_labels(const ObservRoute *route, Jsonb *labels, StringInfo pairs)
 {
 	JsonbParseState *json = NULL;
 	JsonbValue *object;
 
 	pushJsonbValue(&json, WJB_BEGIN_OBJECT, NULL);
 	if (route->group_by_all) {
-		JsonbIterator *it = JsonbIteratorInit(&alert->labels->root);
+		JsonbIterator *it = JsonbIteratorInit(&labels->root);
 		JsonbIteratorToken token;
 		JsonbValue v;
 
@@ -124,13 +124,13 @@ group_labels(const ObservRoute *route, const ObservAlert *alert, StringInfo pair
 			if (token == WJB_KEY) {
 				struct slice name = {v.val.string.val, v.val.string.val + v.val.string.len};
 
-				add_pair(pairs, &json, name, observ_alert_label_in(alert->labels, name));
+				add_pair(pairs, &json, name, observ_alert_label_in(labels, name));
 			}
 	} else
 		for (int i = 0; i < route->group_by.n; i++) {
 			struct slice name = slice_of(route->group_by.name[i]);
 
-			add_pair(pairs, &json, name, observ_alert_label_in(alert->labels, name));
+			add_pair(pairs, &json, name, observ_alert_label_in(labels, name));
 		}
 	object = pushJsonbValue(&json, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(object);
@@ -168,7 +168,7 @@ join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 	bool found;
 
 	initStringInfo(&pairs);
-	labels = group_labels(route, alert, &pairs);
+	labels = observ_group_labels(route, alert->labels, &pairs);
 	group_key(route, &pairs, key);
 	pfree(pairs.data);
 	for (int i = batch->next_member; i < batch->n_members && batch->members[i].alert_id == alert->alert_id;

@@ -100,7 +100,9 @@ static const char channels_sql[] =
 static const char told_sql[] =
 	"INSERT INTO observ_data.told (alert_id, group_key, channel, state, told_at, reason, flapping, "
 	"acknowledged) "
-	"SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"SELECT n.alert_id, n.group_key, n.channel, n.state, n.told_at, nullif(n.reason, ''), n.flapping, "
+	"n.acknowledged FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
+	"n (alert_id, group_key, channel, state, told_at, reason, flapping, acknowledged) "
 	"ON CONFLICT (alert_id, group_key, channel) DO UPDATE SET state = excluded.state, told_at = "
 	"excluded.told_at, reason = excluded.reason, flapping = excluded.flapping, acknowledged = "
 	"excluded.acknowledged";

@@ -42,7 +42,7 @@ static const Source sources[] = {
 typedef struct Call {
 	ObservEvaluation evaluation;
 	TimestampTz asked, at, before;
-	int slots, rules, failed, pending, firing;
+	int slots, rules, failed, pending, firing, resolved;
 	ObservWritten written;
 } Call;
 
@@ -53,18 +53,6 @@ typedef struct Work {
 	ObservRule **rules;
 	int n;
 } Work;
-
-void
-observ_each_untold(ObservEvaluation *evaluation, ObservRule *rule,
-				   void (*take)(void *arg, const ObservInstance *instance), void *arg)
-{
-	for (ObservLiveAlert *alert = evaluation->progress[rule->index].alerts; alert != NULL;
-		 alert = alert->next_of_rule)
-		if (!alert->gone && alert->state.status != ALERT_RESOLVED && !alert->overflow &&
-			alert->told != evaluation->number &&
-			observ_rule_selects(evaluation, rule, alert->instance.vps_name, alert->instance.app_name))
-			take(arg, &alert->instance);
-}
 
 static void
 run_source(void *arg)
@@ -96,6 +84,13 @@ evaluate_source(ObservEvaluation *evaluation, const Source *source)
 		observ_rule_failed(evaluation, work.rules[i], unpack_sql_state(error->sqlerrcode), error->message);
 }
 
+void
+observ_ask_sources(ObservEvaluation *evaluation)
+{
+	for (int i = 0; i < (int) lengthof(sources); i++)
+		evaluate_source(evaluation, &sources[i]);
+}
+
 static void
 evaluate_at(Call *call, TimestampTz time, bool is_last)
 {
@@ -105,8 +100,7 @@ evaluate_at(Call *call, TimestampTz time, bool is_last)
 	evaluation->at = time;
 	call->rules = observ_choose_due(evaluation, time, is_last);
 	observ_begin_telling(evaluation);
-	for (int i = 0; i < (int) lengthof(sources); i++)
-		evaluate_source(evaluation, &sources[i]);
+	observ_ask_sources(evaluation);
 	observ_settle(evaluation);
 	call->slots++;
 	MemoryContextSwitchTo(before);
@@ -167,7 +161,7 @@ count_again(const Call *call)
 }
 
 static void
-count_live(Call *call)
+count_results(Call *call)
 {
 	const ObservAlertStore *store = call->evaluation.store;
 
@@ -180,6 +174,8 @@ count_live(Call *call)
 		call->pending += status == ALERT_PENDING;
 		call->firing += status == ALERT_FIRING || status == ALERT_RECOVERING;
 	}
+	for (int i = 0; i < store->n_events; i++)
+		call->resolved += store->events[i].event == ALERT_EVENT_RESOLVED && !store->events[i].alert->lost;
 }
 
 static void
@@ -211,7 +207,7 @@ evaluate(Call *call)
 	observ_write_rule_state(evaluation);
 	count_again(call);
 	write_state(call);
-	count_live(call);
+	count_results(call);
 	MemoryContextDelete(evaluation->context);
 }
 
@@ -229,7 +225,7 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Call *call)
 	values[4] = Int32GetDatum(call->failed);
 	values[5] = Int32GetDatum(call->pending);
 	values[6] = Int32GetDatum(call->firing);
-	values[7] = Int32GetDatum(call->evaluation.resolved);
+	values[7] = Int32GetDatum(call->resolved);
 	values[8] = Int32GetDatum(call->written.history);
 	values[9] = Int32GetDatum(call->written.refreshed);
 	values[10] = Int32GetDatum(call->written.lost);

@@ -50,8 +50,20 @@ struct ObservEvaluation {
 	MemoryContext slot_context; /* of the time that is being evaluated */
 	ObservLiveAlert **fired;    /* those that begin to fire now */
 	int n_fired, fired_room;
-	int resolved; /* alerts that ended */
+	bool has_strangers; /* observ_data.rule_state has rows of rules that are not evaluated */
 };
+
+static inline ObservRuleProgress *
+observ_progress_of(ObservEvaluation *evaluation, const ObservRule *rule)
+{
+	return &evaluation->progress[rule->index];
+}
+
+static inline bool
+observ_is_live(const ObservLiveAlert *alert)
+{
+	return !alert->gone && alert->state.status != ALERT_RESOLVED;
+}
 
 /* evaluation_vps.c: the registry */
 extern bool observ_vps_is_retired(ObservEvaluation *evaluation, const char *vps_name);
@@ -71,10 +83,21 @@ extern TimestampTz *observ_evaluation_times(ObservEvaluation *evaluation, Timest
 /* Sets `due` of every rule for a time of these. */
 extern int observ_choose_due(ObservEvaluation *evaluation, TimestampTz time, bool is_last);
 
+/* evaluation_tell.c: what sources tell */
+extern void observ_begin_telling(ObservEvaluation *evaluation);
+/* Keeps the worst of the candidates, as many as there is room for. */
+extern void observ_drop_least(ObservRuleProgress *progress);
+/* How far a value is beyond the threshold: larger is worse. */
+extern double observ_distance(const ObservRule *rule, double value);
+/* What the alert is about that stands for the rest (C26); and that alert, live or not, NULL: none. */
+extern ObservInstance observ_overflow_instance(void);
+extern ObservLiveAlert *observ_overflow_alert(ObservEvaluation *evaluation, const ObservRule *rule);
+/* evaluation.c: lets all sources tell of the rules that are due at evaluation->at. Needs SPI_connect(). */
+extern void observ_ask_sources(ObservEvaluation *evaluation);
+
 /* evaluation_settle.c: what becomes of alerts */
 /* Ties alerts to their rules. */
 extern void observ_assign_alerts(ObservEvaluation *evaluation);
-extern void observ_begin_telling(ObservEvaluation *evaluation);
 /* Takes what sources told of the rules that are due into their alerts. Needs SPI_connect(). */
 extern void observ_settle(ObservEvaluation *evaluation);
 /* Ends an alert for another reason than its value. */

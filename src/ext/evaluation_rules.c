@@ -9,6 +9,7 @@
 #include "ext/row_batch.h"
 #include "ext/spi_util.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* data_seen_at may be that old: it is not written at each evaluation. */
@@ -91,8 +92,10 @@ observ_read_rule_state(ObservEvaluation *evaluation, TimestampTz before)
 			find_rule(evaluation, DatumGetInt64(observ_spi_value(row, 1, &isnull)));
 		const ObservRule *rule;
 
-		if (progress == NULL)
+		if (progress == NULL) {
+			evaluation->has_strangers = true;
 			continue;
+		}
 		rule = &evaluation->rules[progress - evaluation->progress];
 		progress->known = true;
 		progress->version = number_at(row, 2);
@@ -109,7 +112,7 @@ observ_read_rule_state(ObservEvaluation *evaluation, TimestampTz before)
 }
 
 static void
-note_error(ObservRuleProgress *progress, const ObservRule *rule, TimestampTz at)
+note_error(ObservEvaluation *evaluation, ObservRuleProgress *progress, const ObservRule *rule)
 {
 	if (rule->error == NULL) {
 		progress->write |= progress->errors > 0;
@@ -119,10 +122,10 @@ note_error(ObservRuleProgress *progress, const ObservRule *rule, TimestampTz at)
 		return;
 	}
 	if (progress->errors == 0)
-		progress->error_since = at;
+		progress->error_since = evaluation->at;
 	progress->errors++;
-	progress->last_error = pstrdup(rule->error);
-	progress->sqlstate = rule->sqlstate ? pstrdup(rule->sqlstate) : NULL;
+	progress->last_error = MemoryContextStrdup(evaluation->context, rule->error);
+	progress->sqlstate = rule->sqlstate ? MemoryContextStrdup(evaluation->context, rule->sqlstate) : NULL;
 	progress->failed = progress->write = true;
 }
 
@@ -132,7 +135,7 @@ observ_rule_evaluated(ObservEvaluation *evaluation, ObservRule *rule)
 	ObservRuleProgress *progress = &evaluation->progress[rule->index];
 	int64 beyond = Min(progress->beyond, PG_INT32_MAX);
 
-	note_error(progress, rule, evaluation->at);
+	note_error(evaluation, progress, rule);
 	progress->last = evaluation->at;
 	progress->write |= rule->interval_us > 0 || !progress->known;
 	if (rule->error != NULL)
@@ -171,7 +174,7 @@ put_text(Datum *value, bool *null, const char *s)
 void
 observ_write_rule_state(ObservEvaluation *evaluation)
 {
-	static SPIPlanPtr plan = NULL;
+	static SPIPlanPtr plan = NULL, forget = NULL;
 	ObservRowBatch *batch = observ_row_batch(write_types, lengthof(write_types));
 
 	for (int i = 0; i < evaluation->n_rules; i++) {
@@ -193,6 +196,12 @@ observ_write_rule_state(ObservEvaluation *evaluation)
 		observ_row_batch_add(batch, values, nulls);
 	}
 	observ_row_batch_run(batch, &plan, SPI_OK_INSERT, write_sql);
+	/* Of rules that are not enabled, or not there any more. */
+	if (evaluation->has_strangers)
+		observ_spi_kept(&forget, SPI_OK_DELETE,
+						"DELETE FROM observ_data.rule_state s WHERE NOT EXISTS (SELECT FROM "
+						"observ.alert_rules r WHERE r.rule_id = s.rule_id)",
+						0, NULL, NULL, NULL);
 }
 
 static bool

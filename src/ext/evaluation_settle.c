@@ -1,6 +1,6 @@
 /*
- * What sources tell, and what becomes of alerts: observ_tell() and after. Nothing is decided while a source is still telling, for it may fail
- * yet, and then nothing changes (C7). What does not belong here: how states follow each other (core/alert_state.h), reading, writing.
+ * What becomes of alerts, when all sources have told what they found. What does not belong here: how states follow each other
+ * (core/alert_state.h), reading, writing.
  */
 #include "postgres.h"
 
@@ -16,149 +16,14 @@
 #include "utils/float.h"
 #include "utils/memutils.h"
 
-static ObservRuleProgress *
-progress_of(ObservEvaluation *evaluation, const ObservRule *rule)
-{
-	return &evaluation->progress[rule->index];
-}
-
-TimestampTz
-observ_evaluation_at(const ObservEvaluation *evaluation)
-{
-	return evaluation->at;
-}
-
-void
-observ_rule_failed(ObservEvaluation *evaluation, ObservRule *rule, const char *sqlstate, const char *message)
-{
-	MemoryContext before = MemoryContextSwitchTo(evaluation->context);
-
-	if (rule->error == NULL) {
-		rule->error = pstrdup(message);
-		rule->sqlstate = sqlstate ? pstrdup(sqlstate) : NULL;
-	}
-	MemoryContextSwitchTo(before);
-}
-
-/* How far a value is beyond the threshold: larger is worse. */
-static double
-distance(const ObservRule *rule, double value)
-{
-	if (isnan(value))
-		return -get_float8_infinity();
-	if (rule->source == RULE_QUERY || isnan(rule->threshold))
-		return value;
-	switch (rule->op) {
-	case RULE_LT:
-	case RULE_LTE:
-		return rule->threshold - value;
-	case RULE_EQ:
-	case RULE_NE:
-		return fabs(value - rule->threshold);
-	default:
-		return value - rule->threshold;
-	}
-}
-
-static int
-compare_candidates(const void *a, const void *b)
-{
-	const ObservCandidate *x = a, *y = b;
-	int order;
-
-	if (x->distance != y->distance)
-		return x->distance > y->distance ? -1 : 1;
-	order = strcmp(x->instance.vps_name ? x->instance.vps_name : "",
-				   y->instance.vps_name ? y->instance.vps_name : "");
-	if (order == 0)
-		order = strcmp(x->instance.app_name ? x->instance.app_name : "",
-					   y->instance.app_name ? y->instance.app_name : "");
-	return order != 0 ? order : (x->instance.hash > y->instance.hash) - (x->instance.hash < y->instance.hash);
-}
-
-/* Keeps the worst, as many as there is room for. */
-static void
-drop_least(ObservRuleProgress *progress)
-{
-	if (progress->n_fresh <= progress->room)
-		return;
-	qsort(progress->fresh, progress->n_fresh, sizeof(ObservCandidate), compare_candidates);
-	for (int i = progress->room; i < progress->n_fresh; i++)
-		pfree(unconstify(struct series_label *, progress->fresh[i].instance.labels));
-	progress->beyond += progress->n_fresh - progress->room;
-	progress->n_fresh = progress->room;
-}
-
-static void
-add_candidate(ObservEvaluation *evaluation, ObservRule *rule, const ObservCandidate *candidate)
-{
-	ObservRuleProgress *progress = progress_of(evaluation, rule);
-	MemoryContext before;
-
-	if (progress->room == 0) {
-		progress->beyond++;
-		return;
-	}
-	before = MemoryContextSwitchTo(evaluation->slot_context);
-	if (progress->n_fresh >= 2 * progress->room)
-		drop_least(progress);
-	if (progress->n_fresh == progress->fresh_room) {
-		progress->fresh_room = progress->fresh_room == 0 ? 16 : progress->fresh_room * 2;
-		progress->fresh =
-			progress->fresh == NULL
-				? palloc(sizeof(ObservCandidate) * progress->fresh_room)
-				: repalloc_huge(progress->fresh, sizeof(ObservCandidate) * progress->fresh_room);
-	}
-	progress->fresh[progress->n_fresh] = *candidate;
-	progress->fresh[progress->n_fresh++].instance = observ_copy_instance(&candidate->instance);
-	MemoryContextSwitchTo(before);
-}
-
-void
-observ_tell(ObservEvaluation *evaluation, ObservRule *rule, const ObservInstance *instance,
-			enum alert_signal signal, double value, TimestampTz sampled_at)
-{
-	ObservInstance asked = *instance;
-	ObservLiveAlert *alert;
-	bool is_true = signal == SIGNAL_BREACH ||
-				   (signal == SIGNAL_SILENT && rule->policy.no_data == ABSENCE_ALERT) ||
-				   (signal == SIGNAL_MISSING && rule->policy.on_missing == ABSENCE_ALERT);
-
-	if (rule->error != NULL)
-		return;
-	rule->breaching += is_true;
-	if (!is_true && rule->active == 0)
-		return;
-	if (asked.hash == 0)
-		asked.hash = observ_instance_hash(&asked);
-	alert = observ_find_alert(evaluation->store, rule->rule_id, &asked);
-	if (alert == NULL || alert->state.status == ALERT_RESOLVED || alert->gone) {
-		ObservCandidate candidate = {asked, signal, value, distance(rule, value), sampled_at};
-
-		if (is_true)
-			add_candidate(evaluation, rule, &candidate);
-		return;
-	}
-	alert->told = evaluation->number;
-	alert->signal = signal;
-	alert->told_value = value;
-	alert->told_sampled_at = sampled_at;
-}
-
-static bool
-is_live(const ObservLiveAlert *alert)
-{
-	return !alert->gone && alert->state.status != ALERT_RESOLVED;
-}
-
 static void
 chain(ObservEvaluation *evaluation, ObservLiveAlert *alert)
 {
-	ObservRuleProgress *progress = progress_of(evaluation, alert->rule);
+	ObservRuleProgress *progress = observ_progress_of(evaluation, alert->rule);
 
 	alert->next_of_rule = progress->alerts;
 	progress->alerts = alert;
-	alert->rule->active += is_live(alert);
+	alert->rule->active += observ_is_live(alert);
 }
 
 static int
@@ -179,25 +44,6 @@ observ_assign_alerts(ObservEvaluation *evaluation)
 							  compare_rule_id);
 		if (alert->rule != NULL)
 			chain(evaluation, alert);
-	}
-}
-
-void
-observ_begin_telling(ObservEvaluation *evaluation)
-{
-	evaluation->number++;
-	evaluation->n_fired = 0;
-	for (int i = 0; i < evaluation->n_rules; i++) {
-		ObservRule *rule = &evaluation->rules[i];
-		ObservRuleProgress *progress = &evaluation->progress[i];
-
-		rule->observed = 0;
-		rule->breaching = 0;
-		progress->fresh = NULL;
-		progress->n_fresh = progress->fresh_room = 0;
-		progress->beyond = 0;
-		progress->truncated = false;
-		progress->room = Max(observ_max_alerts_per_rule - rule->active, 0);
 	}
 }
 
@@ -233,9 +79,9 @@ take_value(ObservLiveAlert *alert, double value, TimestampTz sampled_at, bool fi
 	}
 	if (sampled_at != DT_NOBEGIN)
 		alert->sampled_at = sampled_at;
-	if (fires && (isnan(alert->peak) ||
-				  (alert->overflow ? value > alert->peak
-								   : distance(alert->rule, value) > distance(alert->rule, alert->peak)))) {
+	if (fires && (isnan(alert->peak) || (alert->overflow ? value > alert->peak
+														 : observ_distance(alert->rule, value) >
+															   observ_distance(alert->rule, alert->peak)))) {
 		alert->peak = value;
 		alert->refreshed = true;
 	}
@@ -247,7 +93,7 @@ commit(ObservEvaluation *evaluation, ObservLiveAlert *alert, const struct alert_
 	   const struct alert_change *change)
 {
 	enum alert_status before = alert->state.status;
-	bool was_live = is_live(alert);
+	bool was_live = observ_is_live(alert);
 
 	if (alert->told == evaluation->number)
 		take_value(alert, alert->told_value, alert->told_sampled_at,
@@ -258,8 +104,6 @@ commit(ObservEvaluation *evaluation, ObservLiveAlert *alert, const struct alert_
 
 		note(evaluation, alert, before, change->after[i], change->events[i],
 			 ends || (last && change->events[i] != ALERT_EVENT_SHIFTED) ? change->reason : NULL);
-		if (change->events[i] == ALERT_EVENT_RESOLVED)
-			evaluation->resolved++;
 		if (ends)
 			alert->reason = change->reason;
 		before = change->after[i];
@@ -267,7 +111,7 @@ commit(ObservEvaluation *evaluation, ObservLiveAlert *alert, const struct alert_
 	alert->state = *state;
 	alert->changed |= change->touched;
 	alert->gone = state->status == ALERT_INACTIVE;
-	alert->rule->active += is_live(alert) - was_live;
+	alert->rule->active += observ_is_live(alert) - was_live;
 }
 
 /* One that has ended and fires again goes on as the same alert; the new row, when there is one already, goes. */
@@ -281,7 +125,7 @@ reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *pr
 	if (alert->stored || alert->changed)
 		note(evaluation, alert, ALERT_PENDING, ALERT_INACTIVE, ALERT_EVENT_INACTIVE,
 			 psprintf("goes on as alert %lld", (long long) previous->alert_id));
-	alert->rule->active -= is_live(alert);
+	alert->rule->active -= observ_is_live(alert);
 	alert->gone = true;
 	alert->changed = alert->stored || alert->changed;
 	state->active_at = previous->state.active_at;
@@ -319,7 +163,7 @@ begins_to_fire(const struct alert_change *change)
 static struct alert_change
 step(ObservEvaluation *evaluation, const ObservLiveAlert *alert, struct alert_instance *state)
 {
-	ObservRuleProgress *progress = progress_of(evaluation, alert->rule);
+	ObservRuleProgress *progress = observ_progress_of(evaluation, alert->rule);
 
 	return alert_step(&alert->rule->policy, state, alert->signal, evaluation->at, progress->each);
 }
@@ -357,7 +201,7 @@ observ_close_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, const c
 		alert->state.flapping = false;
 		note(evaluation, alert, before, before, ALERT_EVENT_STEADY, reason);
 	}
-	if (!is_live(alert))
+	if (!observ_is_live(alert))
 		return;
 	alert->reason = reason;
 	if (before == ALERT_PENDING) {
@@ -366,9 +210,9 @@ observ_close_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, const c
 	} else {
 		note(evaluation, alert, before, ALERT_RESOLVED, ALERT_EVENT_RESOLVED, reason);
 		alert->state.ended_at = evaluation->at;
-		alert->state.keep_since = ALERT_NEVER;
+		alert->state.keep_since = alert->state.missing_since = ALERT_NEVER;
+		alert->state.stale = false;
 		alert->state.status = ALERT_RESOLVED;
-		evaluation->resolved++;
 	}
 	if (alert->rule != NULL)
 		alert->rule->active--;
@@ -416,61 +260,49 @@ follow_edit(ObservEvaluation *evaluation, ObservLiveAlert *alert)
 static void
 settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 {
-	ObservRuleProgress *progress = progress_of(evaluation, alert->rule);
+	ObservRuleProgress *progress = observ_progress_of(evaluation, alert->rule);
 	const char *vps = alert->instance.vps_name;
 
 	if (alert->gone || (alert->state.status == ALERT_RESOLVED && !alert->state.flapping))
 		return;
-	if (progress->edited && is_live(alert))
+	if (progress->edited && observ_is_live(alert))
 		follow_edit(evaluation, alert);
 	if (gap != 0 && alert_shift(&alert->state, gap))
 		note(evaluation, alert, alert->state.status, alert->state.status, ALERT_EVENT_SHIFTED,
-			 gap > 0 ? "no evaluations and no rows" : "clock went back");
+			 gap > 0 ? "not evaluated meanwhile" : "clock went back");
 	if (alert->told != evaluation->number) {
-		if (is_live(alert) && observ_vps_is_retired(evaluation, vps)) {
+		if (observ_is_live(alert) && observ_vps_is_retired(evaluation, vps)) {
 			observ_close_alert(evaluation, alert, "vps_retired");
 			return;
 		}
-		if (is_live(alert) && alert->rule->source != RULE_QUERY &&
+		if (observ_is_live(alert) && alert->rule->source != RULE_QUERY &&
 			!observ_rule_selects(evaluation, alert->rule, vps, alert->instance.app_name)) {
 			observ_close_alert(evaluation, alert, "rule_changed");
 			return;
 		}
-		if (is_live(alert) && progress->truncated)
+		if (observ_is_live(alert) && progress->truncated)
 			return;
 		alert->signal = untold(evaluation, alert);
 	}
 	advance(evaluation, alert);
 }
 
-static ObservInstance
-overflow_instance(void)
-{
-	static struct series_label label;
-	ObservInstance instance = {.n_labels = 1, .labels = &label};
-
-	label.name = slice_of("summary");
-	label.value = slice_of("overflow");
-	instance.hash = observ_instance_hash(&instance);
-	return instance;
-}
-
 /* One alert stands for those that there is no room for, and says how many they are (C26). */
 static void
 settle_overflow(ObservEvaluation *evaluation, ObservRule *rule)
 {
-	ObservRuleProgress *progress = progress_of(evaluation, rule);
-	ObservInstance instance = overflow_instance();
+	ObservRuleProgress *progress = observ_progress_of(evaluation, rule);
 	ObservLiveAlert *alert;
 	bool is_new;
 
 	if (progress->beyond == 0 && rule->active == 0)
 		return;
-	alert = observ_find_alert(evaluation->store, rule->rule_id, &instance);
-	is_new = alert == NULL || !is_live(alert);
+	alert = observ_overflow_alert(evaluation, rule);
+	is_new = alert == NULL || !observ_is_live(alert);
 	if (is_new && progress->beyond == 0)
 		return;
 	if (is_new) {
+		ObservInstance instance = observ_overflow_instance();
 		ObservLiveAlert *before = alert;
 
 		alert = observ_new_alert(evaluation->store, rule, &instance);
@@ -490,7 +322,7 @@ settle_overflow(ObservEvaluation *evaluation, ObservRule *rule)
 static void
 settle_candidates(ObservEvaluation *evaluation, ObservRule *rule)
 {
-	ObservRuleProgress *progress = progress_of(evaluation, rule);
+	ObservRuleProgress *progress = observ_progress_of(evaluation, rule);
 
 	for (int i = 0; i < progress->n_fresh; i++) {
 		const ObservCandidate *candidate = &progress->fresh[i];
@@ -516,7 +348,7 @@ settle_candidates(ObservEvaluation *evaluation, ObservRule *rule)
 static void
 settle_rule(ObservEvaluation *evaluation, ObservRule *rule)
 {
-	ObservRuleProgress *progress = progress_of(evaluation, rule);
+	ObservRuleProgress *progress = observ_progress_of(evaluation, rule);
 	ObservLiveAlert *next;
 	int64 gap = 0;
 
@@ -525,7 +357,7 @@ settle_rule(ObservEvaluation *evaluation, ObservRule *rule)
 		gap = evaluation->at - progress->last;
 	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at < progress->last)
 		gap = evaluation->at - progress->last;
-	drop_least(progress);
+	observ_drop_least(progress);
 	settle_overflow(evaluation, rule);
 	for (ObservLiveAlert *alert = progress->alerts; alert != NULL; alert = next) {
 		next = alert->next_of_rule;

@@ -80,10 +80,11 @@ name_matcher(void *arg)
 void
 observ_try_regex(const struct matcher *matcher)
 {
-	ErrorContextCallback callback = {.previous = error_context_stack,
-									 .callback = name_matcher,
-									 .arg = unconstify(struct matcher *, matcher)};
+	ErrorContextCallback callback = {0};
 
+	callback.previous = error_context_stack;
+	callback.callback = name_matcher;
+	callback.arg = unconstify(struct matcher *, matcher);
 	error_context_stack = &callback;
 	(void) regex_matches(matcher, slice_of(""));
 	error_context_stack = callback.previous;

@@ -43,8 +43,7 @@ column(const RouteRow *row, const char *name, bool *isnull)
 }
 
 static void
-pg_attribute_noreturn()
-	refuse(const RouteRow *row, int code, const char *what, const char *detail, const char *hint)
+refuse(const RouteRow *row, int code, const char *what, const char *detail, const char *hint)
 {
 	ereport(ERROR, (errcode(code), errmsg("%s of route \"%s\"", what, row->name), errdetail("%s", detail),
 					hint == NULL ? 0 : errhint("%s", hint)));
@@ -174,7 +173,7 @@ check_matchers(const RouteRow *row)
 	given = TextDatumGetCString(value);
 	observ_check_matcher_sets(given, false, "route");
 	if (row->root && strspn(given, "{} \t\r\n") != strlen(given))
-		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "matchers not allowed",
+		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid matchers",
 			   "The root takes every alert that no other route takes.",
 			   "Leave its matchers {}, and add a route below it.");
 }
@@ -191,14 +190,14 @@ check_root(const RouteRow *row)
 	for (size_t i = 0; i < lengthof(needed); i++) {
 		(void) column(row, needed[i], &isnull);
 		if (isnull)
-			refuse(row, ERRCODE_NULL_VALUE_NOT_ALLOWED, psprintf("%s missing", needed[i]),
+			refuse(row, ERRCODE_NULL_VALUE_NOT_ALLOWED, psprintf("missing %s", needed[i]),
 				   "The root route has nothing to inherit it from.", NULL);
 	}
 	if (names(row, "channels", &channels) == 0)
 		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "empty channels",
 			   "What no other route takes would be told to nobody.", NULL);
 	if (!DatumGetBool(column(row, "enabled", &isnull)) && !isnull)
-		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "enabled = false not allowed",
+		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid enabled",
 			   "The root takes every alert that no other route takes.", NULL);
 }
 

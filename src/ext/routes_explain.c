@@ -259,19 +259,30 @@ observ_explain_route(PG_FUNCTION_ARGS)
 
 /* ---- timing */
 
+#define FLUSHES_SHOWN 3
+#define REPEATS_SHOWN 3
+#define GROUPS_SHOWN  10
+
+typedef struct Moment {
+	TimestampTz time;
+	const char *what;
+} Moment;
+
 typedef struct Timing {
-	ReturnSetInfo *result;
 	const ObservRoute *route;
 	TimestampTz at;
+	int n;
+	Moment moment[1 + FLUSHES_SHOWN + REPEATS_SHOWN + GROUPS_SHOWN];
 } Timing;
 
 static void
-emit_time(const Timing *t, TimestampTz time, const char *what)
+add_moment(Timing *t, TimestampTz time, const char *what)
 {
-	Datum values[3] = {TimestampTzGetDatum(time), interval_datum(time - t->at), CStringGetTextDatum(what)};
-	bool nulls[3] = {false};
+	int i = t->n++;
 
-	tuplestore_putvalues(t->result->setResult, t->result->setDesc, values, nulls);
+	for (; i > 0 && t->moment[i - 1].time > time; i--)
+		t->moment[i] = t->moment[i - 1];
+	t->moment[i] = (Moment){time, what};
 }
 
 /* The first flush at which the repetition after `repeats` others is due. */
@@ -285,42 +296,54 @@ next_repeat(const Timing *t, TimestampTz sent_at, int repeats)
 
 /* An alert that begins to fire at `at`, alone in its group. */
 static void
-emit_new_alert(const Timing *t)
+add_new_alert(Timing *t)
 {
 	TimestampTz first = t->at + t->route->group_wait_us, time = first;
 
-	emit_time(t, first, "a new group: first notification");
-	for (int i = 1; i <= 3; i++)
-		emit_time(t, first + i * t->route->group_interval_us, "a new group: changes since are told");
-	for (int i = 0; i < 3 && t->route->n_repeat > 0; i++) {
+	add_moment(t, first, "a new group: first notification");
+	for (int i = 1; i <= FLUSHES_SHOWN; i++)
+		add_moment(t, first + i * t->route->group_interval_us, "a new group: changes since are told");
+	for (int i = 0; i < REPEATS_SHOWN && t->route->n_repeat > 0; i++) {
 		time = next_repeat(t, time, i);
-		emit_time(t, time, psprintf("a new group: repetition %d, when nothing changed", i + 1));
+		add_moment(t, time, psprintf("a new group: repetition %d, when nothing changed", i + 1));
 	}
 }
 
 /* The groups that there are, the next ten flushes. */
 static void
-emit_groups(const Timing *t)
+add_groups(Timing *t)
 {
 	static const Oid types[] = {INT8OID};
 	Datum values[] = {Int64GetDatum(t->route->route_id)};
 
 	observ_spi(SPI_OK_SELECT,
 			   "SELECT next_flush_at, labels FROM observ_data.alert_groups WHERE route_id = $1 "
-			   "ORDER BY next_flush_at, group_key LIMIT 10",
+			   "ORDER BY next_flush_at, group_key LIMIT " CppAsString2(GROUPS_SHOWN),
 			   1, types, values, NULL);
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++) {
 		bool isnull;
 		TimestampTz next = DatumGetTimestampTz(observ_spi_value(i, 1, &isnull));
 
-		emit_time(
+		add_moment(
 			t, next,
 			psprintf("group %s: next flush", SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2)));
 	}
 }
 
 static void
-pg_attribute_noreturn() unknown_route(const ObservRoutes *routes, const char *name)
+emit_moments(ReturnSetInfo *result, const Timing *t)
+{
+	for (int i = 0; i < t->n; i++) {
+		Datum values[3] = {TimestampTzGetDatum(t->moment[i].time), interval_datum(t->moment[i].time - t->at),
+						   CStringGetTextDatum(t->moment[i].what)};
+		bool nulls[3] = {false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+static void
+unknown_route(const ObservRoutes *routes, const char *name)
 {
 	struct nearest nearest;
 
@@ -336,7 +359,8 @@ pg_attribute_noreturn() unknown_route(const ObservRoutes *routes, const char *na
 Datum
 observ_explain_timing(PG_FUNCTION_ARGS)
 {
-	Timing t = {.result = (ReturnSetInfo *) fcinfo->resultinfo};
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Timing t = {0};
 	ObservIdentity saved;
 	ObservRoutes *routes;
 	char *name;
@@ -359,8 +383,9 @@ observ_explain_timing(PG_FUNCTION_ARGS)
 	if (i < 0)
 		unknown_route(routes, name);
 	t.route = &routes->route[i];
-	emit_new_alert(&t);
-	emit_groups(&t);
+	add_new_alert(&t);
+	add_groups(&t);
+	emit_moments(result, &t);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return (Datum) 0;

@@ -236,6 +236,19 @@ append_quoted(StringInfo out, const char *text)
 	appendStringInfoChar(out, '"');
 }
 
+/* Names are quoted only where they must be. */
+static void
+append_name(StringInfo out, const char *name)
+{
+	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+	if (strchr(first, *name) != NULL &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == strlen(name))
+		appendStringInfoString(out, name);
+	else
+		append_quoted(out, name);
+}
+
 /* observ_data._alert_matchers(alert_id) */
 Datum
 observ_alert_matchers(PG_FUNCTION_ARGS)
@@ -264,7 +277,7 @@ observ_alert_matchers(PG_FUNCTION_ARGS)
 		bool isnull;
 
 		appendStringInfoString(&out, i == 0 ? "{" : ",");
-		append_quoted(&out, TextDatumGetCString(observ_spi_value(i, 1, &isnull)));
+		append_name(&out, TextDatumGetCString(observ_spi_value(i, 1, &isnull)));
 		appendStringInfoChar(&out, '=');
 		append_quoted(&out, TextDatumGetCString(observ_spi_value(i, 2, &isnull)));
 	}

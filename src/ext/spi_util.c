@@ -151,6 +151,7 @@ void
 observ_spi_each(const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls,
 				void (*take)(void *arg, uint64 row), void *arg)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	Portal portal =
 		SPI_cursor_open_with_args(NULL, sql, nargs, (Oid *) types, (Datum *) values, nulls, true, 0);
 
@@ -159,6 +160,8 @@ observ_spi_each(const char *sql, int nargs, const Oid *types, const Datum *value
 		uint64 n;
 
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		/* SPI leaves its own. */
+		MemoryContextSwitchTo(caller);
 		rows = SPI_tuptable;
 		n = SPI_processed;
 		for (uint64 row = 0; row < n; row++) {
@@ -171,6 +174,7 @@ observ_spi_each(const char *sql, int nargs, const Oid *types, const Datum *value
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_cursor_close(portal);
+	MemoryContextSwitchTo(caller);
 }
 
 int

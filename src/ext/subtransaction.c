@@ -9,8 +9,8 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-ErrorData *
-observ_in_subtransaction(void (*work)(void *), void *arg)
+static ErrorData *
+run(void (*work)(void *), void *arg, bool keep)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -21,7 +21,10 @@ observ_in_subtransaction(void (*work)(void *), void *arg)
 	PG_TRY();
 	{
 		work(arg);
-		ReleaseCurrentSubTransaction();
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
@@ -38,4 +41,16 @@ observ_in_subtransaction(void (*work)(void *), void *arg)
 		(error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
 		ReThrowError(error);
 	return error;
+}
+
+ErrorData *
+observ_in_subtransaction(void (*work)(void *), void *arg)
+{
+	return run(work, arg, true);
+}
+
+ErrorData *
+observ_in_undone_subtransaction(void (*work)(void *), void *arg)
+{
+	return run(work, arg, false);
 }

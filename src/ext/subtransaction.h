@@ -10,4 +10,7 @@
  */
 extern ErrorData *observ_in_subtransaction(void (*work)(void *), void *arg);
 
+/* The same, but what was done in the database and to settings is undone in any case: for looking, with code that is not ours. */
+extern ErrorData *observ_in_undone_subtransaction(void (*work)(void *), void *arg);
+
 #endif

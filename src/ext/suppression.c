@@ -6,6 +6,7 @@
 
 #include "ext/suppression.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
@@ -16,7 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-OBSERV_SQL_FUNCTION(observ_suppression_of_alert);
+OBSERV_SQL_FUNCTION(observ_suppressed_alerts);
 
 typedef struct Silence {
 	int64 id;
@@ -169,37 +170,67 @@ observ_in_time_interval(ObservSuppressions *all, const char *name)
 	return times->contains;
 }
 
-/* observ._suppression_of(alert_id, at) */
-Datum
-observ_suppression_of_alert(PG_FUNCTION_ARGS)
+enum SuppressedColumn {
+	COL_ALERT_ID,
+	COL_ALERTNAME,
+	COL_INSTANCE,
+	COL_APP_NAME,
+	COL_SUPPRESSED_BY,
+	COL_ID,
+	COL_RULE,
+	COL_UNTIL,
+	N_COLUMNS
+};
+
+static void
+set_text(Datum *values, bool *nulls, int column, const char *text)
 {
-	static const Oid types[] = {INT8OID};
-	Datum values[4] = {PG_GETARG_DATUM(0)}, result;
-	bool nulls[4] = {true, true, true, true};
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
-	MemoryContext caller = CurrentMemoryContext, spi;
-	ObservIdentity saved = observ_as_owner_begin();
-	ObservSuppression found = {.by = SUPPRESSED_NOT};
-	ObservAlert *alert;
+	nulls[column] = text == NULL;
+	if (text != NULL)
+		values[column] = CStringGetTextDatum(text);
+}
+
+static void
+put_suppressed(ReturnSetInfo *result, const ObservAlert *alert, const ObservSuppression *found)
+{
+	Datum values[N_COLUMNS] = {0};
+	bool nulls[N_COLUMNS] = {false};
+
+	values[COL_ALERT_ID] = Int64GetDatum(alert->alert_id);
+	set_text(values, nulls, COL_ALERTNAME, alert->name);
+	set_text(values, nulls, COL_INSTANCE, alert->instance);
+	set_text(values, nulls, COL_APP_NAME, alert->app_name);
+	set_text(values, nulls, COL_SUPPRESSED_BY, observ_suppressed_names[found->by]);
+	values[COL_ID] = Int64GetDatum(found->id);
+	set_text(values, nulls, COL_RULE, found->rule);
+	values[COL_UNTIL] = TimestampTzGetDatum(found->until);
+	nulls[COL_UNTIL] = found->until == DT_NOEND;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* observ.suppressed_alerts(at) */
+Datum
+observ_suppressed_alerts(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TimestampTz at = PG_ARGISNULL(0) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(0);
+	ObservIdentity saved;
+	ObservSuppressions *all;
+	ObservAlert *alerts;
 	int n;
 
+	InitMaterializedSRF(fcinfo, 0);
+	saved = observ_as_owner_begin();
 	SPI_connect();
-	alert = observ_load_alerts(at, "a.alert_id = $1", lengthof(types), types, values, &n);
-	if (n > 0)
-		found = observ_suppression_of(observ_load_suppressions(at), alert);
-	spi = MemoryContextSwitchTo(caller);
-	if (found.by != SUPPRESSED_NOT) {
-		values[0] = CStringGetTextDatum(observ_suppressed_names[found.by]);
-		values[1] = Int64GetDatum(found.id);
-		values[2] = found.rule == NULL ? (Datum) 0 : CStringGetTextDatum(found.rule);
-		values[3] = TimestampTzGetDatum(found.until);
-		nulls[0] = nulls[1] = false;
-		nulls[2] = found.rule == NULL;
-		nulls[3] = found.until == DT_NOEND;
+	all = observ_load_suppressions(at);
+	alerts = observ_load_alerts(at, "a.status <> 'resolved'", 0, NULL, NULL, &n);
+	for (int i = 0; i < n; i++) {
+		ObservSuppression found = observ_suppression_of(all, &alerts[i]);
+
+		if (found.by != SUPPRESSED_NOT)
+			put_suppressed(result, &alerts[i], &found);
 	}
-	result = observ_row(fcinfo, values, nulls);
-	MemoryContextSwitchTo(spi);
 	SPI_finish();
 	observ_as_owner_end(&saved);
-	return result;
+	PG_RETURN_NULL();
 }

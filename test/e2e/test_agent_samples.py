@@ -3,18 +3,20 @@
 What belongs here: what stands in the database afterwards. What does not: formats (test/unit), how rows are delivered.
 """
 
+import contextlib
 import math
 import os
 import shutil
 import signal
 import socket
 import stat
+import sys
 
 import pytest
 
 from agent_config import INTERVAL, Setup
 from beside import Pages
-from harness import wait_until
+from harness import Agent, wait_until
 from proctree import ProcTree
 
 SERVER = {"preload": False, "tcp": True}
@@ -520,6 +522,49 @@ def test_peers(collector, tree):
     wait_until(lambda: collector.server.sql(collector.db, query) == [("10.0.0.2", 5432, "outbound", 1), ("203.0.113.7", 443, "inbound", 3000),
                                                                    ("203.0.113.8", 443, "inbound", 1)], DEADLINE, "the peers")
     assert collector.agent.stop(5) == 0
+
+
+def own_address():
+    """An IPv4 address of this machine that is none of the loopback's; None when there is no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+        sock.connect(("192.0.2.1", 9))  # nothing is sent
+        return sock.getsockname()[0]
+    return None
+
+
+# Runs a program for which socket(AF_NETLINK, …, NETLINK_SOCK_DIAG) fails with EPERM; see seccomp(2).
+WITHOUT_SOCK_DIAG = """
+import ctypes, os, platform, struct, sys
+socket_call = {"x86_64": 41, "aarch64": 198}[platform.machine()]
+code = [(0x20, 0, 0, 0), (0x15, 0, 5, socket_call), (0x20, 0, 0, 16), (0x15, 0, 3, 16), (0x20, 0, 0, 32), (0x15, 0, 1, 4), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7fff0000)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *c) for c in code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(text)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program):
+    sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("way", ["asked of the kernel", "the kernel does not say", "a file system that stands in"])
+def test_peers_of_this_machine(collector, installation, way):
+    """All ways to the table say the same, of both families: the end that listens has a socket of IPv6."""
+    address = own_address()
+    if not address or not socket.has_dualstack_ipv6():
+        pytest.skip("no address but the loopback's, or no IPv6")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+        port = listener.getsockname()[1]
+        for _ in range(3):
+            stack.enter_context(socket.create_connection((address, port)))
+            stack.enter_context(listener.accept()[0])
+        if way == "the kernel does not say":
+            collector.run_agent = lambda *args: Agent([sys.executable, "-c", WITHOUT_SOCK_DIAG, installation.agent, *args])
+        collector.start(only("peers"), *(("--proc-root", "/") if way == "a file system that stands in" else ()))
+        stack.callback(collector.agent.destroy)
+        query = f"SELECT host(address), port, direction, connections FROM observ.peers WHERE port = {port} ORDER BY direction"
+        wait_until(lambda: collector.server.sql(collector.db, query) == [(address, port, "inbound", 3), (address, port, "outbound", 3)], DEADLINE, "both ends")
+        assert collector.agent.stop(5) == 0
 
 
 def test_own_addresses_and_connections(collector):

@@ -24,16 +24,16 @@ CREATE FUNCTION pg_temp.after(secs int) RETURNS text LANGUAGE plpgsql AS $$ BEGI
 SELECT pg_temp.log('al-1', 'shop', 'ERROR', 'connection refused by db-2', '{0,10,20}', 'com.example.Pool', 'app.log'), pg_temp.log('al-1', 'shop', 'error', E'read timeout\n at line 2', '{30}', NULL, 'app.log'),
 	pg_temp.log('al-1', 'api', 'Fatal', 'out of memory', '{40}', 'kernel'), pg_temp.log('al-2', 'shop', 'info', 'slow: timeout after 5 s', '{50,51}', 'http', 'access.log'), pg_temp.log('al-2', 'shop', 'warn', 'Größe überschritten', '{55}');
 SELECT pg_temp.rule(m, jsonb_build_object('matchers', m)) FROM unnest(ARRAY['{}', '{level="error"}', '{level="Error"}', '{level=~"error|fatal"}', '{level=~"err"}', '{level!="error"}', '{level!~"(?:error|info)"}', '{message=~".*timeout.*"}', '{message=~"timeout"}', '{message=~"slow.*"}',
-	'{message=~".*memory"}', '{message="out of memory"}', '{message!~".*timeout.*",level="info"}', '{message=~"(?i).*TIMEOUT.*"}', '{message=~".*(refused|memory).*"}', '{message=~"Gr..e .*"}', '{logger=~"com[.].*"}', '{logger=""}', '{logger!=""}', '{source="access.log"}', '{vps_name="al-1",level="error"}',
+	'{message=~".*memory"}', '{message="out of memory"}', '{message!~".*timeout.*",level="info"}', '{message=~"(?i).*TIMEOUT.*"}', '{message=~".*(refused|memory).*"}', '{message=~".*(?:refused|MEMORY)"}', '{message=~"(?i).*(REFUSED|Memory).*"}', '{message=~".*refused|out.*"}', '{message=~".*(re|o)(fused|f) .*"}', '{message=~".*"}', '{message=~""}', '{message=~"(?i)read.*"}', '{level=~"(?i)ERROR|Fatal"}', '{level=~"(error|fatal)"}', '{message=~"Gr..e .*"}', '{logger=~"com[.].*"}', '{logger=""}', '{logger!=""}', '{source="access.log"}', '{vps_name="al-1",level="error"}',
 	'{app_name=~"a.*"}', '{level="error",message=~"(.*) refused by (.*)-2"}', '{level="error",source!=""}']) m;
 SELECT pg_temp.evaluate(60);
 SELECT r.name AS matchers, string_agg(concat_ws(' ', l.vps, l.app, l.value), ', ' ORDER BY l.vps, l.app) FROM observ.alert_rules r LEFT JOIN pg_temp.live l USING (name) WHERE r.enabled GROUP BY r.rule_id, r.name ORDER BY r.rule_id;
 SELECT pg_temp.clear();
 
 -- (at - window, at]; per second; of the VPS as a whole; as of an earlier time.
-SELECT pg_temp.log('al-3', 'a', 'error', 'x', '{300,600}'), pg_temp.log('al-3', 'b', 'error', 'x', '{301,302,590}');
+SELECT pg_temp.log('al-3', 'a', 'error', 'x', '{300,600}'), pg_temp.log('al-3', 'b', 'error', 'x', '{301,302,589,590}');
 SELECT pg_temp.rule('apps'), pg_temp.rule('rate', '{"metric":"log_rate","matchers":"{level=\"error\"}"}'), pg_temp.rule('whole', '{"per_app":false}'), pg_temp.rule('whole rate', '{"per_app":false,"metric":"log_rate","matchers":"{level=\"error\"}"}'),
-	pg_temp.rule('short', '{"window":"11 s"}'), pg_temp.rule('earlier', '{"delay":"10 s","window":"11 s"}'), pg_temp.rule('more than 2', '{"threshold":2}'), pg_temp.rule('not seen', '{"threshold":3}');
+	pg_temp.rule('short', '{"window":"11 s"}'), pg_temp.rule('earlier', '{"delay":"10 s","window":"11 s"}'), pg_temp.rule('more than 2', '{"threshold":2}'), pg_temp.rule('not seen', '{"threshold":4}');
 SELECT pg_temp.evaluate(600);
 SELECT name, vps, app, round(value::numeric, 5) AS value, sampled FROM pg_temp.live WHERE vps = 'al-3';
 SELECT pg_temp.clear();

@@ -30,7 +30,7 @@ WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regcla
 
 -- No default partition, no trigger, no foreign key on raw tables; every unique key begins with vps_name.
 SELECT count(*) FROM pg_partitioned_table WHERE partdefid <> 0;
-SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'observ'::regnamespace;
+SELECT count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'observ'::regnamespace AND c.relkind = 'p';
 SELECT i.indexrelid::regclass AS key, a.attname AS first_column
 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
 WHERE c.relkind = 'p' AND c.relnamespace = 'observ'::regnamespace AND i.indisunique ORDER BY 1;

@@ -6,7 +6,7 @@ SET TimeZone = 'UTC';
 CALL rt.begin('ContainerOom', 'ContainerCpuThrottled', 'ContainerPidsHigh');
 CALL rt.sample('container_oom_kills_total', :'box', '{0,30}', '{1,3}', 180, 1, 'counter');
 CALL rt.sample('container_oom_kills_total', :'calm', '{0}', '{1}', 180, 1, 'counter');
-SELECT count(*) FROM generate_series(0, 180) m, LATERAL observ.record_metric('container_cpu_throttled_seconds_total', 24.0 * least(greatest(m - 30, 0), 60), :'box', 'web-1', 'shop', rt.t(m));
+CALL rt.samples('container_cpu_throttled_seconds_total', :'box', rt.minutes(0, 180, 1), rt.line(rt.minutes(0, 180, 1), '{0,30,90,180}', '{0,0,1440,1440}'), 'counter');
 CALL rt.sample('container_pids', :'box', '{0,30,90,120}', '{100,3000,1800,100}', 180);
 CALL rt.run(0, 180);
 SELECT * FROM rt.story();
@@ -26,7 +26,7 @@ CALL rt.begin('ContainerGone');
 CALL rt.sample('container_memory_working_set_bytes', :'box', '{0,60}', '{500,NaN}', 60);
 CALL rt.sample('container_memory_working_set_bytes', :'calm', '{0}', '{500}', 70);
 CALL rt.sample('container_memory_working_set_bytes', '{"name": "anew", "runtime": "docker", "container_id": "000000000001"}', '{0,60}', '{500,NaN}', 60);
-CALL rt.sample('container_memory_working_set_bytes', '{"name": "anew", "runtime": "docker", "container_id": "000000000002"}', '{60}', '{500}', 180);
+CALL rt.sample('container_memory_working_set_bytes', '{"name": "anew", "runtime": "docker", "container_id": "000000000002"}', '{60}', '{500}', 300);
 CALL rt.sample('container_memory_working_set_bytes', '{"name": "cron.service", "runtime": "systemd", "container_id": "cron.service"}', '{0,60}', '{500,NaN}', 60);
 INSERT INTO observ.vps_metrics ("timestamp", vps_name, interval_ms) SELECT rt.t(m), 'web-1', 60000 FROM generate_series(0, 300) m;
 CALL rt.sample('container_memory_working_set_bytes', '{"name": "deployed", "runtime": "docker", "container_id": "000000000003"}', '{0,200}', '{500,NaN}', 200);
@@ -36,8 +36,8 @@ SELECT * FROM rt.story();
 
 -- A new container every two minutes.
 CALL rt.begin('ContainerRestartLoop');
-INSERT INTO observ.vps (vps_name, enrolled_at) VALUES ('web-1', rt.t(-10000));
-SELECT count(*) FROM generate_series(30, 40, 2) m, LATERAL observ.record_metric('container_memory_working_set_bytes', 1,
-	jsonb_build_object('name', 'shop', 'runtime', 'containerd', 'container_id', 'c' || m), 'web-1', 'shop', rt.t(m));
+CALL rt.sample('container_memory_working_set_bytes', '{"name": "shop", "runtime": "containerd", "container_id": "c1"}', '{30}', '{1}', 32);
+CALL rt.sample('container_memory_working_set_bytes', '{"name": "shop", "runtime": "containerd", "container_id": "c2"}', '{33}', '{1}', 35);
+CALL rt.sample('container_memory_working_set_bytes', '{"name": "shop", "runtime": "containerd", "container_id": "c3"}', '{36}', '{1}', 90);
 CALL rt.run(0, 90, 2);
 SELECT * FROM rt.story();

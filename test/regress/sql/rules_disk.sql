@@ -30,9 +30,7 @@ CALL rt.run(0, 180);
 SELECT * FROM rt.story();
 
 CALL rt.begin('MountFillsIn24h');
-INSERT INTO observ.vps (vps_name, enrolled_at) VALUES ('web-1', rt.t(-10000)) ON CONFLICT DO NOTHING;
-SELECT count(*) FROM generate_series(0, 1200, 5) m, LATERAL observ.record_metric('disk_used_percent', CASE WHEN m >= 540 THEN 20 ELSE 30 + m * 4 / 60.0 END,
-	'{"mount": "/srv", "fstype": "ext4", "device": "/dev/vdb"}', 'web-1', 'shop', rt.t(m));
+CALL rt.samples('disk_used_percent', '{"mount": "/srv", "fstype": "ext4", "device": "/dev/vdb"}', rt.minutes(0, 1200, 5), rt.line(rt.minutes(0, 1200, 5), '{0,535,540,1200}', '{30,65.7,20,20}'));
 SELECT status FROM observ.roll_up(rt.t(1200));
 CALL rt.run(0, 1200, 5);
 SELECT * FROM rt.story();

@@ -1,6 +1,8 @@
 -- Default rules about servers: each fires and clears. Minutes since midnight.
 \c observ_rules
 SET TimeZone = 'UTC';
+-- Rows that are inserted ahead of the time that is played stay unknown until then.
+SET observ.max_future_skew = '1s';
 -- down: nothing from either collector for half an hour. one: one of two collectors. slow: every ten minutes is what it is expected to send.
 CALL rt.begin('ServerDown', 'AgentSilent');
 INSERT INTO observ.vps (vps_name, enrolled_at, expected_interval) VALUES ('down', rt.t(-10000), NULL), ('one', rt.t(-10000), NULL), ('slow', rt.t(-10000), '10 minutes'), ('never', rt.t(60), NULL);
