@@ -1,6 +1,7 @@
 -- Alert rules about long windows of vps_metrics, and about what is usual. In virtual time; nothing of it stays.
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
+SET IntervalStyle = 'postgres';
 BEGIN;
 UPDATE observ.alert_rules SET enabled = false;
 UPDATE observ_data.evaluation_state SET evaluated_at = '-infinity', dispatched_at = '-infinity';
