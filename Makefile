@@ -84,8 +84,8 @@ EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o sr
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o \
-	src/ext/window_keep.o src/ext/rule_vps_metrics.o src/ext/rule_absence.o src/ext/rule_health.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o src/ext/window_rollup.o \
+	src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
 EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o \
 	src/ext/evaluation_tell.o src/ext/evaluation_vps.o src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o \
@@ -176,7 +176,7 @@ REGRESS = install partitions ingest fleet_summary fleet_health arming versions m
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
-REGRESS += alert_windows alert_health alert_absence
+REGRESS += alert_windows alert_long_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
 REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
