@@ -175,7 +175,7 @@ REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
 REGRESS += alert_samples alert_logs
 REGRESS += alert_windows alert_health alert_absence
-REGRESS += alert_dispatch alert_routes
+REGRESS += alert_dispatch alert_dispatch_storm alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 REGRESS += alert_backtest
 # Default rules, in a database of their own.
