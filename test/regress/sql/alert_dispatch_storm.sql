@@ -2,7 +2,7 @@
 SET TimeZone = 'UTC';
 SET client_min_messages = warning;
 SELECT status FROM observ.maintain_partitions('2034-07-01');
-TRUNCATE observ.alerts, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ.silences;
+TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ.silences, observ.silence_audit;
 UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';
 INSERT INTO observ.routes (name, position, matchers, channels, group_by, group_wait, group_interval, repeat_interval) VALUES ('test', 10, '{test="storm"}', '{chat,mail}', '{kind}', '10 s', '30 s', '{1 min,5 min}');
 INSERT INTO observ.alert_rules (rule_id, name, metric_name, threshold) OVERRIDING SYSTEM VALUE SELECT 900100 + i, 'test-storm-' || i, 'cpu_percent', 90 FROM generate_series(0, 2) i;
@@ -84,5 +84,5 @@ SELECT count(*) AS undecided FROM observ.notifications n WHERE NOT EXISTS (SELEC
 DELETE FROM observ.routes WHERE name ~ '^test';
 DELETE FROM observ.alert_rules WHERE name ~ '^test';
 DELETE FROM observ.notification_channels WHERE name = 'other';
-TRUNCATE observ.alerts, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ.silences;
+TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ.silences, observ.silence_audit;
 UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';
