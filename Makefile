@@ -178,7 +178,7 @@ REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
 REGRESS += alert_windows alert_long_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
-REGRESS += alert_dispatch alert_routes
+REGRESS += alert_dispatch alert_dispatch_storm alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
