@@ -217,8 +217,10 @@ observ_rule_of_json(Jsonb *json)
 
 	(void) read_keys(json, RelationGetDescr(rel));
 	table_close(rel, NoLock);
-	if (SPI_execute_with_args("SELECT pg_catalog.jsonb_populate_record($1, pg_catalog.jsonb_strip_nulls($2))",
-							  lengthof(types), types, values, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT pg_catalog.jsonb_populate_record($1, (SELECT jsonb_object_agg(key, value) "
+			"FROM pg_catalog.jsonb_each($2) WHERE value <> 'null'))",
+			lengthof(types), types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a rule");
 	return observ_rule_of_row(DatumGetHeapTupleHeaderCopy(observ_spi_value(0, 1, &isnull)));
 }

@@ -2,6 +2,9 @@
 SET timezone = 'UTC';
 SET client_min_messages = warning;
 TRUNCATE observ.alerts, observ.silence_audit RESTART IDENTITY;
+ALTER TABLE observ.silences DISABLE TRIGGER check_silence;
+DELETE FROM observ.silences;
+ALTER TABLE observ.silences ENABLE TRIGGER check_silence;
 ALTER TABLE observ.silences ALTER silence_id RESTART;
 CREATE ROLE observ_regress_operator IN ROLE observ_operator;
 CREATE ROLE observ_regress_reader IN ROLE observ_reader;
