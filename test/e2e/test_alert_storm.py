@@ -1,8 +1,9 @@
-"""Nothing is lost, nothing is doubled: kill -9 in the middle of evaluation and dispatch, and a thousand evaluations of a fleet that is well.
+"""Nothing is lost, nothing is doubled: kill -9 in the middle of evaluation and dispatch, and evaluations of a fleet that is well.
 
 What belongs here: kills, what must hold after them, growth. What does not: the day that is played (alert_day.py), what alerts mean (test/regress).
 
-OBSERV_ALERT_KILLS=100 for the full form, a whole day (make alert-storm); the short form is six kills in two hours of it. OBSERV_SEED repeats one.
+OBSERV_ALERT_KILLS=100 for the full form, a whole day and a thousand evaluations (make alert-storm); the short form is six kills in two hours of it,
+and 400 evaluations of the quiet fleet. OBSERV_SEED repeats one.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import alert_day
 from harness import wait_until
 
 KILLS = int(os.environ.get("OBSERV_ALERT_KILLS", "6"))
-HOURS = 2 if KILLS < 50 else 24
+HOURS, QUIET = (2, 400) if KILLS < 50 else (24, 1000)
 # The scheduler keeps samples from one evaluation to the next; so does who plays it.
 SESSION = ("SET timezone = 'UTC'", "SET observ.evaluation_cache = on", "SET client_min_messages = error")
 JOBS = ("evaluate", "dispatch")
@@ -181,3 +182,148 @@ def test_a_day_with_kills_is_the_day_without(make_server):
     assert sum(killed.struck.values()) == KILLS and killed.struck["before"] >= KILLS // 3, "hardly any kill came in the middle"
     check_same(expected, alert_day.outcome(killed.conn))
     check_never(killed.conn)
+
+
+# ---- the real scheduler
+
+FAST = {"observ.evaluation_interval": "1", "observ.dispatch_interval": "1", "restart_after_crash": "on", "checkpoint_timeout": "30s"}
+ALIVE = ["a", "b", "c", "d", "e"]
+REAL_RULES = """INSERT INTO observ.alert_rules (name, metric_name, threshold, for_duration, keep_firing_for, severity, flap_detection) VALUES
+    ('Now', 'cpu_percent', 90, '0', '0', 'high', false), ('Slow', 'cpu_percent', 80, '2 s', '2 s', 'warning', false)"""
+SHORT_ROUTES = "UPDATE observ.routes SET group_wait = '0', group_interval = '1 s', repeat_interval = '{5 s}'"
+FIRING = "SELECT r.name, a.instance FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id) WHERE a.status = 'firing' ORDER BY 1, 2"
+# By the outbox, of each alert the latest word.
+TOLD = """SELECT DISTINCT r.name, a.instance FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id) JOIN LATERAL (
+        SELECT l ->> 'mark' AS mark FROM observ.notifications n, jsonb_array_elements(n.alerts) l WHERE (l ->> 'alert_id')::bigint = a.alert_id ORDER BY n.notification_id DESC LIMIT 1) m ON m.mark <> 'resolved'
+    ORDER BY 1, 2"""
+
+
+class Feed:
+    """Rows of now, until told otherwise: each VPS is hot or it is not."""
+
+    def __init__(self, server, db, chance):
+        self.server, self.db, self.chance = server, db, chance
+        self.hot = {name: False for name in ALIVE}
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.send, daemon=True)
+
+    def send(self):
+        while not self.stopped.is_set():
+            with contextlib.suppress(psycopg.OperationalError), self.server.connect(self.db) as conn:
+                while not self.stopped.wait(0.2):
+                    conn.execute("INSERT INTO observ.vps_metrics (vps_name, cpu_percent, interval_ms) SELECT n, CASE WHEN h THEN 99 ELSE 10 END, 60000 FROM unnest(%s::text[], %s::bool[]) u (n, h)",
+                                 (list(self.hot), list(self.hot.values())))
+
+    def turn(self):
+        for name in self.hot:
+            self.hot[name] = self.chance.random() < 0.5
+
+    def expected(self):
+        return sorted((rule, name) for rule in ("Now", "Slow") for name, hot in self.hot.items() if hot)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+
+
+def kill_scheduler(server, db, chance, hot):
+    """Kills it at some moment of its second, once both jobs have run well since `hot`."""
+    def both_ran():
+        rows = server.sql(db, "SELECT job_name FROM observ.job_runs WHERE job_name IN ('evaluate_alerts', 'dispatch_notifications') AND last_success > %s", (hot,))
+        return len(rows) == 2
+    wait_until(both_ran, 90, "both jobs to run after the kill before", retry_on=psycopg.OperationalError)
+    pid = server.wait_for_worker("observ scheduler", db, deadline=60)
+    offset = server.log_size()
+    killer = threading.Timer(chance.uniform(0, 1.2), server.kill9_backend, (pid,))
+    killer.start()
+    killer.join()
+    server.wait_for_log("reinitializing", offset)
+    wait_until(lambda: server.value(db, "SELECT true"), 30, "the server", retry_on=psycopg.OperationalError)
+    return server.value(db, "SELECT clock_timestamp()")
+
+
+def settled(server, db, feed):
+    """States and outbox agree with what is fed."""
+    return server.sql(db, FIRING) == feed.expected() == server.sql(db, TOLD)
+
+
+def test_the_scheduler_killed_at_its_work(make_server):
+    """In real time, by its own clock: nothing doubled, nothing missing, and in the end everybody knows what is true."""
+    chance = random.Random(seed())
+    server = make_server(settings=FAST)
+    db = server.create_database("real", extension=True)
+    with server.connect(db) as conn:
+        conn.execute("DELETE FROM observ.alert_rules")
+        conn.execute(REAL_RULES)
+        conn.execute(SHORT_ROUTES)
+    since = server.value(db, "SELECT clock_timestamp()")
+    with Feed(server, db, chance) as feed:
+        for _ in range(max(KILLS // 2, 2)):
+            feed.turn()
+            since = kill_scheduler(server, db, chance, since)
+        for truth in ({"a", "c"}, set(ALIVE), set()):
+            feed.hot = {name: name in truth for name in ALIVE}
+            wait_until(lambda: settled(server, db, feed), 90, f"alerts and notifications about {sorted(truth)} alone", retry_on=psycopg.OperationalError)
+    with server.connect(db) as conn:
+        wait_until(lambda: conn.execute("SELECT count(*) FROM observ_data.told WHERE state = 'firing'").fetchone()[0] == 0, 30, "everybody to know that it is over")
+        check_never(conn)
+        assert conn.execute("SELECT count(*) FROM observ.alerts WHERE status <> 'resolved' OR ends_at IS NULL").fetchone()[0] == 0
+        assert conn.execute("SELECT job_name FROM observ.job_runs WHERE disabled").fetchall() == []
+
+
+# ---- growth
+
+SIZES = """SELECT c.oid::regclass::text, pg_total_relation_size(c.oid) FROM pg_class c WHERE relnamespace IN ('observ'::regnamespace, 'observ_data'::regnamespace) AND relkind IN ('r', 'S')
+    AND c.oid NOT IN (SELECT inhrelid FROM pg_inherits WHERE inhparent IN ('observ.vps_metrics'::regclass)) ORDER BY 1"""
+CONTEXTS = "SELECT name || coalesce(': ' || left(ident, 100), ''), sum(total_bytes)::bigint FROM pg_backend_memory_contexts GROUP BY 1"
+# A row each five minutes, for the longest window of the default rules is a day.
+QUIET_ROWS = """INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent, memory_percent, disk_percent, uptime_seconds, cpu_cores, load_avg_5m, interval_ms)
+    SELECT t, 'vps-' || i, 'app', 20 + i %% 30, 40, 50, 1000000, 4, 0.5, 300000 FROM generate_series(%s, %s, interval '5 min') t, generate_series(1, 200) i"""
+
+
+def grown(before, after):
+    """What is larger now, by how much."""
+    return {name: size - before.get(name, 0) for name, size in after.items() if size > before.get(name, 0)}
+
+
+def test_evaluations_of_a_quiet_fleet_leave_nothing(make_server):
+    """200 VPSs that are well, looked at every 15 seconds: neither tables nor memory grow."""
+    server = make_server(preload=False)
+    db = server.create_database("quiet", extension=True)
+    with server.connect(db) as conn:
+        conn.prepare_threshold = None
+        for statement in SESSION:
+            conn.execute(statement)
+        conn.execute("SELECT observ.maintain_partitions(%s)", (alert_day.START,))
+        conn.execute(QUIET_ROWS, (alert_day.START - 1440 * alert_day.MINUTE, alert_day.START - alert_day.MINUTE))
+        # Those about observ itself see that no other job runs here.
+        conn.execute("UPDATE observ.alert_rules SET enabled = false WHERE category = 'observ'")
+
+        def play(since, until):
+            for n in range(since, until):
+                at = alert_day.START + n * alert_day.MINUTE / 4
+                if n % 20 == 0:
+                    conn.execute(QUIET_ROWS, (at, at))
+                assert conn.execute("SELECT status, pending + firing + changes + failed FROM observ.evaluate_alerts(%s)", (at,)).fetchone() == ("ok", 0)
+                assert conn.execute("SELECT status, flushed FROM observ.dispatch_notifications(%s)", (at,)).fetchone() == ("ok", 0)
+
+        def highest(since, until):
+            """The most that each table and each memory context had in that time: samples are kept for some minutes, then read anew."""
+            tables, memory = {}, {}
+            for n in range(since, until, 10):
+                play(n, n + 10)
+                for most, query in ((tables, SIZES), (memory, CONTEXTS)):
+                    for name, size in conn.execute(query):
+                        most[name] = max(size, most.get(name, 0))
+            return tables, memory
+
+        play(0, 100)
+        tables, memory = highest(100, 100 + QUIET // 2)
+        tables_then, memory_then = highest(100 + QUIET // 2, 100 + QUIET)
+    print(f"memory {sum(memory.values())}, then {sum(memory_then.values())}: {grown(memory, memory_then)}; tables {sum(tables.values())}, then {grown(tables, tables_then)}")
+    assert grown(tables, tables_then) == {}
+    assert sum(grown(memory, memory_then).values()) < 65536
