@@ -48,21 +48,22 @@ CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
 COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
 # BACKEND
-EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o \
-	src/ext/install.o src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
+EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o src/ext/install.o \
+	src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
 	src/ext/fleet_latest.o src/ext/vps_key.o src/ext/fleet_summary.o src/ext/status.o src/ext/partitions_check.o \
 	src/ext/arrivals.o src/ext/job_guard.o src/ext/subtransaction.o src/ext/caller.o src/ext/result_rel.o
 # labelled metrics
 EXT_OBJS += src/ext/label_matchers.o src/ext/metric_labels.o src/ext/metric_series.o src/ext/metric_slots.o \
 	src/ext/metric_store.o src/ext/metric_ingest.o src/ext/metric_json.o src/ext/metric_range.o src/ext/metric_expiry.o
 # rollups and history
-EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_append.o src/ext/rollup_recompute.o \
-	src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o src/ext/history_read.o
+EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_write.o src/ext/rollup_append.o \
+	src/ext/rollup_recompute.o src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o \
+	src/ext/history_read.o
 # retention
 EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
 # log search
-EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o src/ext/log_tally.o \
-	src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
+EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o \
+	src/ext/log_tally.o src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
 # alerting: rules over labelled metrics and logs
 CORE_BACKEND_OBJS += src/core/window_cells.o
 EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
@@ -72,8 +73,9 @@ EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
 # events and topology
 EXT_OBJS += src/ext/events.o src/ext/peers.o
 # silences, inhibition, maintenance
-EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o src/ext/inhibitions.o \
-	src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o src/ext/alert_people.o src/ext/alert_explain.o
+EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.o src/ext/suppression.o \
+	src/ext/inhibitions.o src/ext/maintenance.o src/ext/suppression_checks.o src/ext/silences.o src/ext/silence_calls.o \
+	src/ext/alert_people.o src/ext/alert_explain.o
 # routes, groups, outbox
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
@@ -82,11 +84,12 @@ EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o sr
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o \
-	src/ext/rule_vps_metrics.o src/ext/rule_absence.o src/ext/rule_health.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o src/ext/window_rollup.o \
+	src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
-EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o src/ext/evaluation_tell.o src/ext/evaluation_vps.o \
-	src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
+EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o \
+	src/ext/evaluation_tell.o src/ext/evaluation_vps.o src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o \
+	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -170,35 +173,20 @@ SHLIB_LINK = -Wl,--as-needed
 
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
-# Alerts: a line per part.
+# Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
-REGRESS += alert_samples alert_logs
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_windows alert_health alert_absence privileges
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history alert_rules alert_samples alert_logs alert_backtest privileges
-# alerting, a line per subject
-REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
-REGRESS += alert_dispatch alert_routes
-REGRESS += alert_silences alert_inhibition alert_maintenance alert_people
-# Alerting
-REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
+REGRESS += alert_windows alert_long_windows alert_health alert_absence
+REGRESS += alert_samples alert_logs alert_backtest
+REGRESS += alert_dispatch alert_dispatch_storm alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
-REGRESS += privileges
-# Default rules, in a database of their own.
-REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
-	rules_service rules_database rules_application rules_observ rules_restore
-REGRESS += alert_rules
-REGRESS += alert_samples alert_logs
-# Default rules, in a database of their own.
+# Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_people alert_dispatch
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_people alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

@@ -22,6 +22,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import agents  # noqa: E402  (so that the program runs from any directory)
+import alerts  # noqa: E402
 import footprint  # noqa: E402
 import ingest  # noqa: E402
 import logs  # noqa: E402
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "metrics": metrics.run,
     "logs": logs.run,
     "tailing": tailing.run,
+    "alerts": alerts.run,
 }
 
 

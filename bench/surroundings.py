@@ -36,7 +36,8 @@ SETTINGS = {
 QUICK_SETTINGS = dict(SETTINGS, shared_buffers="128MB", maintenance_work_mem="64MB", min_wal_size="80MB")
 # The benchmark calls the functions itself.
 JOBS_OFF = {"observ.refresh_fleet_summary_interval": "0", "observ.maintain_partitions_interval": "0", "observ.apply_retention_interval": "0",
-            "observ.expire_series_interval": "0", "observ.roll_up_interval": "0", "observ.update_log_templates_interval": "0"}
+            "observ.expire_series_interval": "0", "observ.roll_up_interval": "0", "observ.update_log_templates_interval": "0",
+            "observ.evaluation_interval": "0", "observ.dispatch_interval": "0"}
 
 
 @contextlib.contextmanager

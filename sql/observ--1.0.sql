@@ -17,7 +17,7 @@ CREATE FUNCTION observ_data._create_roles() RETURNS void
 	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_create_roles';
 COMMENT ON FUNCTION observ_data._create_roles() IS
-'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
+'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_rules, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
 SELECT observ_data._create_roles();
 
 -- ============================================================================================================= types
@@ -378,6 +378,7 @@ ALTER TABLE observ.metrics_5m ALTER COLUMN cells SET STORAGE MAIN;
 CREATE INDEX metrics_5m_brin_idx ON observ.metrics_5m USING brin ("timestamp") WITH (pages_per_range = 32, autosummarize = on);
 CREATE TABLE observ.metrics_1h (LIKE observ.metrics_5m INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE ("timestamp");
 CREATE UNIQUE INDEX metrics_1h_key ON observ.metrics_1h (vps_name, app_name, set_no, "timestamp");
+CREATE INDEX metrics_1h_brin_idx ON observ.metrics_1h USING brin ("timestamp") WITH (pages_per_range = 32, autosummarize = on);
 COMMENT ON TABLE observ.metrics_1h IS 'Metrics rolled up to an hour, built from observ.metrics_5m; columns as there';
 
 CREATE TABLE observ.health_5m (

@@ -170,19 +170,20 @@ read_list(struct reader *r, struct matchers *out)
 	}
 }
 
-/* One list, both braces or none. *braces: whether it has them. */
+/* One list, both braces or none. */
 static bool
-read_set(struct reader *r, struct matchers *out, bool *braces)
+read_set(struct reader *r, struct matchers *out)
 {
 	const char *open;
+	bool braces;
 
 	out->n = 0;
 	skip_blanks(r);
 	open = r->rest.p;
-	*braces = take(r, '{');
+	braces = take(r, '{');
 	if (!read_list(r, out))
 		return false;
-	if (*braces && !take(r, '}'))
+	if (braces && !take(r, '}'))
 		return fail(r, open, "this brace is not closed");
 	skip_blanks(r);
 	return true;
@@ -192,9 +193,8 @@ bool
 matchers_parse(struct slice text, struct matchers *out, char *memory, struct matchers_error *error)
 {
 	struct reader r = {.start = text.p, .rest = text, .memory = memory, .error = error};
-	bool braces;
 
-	if (!read_set(&r, out, &braces))
+	if (!read_set(&r, out))
 		return false;
 	return at_end(&r) || fail(&r, r.rest.p, "nothing should follow the matchers");
 }
@@ -203,12 +203,11 @@ bool
 matchers_parse_next(struct slice *text, struct matchers *out, char **memory, struct matchers_error *error)
 {
 	struct reader r = {.start = text->p, .rest = *text, .memory = *memory, .error = error};
-	bool braces;
 
-	if (!read_set(&r, out, &braces))
+	if (!read_set(&r, out))
 		return false;
 	if (!at_end(&r)) {
-		if (!braces || !slice_starts(r.rest, "or"))
+		if (!slice_starts(r.rest, "or"))
 			return fail(&r, r.rest.p, "nothing should follow the matchers");
 		r.rest.p += 2;
 		skip_blanks(&r);

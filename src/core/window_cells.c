@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+/* A spread smaller than this share of the average is none. */
+#define LEAST_SPREAD 0.01
+
 int64_t
 window_cells_count(const struct window_cell *cells, int n)
 {
@@ -89,4 +92,24 @@ window_cells_value(const struct window_question *question, const struct window_c
 		samples[i].value = growth ? cells[i].cell.last : cell_average(&cells[i].cell);
 	}
 	return window_value(question, samples, n, scratch, out);
+}
+
+bool
+window_anomaly(double average, const double *days, int n, double *out)
+{
+	struct window_sample known[WINDOW_USUAL_DAYS];
+	struct window_question mean = {.aggregate = RULE_AVG}, spread = {.aggregate = RULE_STDDEV};
+	double usual, deviation;
+	int n_known = 0;
+
+	for (int i = 0; i < n && i < WINDOW_USUAL_DAYS; i++)
+		if (!isnan(days[i]))
+			known[n_known++] = (struct window_sample){.value = days[i]};
+	if (n_known < WINDOW_USUAL_LEAST || !window_value(&mean, known, n_known, NULL, &usual) ||
+		!window_value(&spread, known, n_known, NULL, &deviation))
+		return false;
+	if (deviation < LEAST_SPREAD * fabs(usual))
+		deviation = LEAST_SPREAD * fabs(usual);
+	*out = fabs(average - usual) / deviation;
+	return deviation > 0 && !isnan(*out);
 }

@@ -28,4 +28,14 @@ bool window_cells_value(const struct window_question *question, const struct win
 /* How many samples the buckets hold. */
 int64_t window_cells_count(const struct window_cell *cells, int n);
 
+/* What is usual at an hour: the averages of that hour of so many days before, of which so many must be known. */
+#define WINDOW_USUAL_DAYS  14
+#define WINDOW_USUAL_LEAST 5
+
+/*
+ * How many standard deviations an average is from those of past days (NaN: not known). A spread of less than 1 % of what is usual counts as 1 %. False when too few days
+ * are known, or all of them are 0.
+ */
+bool window_anomaly(double average, const double *days, int n, double *out);
+
 #endif

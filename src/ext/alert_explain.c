@@ -18,8 +18,9 @@ OBSERV_SQL_FUNCTION(observ_explain_alert_name);
 
 /* A suppression as words; s has by, id and rule. */
 #define KEPT_BACK_BY(by, id)                                                                                 \
-	"CASE " by " WHEN 'silence' THEN 'silence ' || " id " WHEN 'maintenance' THEN 'maintenance window ' || " id \
-	" WHEN 'inhibition' THEN 'alert ' || " id " || ' mutes it' "                                             \
+	"CASE " by " WHEN 'silence' THEN 'silence ' || " id                                                      \
+	" WHEN 'maintenance' THEN 'maintenance window ' || " id " WHEN 'inhibition' THEN 'alert ' || " id        \
+	" || ' mutes it' "                                                                                       \
 	"WHEN 'hold' THEN 'alert ' || " id " || ' is pending and may mute it' "                                  \
 	"WHEN 'grace' THEN 'alert ' || " id " || ' muted it until a moment ago, no newer sample confirms it' "   \
 	"ELSE " by " END"
@@ -28,55 +29,104 @@ OBSERV_SQL_FUNCTION(observ_explain_alert_name);
 static const char explain_sql[] =
 	"WITH alert AS (SELECT a.*, r.for_duration, r.name AS rule_name FROM observ.alerts a "
 	"    LEFT JOIN observ.alert_rules r USING (rule_id) WHERE a.alert_id = $1), "
-	"sent AS (SELECT n.notification_id, n.group_key, e.value ->> 'mark' AS mark, n.status FROM alert a, observ.notifications n, "
+	"sent AS (SELECT n.notification_id, n.group_key, e.value ->> 'mark' AS mark, n.status FROM alert a, "
+	"observ.notifications n, "
 	"    jsonb_array_elements(n.alerts) e WHERE n.\"timestamp\" >= a.active_at AND n.\"timestamp\" <= $2 "
-	"    AND n.alerts @> jsonb_build_array(jsonb_build_object('alert_id', $1)) AND e.value -> 'alert_id' = to_jsonb($1)), "
+	"    AND n.alerts @> jsonb_build_array(jsonb_build_object('alert_id', $1)) AND e.value -> 'alert_id' = "
+	"to_jsonb($1)), "
 	"grp AS (SELECT group_key FROM observ_data.group_members WHERE alert_id = $1 "
 	"    UNION SELECT group_key FROM observ_data.told WHERE alert_id = $1 UNION SELECT group_key FROM sent "
-	"    UNION SELECT d.group_key FROM alert a, observ.notification_decisions d WHERE d.\"timestamp\" >= a.active_at "
+	"    UNION SELECT d.group_key FROM alert a, observ.notification_decisions d WHERE d.\"timestamp\" >= "
+	"a.active_at "
 	"      AND d.\"timestamp\" <= $2 AND d.suppressed ? $1::text), "
 	"step AS ("
 	/* what happened */
-	"  SELECT h.\"timestamp\" AS at, 1 AS ord, h.id, h.event AS what, nullif(concat_ws(', ', 'value ' || h.value, h.reason, 'by ' || h.actor, "
-	"      CASE WHEN h.event = 'pending' AND r.for_duration > interval '0' THEN 'fires when it has been true for ' || r.for_duration END), '') AS why "
-	"    FROM observ.alert_history h LEFT JOIN observ.alert_rules r USING (rule_id) WHERE h.alert_id = $1 AND h.\"timestamp\" <= $2 "
+	"  SELECT h.\"timestamp\" AS at, 1 AS ord, h.id, h.event AS what, nullif(concat_ws(', ', 'value ' || "
+	"h.value, h.reason, 'by ' || h.actor, "
+	"      CASE WHEN h.event = 'pending' AND r.for_duration > interval '0' THEN 'fires when it has been true "
+	"for ' || r.for_duration END), '') AS why "
+	"    FROM observ.alert_history h LEFT JOIN observ.alert_rules r USING (rule_id) WHERE h.alert_id = $1 "
+	"AND h.\"timestamp\" <= $2 "
 	/* its groups */
-	"  UNION ALL SELECT greatest(g.opened_at, a.starts_at), 2, 0, 'in a group', concat_ws(', ', 'route ' || coalesce(r.name, 'that is gone'), 'labels ' || g.labels::text, "
+	"  UNION ALL SELECT greatest(g.opened_at, a.starts_at), 2, 0, 'in a group', concat_ws(', ', 'route ' || "
+	"coalesce(r.name, 'that is gone'), 'labels ' || g.labels::text, "
 	"      CASE WHEN m.departed THEN 'routes lead elsewhere now: only its end is told here' END) "
-	"    FROM alert a JOIN observ_data.group_members m USING (alert_id) JOIN observ_data.alert_groups g USING (group_key) LEFT JOIN observ.routes r USING (route_id) "
+	"    FROM alert a JOIN observ_data.group_members m USING (alert_id) JOIN observ_data.alert_groups g "
+	"USING (group_key) LEFT JOIN observ.routes r USING (route_id) "
 	/* what was decided of them while it fired, or shortly after */
-	"  UNION ALL SELECT d.\"timestamp\", 3, d.id, CASE WHEN d.decision = 'sent' THEN 'told ' || d.channel ELSE d.channel || ' not told' END, "
-	"      concat_ws(', ', d.reason, 'as ' || s.mark, 'notification ' || d.notification_id || ' is ' || s.status, "
-	"        " KEPT_BACK_BY("d.suppressed -> $1::text ->> 'by'", "(d.suppressed -> $1::text ->> 'id')") ", "
-	"        CASE WHEN d.flushes > 1 THEN d.flushes || ' flushes until ' || d.last_at END) "
-	"    FROM alert a, grp JOIN observ.notification_decisions d USING (group_key) LEFT JOIN sent s USING (notification_id) "
-	"    WHERE d.last_at >= a.starts_at AND d.\"timestamp\" <= least($2, CASE WHEN a.status = 'resolved' AND NOT EXISTS (SELECT FROM "
-	"      observ_data.group_members m WHERE m.alert_id = $1) THEN greatest(a.ends_at, (SELECT max(l.\"timestamp\") FROM observ.notifications l JOIN sent USING (notification_id))) ELSE 'infinity' END) "
-	/* how it stands */
-	"  UNION ALL SELECT $2, 4, 0, 'now ' || a.status, nullif(concat_ws(', ', CASE WHEN a.stale THEN 'nothing comes from its source' END, "
-	"      CASE WHEN a.flapping THEN 'flapping: its changes are not told' END, "
-	"      CASE WHEN a.acknowledged_at IS NOT NULL AND coalesce(a.acknowledged_until > $2, true) THEN 'acknowledged by ' || a.acknowledged_by || coalesce(' until ' || a.acknowledged_until, '') || ': not repeated' END, "
-	"      CASE WHEN a.status = 'pending' THEN 'nobody is told until it fires, at ' || (a.active_at + coalesce(a.for_duration, interval '0')) || ' at the earliest' "
-	"        WHEN a.unrouted THEN 'waits for observ.dispatch_notifications()' "
-	"        WHEN a.status <> 'resolved' AND NOT EXISTS (SELECT FROM observ_data.group_members m WHERE m.alert_id = $1) THEN 'in no group: SELECT * FROM observ.explain_route(alert_id => ' || $1 || ')' END), '') FROM alert a "
-	"  UNION ALL SELECT $2, 5, 0, 'kept back: ' || s.suppressed_by, concat_ws(', ', " KEPT_BACK_BY("s.suppressed_by", "s.id") ", s.rule, 'until ' || s.until) "
-	"    FROM observ.suppressed_alerts($2) s WHERE s.alert_id = $1 "
-	"  UNION ALL SELECT t.told_at, 6, 0, t.channel || ' knows', 'that it is ' || t.state || coalesce(' (' || t.reason || ')', '') FROM observ_data.told t WHERE t.alert_id = $1 AND t.told_at <= $2 "
-	"  UNION ALL SELECT g.next_flush_at, 7, 0, 'next flush', 'of route ' || coalesce(r.name, 'that is gone') "
-	"    FROM observ_data.group_members m JOIN observ_data.alert_groups g USING (group_key) LEFT JOIN observ.routes r USING (route_id) WHERE m.alert_id = $1) "
-	"SELECT $1, at, what, why FROM step ORDER BY at, ord, id";
+	"  UNION ALL SELECT d.\"timestamp\", 3, d.id, CASE WHEN d.decision = 'sent' THEN 'told ' || d.channel "
+	"ELSE d.channel || ' not told' END, "
+	"      concat_ws(', ', d.reason, 'as ' || s.mark, 'notification ' || d.notification_id || ' is ' || "
+	"s.status, "
+	"        " KEPT_BACK_BY(
+		"d.suppressed -> $1::text ->> 'by'",
+		"(d.suppressed -> $1::text ->> 'id')") ", "
+											   "        CASE WHEN d.flushes > 1 THEN d.flushes || ' flushes "
+											   "until ' || d.last_at END) "
+											   "    FROM alert a, grp JOIN observ.notification_decisions d "
+											   "USING (group_key) LEFT JOIN sent s USING (notification_id) "
+											   "    WHERE d.last_at >= a.starts_at AND d.\"timestamp\" <= "
+											   "least($2, CASE WHEN a.status = 'resolved' AND NOT EXISTS "
+											   "(SELECT FROM "
+											   "      observ_data.group_members m WHERE m.alert_id = $1) "
+											   "THEN greatest(a.ends_at, (SELECT max(l.\"timestamp\") FROM "
+											   "observ.notifications l JOIN sent USING (notification_id))) "
+											   "ELSE 'infinity' END) "
+											   /* how it stands */
+											   "  UNION ALL SELECT $2, 4, 0, 'now ' || a.status, "
+											   "nullif(concat_ws(', ', CASE WHEN a.stale THEN 'nothing comes "
+											   "from its source' END, "
+											   "      CASE WHEN a.flapping THEN 'flapping: its changes are "
+											   "not told' END, "
+											   "      CASE WHEN a.acknowledged_at IS NOT NULL AND "
+											   "coalesce(a.acknowledged_until > $2, true) THEN 'acknowledged "
+											   "by ' || a.acknowledged_by || coalesce(' until ' || "
+											   "a.acknowledged_until, '') || ': not repeated' END, "
+											   "      CASE WHEN a.status = 'pending' THEN 'nobody is told "
+											   "until it fires, at ' || (a.active_at + "
+											   "coalesce(a.for_duration, interval '0')) || ' at the "
+											   "earliest' "
+											   "        WHEN a.unrouted THEN 'waits for "
+											   "observ.dispatch_notifications()' "
+											   "        WHEN a.status <> 'resolved' AND NOT EXISTS (SELECT "
+											   "FROM observ_data.group_members m WHERE m.alert_id = $1) THEN "
+											   "'in no group: SELECT * FROM observ.explain_route(alert_id => "
+											   "' || $1 || ')' END), '') FROM alert a "
+											   "  UNION ALL SELECT $2, 5, 0, 'kept back: ' || "
+											   "s.suppressed_by, concat_ws(', ', " KEPT_BACK_BY(
+												   "s.suppressed_by",
+												   "s.id") ", s.rule, 'until ' || s.until) "
+														   "    FROM observ.suppressed_alerts($2) s WHERE "
+														   "s.alert_id = $1 "
+														   "  UNION ALL SELECT t.told_at, 6, 0, t.channel || "
+														   "' knows', 'that it is ' || t.state || coalesce(' "
+														   "(' || t.reason || ')', '') FROM observ_data.told "
+														   "t WHERE t.alert_id = $1 AND t.told_at <= $2 "
+														   "  UNION ALL SELECT g.next_flush_at, 7, 0, 'next "
+														   "flush', 'of route ' || coalesce(r.name, 'that is "
+														   "gone') "
+														   "    FROM observ_data.group_members m JOIN "
+														   "observ_data.alert_groups g USING (group_key) "
+														   "LEFT JOIN observ.routes r USING (route_id) WHERE "
+														   "m.alert_id = $1) "
+														   "SELECT $1, at, what, why FROM step ORDER BY at, "
+														   "ord, id";
 
 /* Live alerts of a name; else the latest. */
 static const char alerts_of_name_sql[] =
 	"WITH named AS (SELECT alert_id, status, active_at FROM observ.alerts WHERE labels ->> 'alertname' = $1) "
-	"SELECT alert_id FROM named WHERE status <> 'resolved' UNION ALL (SELECT alert_id FROM named WHERE NOT EXISTS "
-	"(SELECT FROM named WHERE status <> 'resolved') ORDER BY active_at DESC, alert_id DESC LIMIT 1) ORDER BY 1";
+	"SELECT alert_id FROM named WHERE status <> 'resolved' UNION ALL (SELECT alert_id FROM named WHERE NOT "
+	"EXISTS "
+	"(SELECT FROM named WHERE status <> 'resolved') ORDER BY active_at DESC, alert_id DESC LIMIT 1) ORDER BY "
+	"1";
 
 /* Of a rule that has no alerts. */
 static const char no_alert_sql[] =
 	"SELECT NULL::bigint, $2, 'no alert', CASE WHEN NOT r.enabled THEN 'the rule is disabled' "
-	"WHEN s.errors > 0 THEN 'its evaluations fail since ' || coalesce(s.error_since::text, '?') || ': ' || coalesce(s.last_error, s.last_error_sqlstate, '?') "
-	"WHEN s.data_seen_at IS NULL THEN 'nothing to look at has come so far: source ' || r.source || coalesce(', selector ' || r.selector, '') "
+	"WHEN s.errors > 0 THEN 'its evaluations fail since ' || coalesce(s.error_since::text, '?') || ': ' || "
+	"coalesce(s.last_error, s.last_error_sqlstate, '?') "
+	"WHEN s.data_seen_at IS NULL THEN 'nothing to look at has come so far: source ' || r.source || "
+	"coalesce(', selector ' || r.selector, '') "
 	"ELSE 'it has not been true for any instance; the latest were seen about ' || s.data_seen_at END "
 	"FROM observ.alert_rules r LEFT JOIN observ_data.rule_state s USING (rule_id) WHERE r.name = $1";
 
@@ -151,10 +201,9 @@ explain_named(ReturnSetInfo *result, Datum name, TimestampTz at)
 	for (uint64 i = 0; i < n; i++)
 		(void) explain(result, ids[i], at);
 	if (n == 0 && put_rows(result, no_alert_sql, types, values) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("there is neither an alert nor a rule \"%s\"", TextDatumGetCString(name)),
-				 errhint("SELECT name FROM observ.alert_rules lists the rules.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("there is neither an alert nor a rule \"%s\"", TextDatumGetCString(name)),
+						errhint("SELECT name FROM observ.alert_rules lists the rules.")));
 }
 
 /* observ.explain_alert(name, at) */

@@ -316,7 +316,7 @@ insert_batch(Writing *writing)
 {
 	static SPIPlanPtr plan = NULL;
 	ObservRowBatch *batch = observ_row_batch(insert_types, lengthof(insert_types));
-	uint64 n;
+	uint64 inserted;
 
 	for (int i = 0; i < writing->n; i++) {
 		ObservLiveAlert *alert = writing->alerts[i];
@@ -333,9 +333,9 @@ insert_batch(Writing *writing)
 		alert->lost = true;
 	}
 	qsort(writing->alerts, writing->n, sizeof(ObservLiveAlert *), compare_ids);
-	n = observ_row_batch_run(batch, &plan, SPI_OK_INSERT_RETURNING, insert_sql);
-	mark_locked(writing, n);
-	writing->written->inserted += n;
+	inserted = observ_row_batch_run(batch, &plan, SPI_OK_INSERT_RETURNING, insert_sql);
+	mark_locked(writing, inserted);
+	writing->written->inserted += inserted;
 }
 
 static void

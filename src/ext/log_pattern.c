@@ -20,9 +20,10 @@ enum pattern_kind { PATTERN_WHOLE, PATTERN_PREFIX, PATTERN_SUFFIX, PATTERN_WITHI
 
 struct ObservLogPattern {
 	const struct matcher *matcher;
-	bool fold_case;
+	bool fold_case; /* literals are in lower case then */
 	enum pattern_kind kind;
-	struct slice literal; /* of every kind but PATTERN_REGEX */
+	int n;
+	struct slice *literals; /* any of them; of every kind but PATTERN_REGEX */
 	regex_t regex;
 	MemoryContextCallback freeing;
 };
@@ -80,27 +81,74 @@ is_literal(struct slice text)
 	for (const char *p = text.p; p < text.end; p++)
 		if (strchr("\\^$.|?*+()[]{}", *p) != NULL)
 			return false;
+	return text.p < text.end;
+}
+
+static struct slice
+folded(struct slice text)
+{
+	char *lower = palloc(text.end - text.p + 1);
+
+	for (ptrdiff_t i = 0; i < text.end - text.p; i++)
+		lower[i] = (char) pg_ascii_tolower((unsigned char) text.p[i]);
+	return (struct slice){lower, lower + (text.end - text.p)};
+}
+
+static void
+add_literal(ObservLogPattern *pattern, struct slice text)
+{
+	pattern->literals = pattern->literals == NULL
+							? palloc(sizeof(struct slice))
+							: repalloc(pattern->literals, sizeof(struct slice) * (pattern->n + 1));
+	pattern->literals[pattern->n++] = pattern->fold_case ? folded(text) : text;
+}
+
+/* Takes the parentheses off (a|b) and (?:a|b). */
+static bool
+strip_group(struct slice *text)
+{
+	if (text->end - text->p < 2 || *text->p != '(' || text->end[-1] != ')')
+		return false;
+	text->p++;
+	text->end--;
+	if (slice_starts(*text, "?:"))
+		text->p += 2;
 	return true;
 }
 
-/* Most expressions are .*text.* */
-static void
-simplify(ObservLogPattern *pattern)
+/* Most expressions are .*text.* or .*(text|other).*, with (?i) or without. */
+static bool
+is_simple(ObservLogPattern *pattern)
 {
 	struct slice text = pattern->matcher->value;
-	bool open_start = slice_starts(text, ".*"), open_end;
+	bool open_start, open_end, alternatives;
 
+	if (slice_starts(text, "(?i)")) {
+		pattern->fold_case = true;
+		text.p += 4;
+	}
+	open_start = slice_starts(text, ".*");
 	if (open_start)
 		text.p += 2;
 	open_end = text.end - text.p >= 2 && text.end[-2] == '.' && text.end[-1] == '*';
 	if (open_end)
 		text.end -= 2;
-	/* *** begins what is no expression: a PostgreSQL director. */
-	if (!is_literal(text) || text.p == text.end)
-		return;
-	pattern->literal = text;
+	/* Without parentheses .*a|b.* is .*a or b.*. */
+	alternatives = strip_group(&text) || (!open_start && !open_end);
+	for (;;) {
+		const char *bar = alternatives ? memchr(text.p, '|', text.end - text.p) : NULL;
+		struct slice literal = {text.p, bar != NULL ? bar : text.end};
+
+		if (!is_literal(literal))
+			return false;
+		add_literal(pattern, literal);
+		if (bar == NULL)
+			break;
+		text.p = bar + 1;
+	}
 	pattern->kind = open_start ? (open_end ? PATTERN_WITHIN : PATTERN_SUFFIX)
 							   : (open_end ? PATTERN_PREFIX : PATTERN_WHOLE);
+	return true;
 }
 
 ObservLogPattern *
@@ -110,44 +158,42 @@ observ_log_pattern(const struct matcher *matcher, bool fold_case)
 
 	pattern->matcher = matcher;
 	pattern->fold_case = fold_case;
-	pattern->literal = matcher->value;
 	if (matcher->op == MATCHER_EQUAL || matcher->op == MATCHER_NOT_EQUAL)
-		return pattern;
-	pattern->kind = PATTERN_REGEX;
-	if (!fold_case)
-		simplify(pattern);
-	if (pattern->kind == PATTERN_REGEX)
+		add_literal(pattern, matcher->value);
+	else if (!is_simple(pattern)) {
+		pattern->kind = PATTERN_REGEX;
+		pattern->fold_case = fold_case;
 		compile(pattern);
+	}
 	return pattern;
 }
 
 /* ---- trying */
 
 static bool
-same_bytes(struct slice a, struct slice b, bool fold_case)
+literal_matches(enum pattern_kind kind, struct slice literal, struct slice value)
 {
-	size_t length = a.end - a.p;
+	size_t length = literal.end - literal.p, room = value.end - value.p;
 
-	if (length != (size_t) (b.end - b.p))
+	if (room < length || (kind == PATTERN_WHOLE && room != length))
 		return false;
-	return length == 0 || (fold_case ? pg_strncasecmp(a.p, b.p, length) == 0 : memcmp(a.p, b.p, length) == 0);
+	if (length == 0)
+		return true;
+	if (kind == PATTERN_WITHIN)
+		return memmem(value.p, room, literal.p, length) != NULL;
+	return memcmp(kind == PATTERN_SUFFIX ? value.end - length : value.p, literal.p, length) == 0;
 }
 
 static bool
-literal_matches(const ObservLogPattern *pattern, struct slice value)
+any_literal_matches(const ObservLogPattern *pattern, ObservLogValue *value)
 {
-	struct slice literal = pattern->literal;
-	size_t length = literal.end - literal.p;
-
-	if (pattern->kind == PATTERN_WHOLE)
-		return same_bytes(literal, value, pattern->fold_case);
-	if ((size_t) (value.end - value.p) < length)
-		return false;
-	if (pattern->kind == PATTERN_PREFIX)
-		return memcmp(value.p, literal.p, length) == 0;
-	if (pattern->kind == PATTERN_SUFFIX)
-		return memcmp(value.end - length, literal.p, length) == 0;
-	return memmem(value.p, value.end - value.p, literal.p, length) != NULL;
+	if (pattern->fold_case && value->lower.p == NULL)
+		value->lower = folded(value->bytes);
+	for (int i = 0; i < pattern->n; i++)
+		if (literal_matches(pattern->kind, pattern->literals[i],
+							pattern->fold_case ? value->lower : value->bytes))
+			return true;
+	return false;
 }
 
 static TimeoutId time_is_up = MAX_TIMEOUTS;
@@ -219,7 +265,7 @@ observ_log_pattern_accepts(ObservLogPattern *pattern, ObservLogValue *value, int
 	enum observ_pattern_result result =
 		pattern->kind == PATTERN_REGEX
 			? regex_matches(pattern, value, left_us)
-			: (literal_matches(pattern, value->bytes) ? PATTERN_ACCEPTS : PATTERN_REFUSES);
+			: (any_literal_matches(pattern, value) ? PATTERN_ACCEPTS : PATTERN_REFUSES);
 
 	if (result == PATTERN_TOO_SLOW || !negated)
 		return result;

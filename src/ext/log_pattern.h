@@ -13,9 +13,10 @@ typedef struct ObservLogPattern ObservLogPattern;
  */
 extern ObservLogPattern *observ_log_pattern(const struct matcher *matcher, bool fold_case);
 
-/* A value, and the same as regular expressions want it, made when the first one asks. */
+/* A value, and the same in lower case and as regular expressions want it, made when the first one asks. */
 typedef struct ObservLogValue {
 	struct slice bytes;
+	struct slice lower;
 	pg_wchar *wide;
 	int n_wide;
 } ObservLogValue;

@@ -15,6 +15,7 @@
 #include "ext/spi_util.h"
 #include "ext/times.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/timestamp.h"
 
 /* The buckets of one series. */
@@ -32,10 +33,19 @@ typedef struct Range {
 	Line *lines; /* one per series */
 } Range;
 
+/* What was usual for the series of one set at an hour of the day. */
+typedef struct Usual {
+	const ObservRuleSeries *first;
+	int n;
+	TimestampTz hour;
+	double *days; /* WINDOW_USUAL_DAYS per series */
+} Usual;
+
 struct ObservRuleCells {
 	MemoryContext context;
 	TimestampTz rolled;
-	List *ranges;
+	List *ranges; /* of Range */
+	List *usual;  /* of Usual */
 };
 
 static const char rolled_sql[] =
@@ -48,6 +58,11 @@ static const char cells_sql[] = "SELECT \"timestamp\", cells FROM observ.metrics
 static const char rows_sql[] = "SELECT \"timestamp\", \"values\" FROM observ.metric_scrapes WHERE vps_name = "
 							   "$1 AND app_name = $2 AND set_no = $3 "
 							   "AND \"timestamp\" >= $4 AND \"timestamp\" <= $5 ORDER BY \"timestamp\"";
+
+/* $1 vps, $2 app, $3 set, $4 hours */
+static const char hours_sql[] = "SELECT \"timestamp\", cells FROM observ.metrics_1h WHERE vps_name = $1 AND "
+								"app_name = $2 AND set_no = $3 "
+								"AND \"timestamp\" = ANY ($4)";
 
 TimestampTz
 observ_cells_rolled(void)
@@ -85,17 +100,26 @@ bucket_of(ObservRuleCells *known, Line *line, TimestampTz start)
 	return &line->cells[line->n++].cell;
 }
 
-static void
-take_cells(ObservRuleCells *known, const Range *range, uint64 row)
+/* A rolled-up row: its time and its cells. */
+static TimestampTz
+read_cells(uint64 row, struct cell_row *cells)
 {
 	bool isnull;
 	TimestampTz start = DatumGetTimestampTz(observ_spi_value(row, 1, &isnull));
 	bytea *bytes = DatumGetByteaPP(observ_spi_value(row, 2, &isnull));
-	struct cell_row cells;
 
-	if (!cells_decode((const unsigned char *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), &cells))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("cells of observ.metrics_5m can't be read"),
+	if (!cells_decode((const unsigned char *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), cells))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("cells of rolled-up metrics can't be read"),
 						errhint("Somebody wrote them by hand: observ.recompute_rollups() makes them anew.")));
+	return start;
+}
+
+static void
+take_cells(ObservRuleCells *known, const Range *range, uint64 row)
+{
+	struct cell_row cells;
+	TimestampTz start = read_cells(row, &cells);
+
 	for (int i = 0; i < range->n; i++) {
 		int slot = range->first[i].slot;
 		Line *line = &range->lines[i];
@@ -195,4 +219,67 @@ observ_series_cells(ObservRuleCells *known, const ObservRuleSeries *series, cons
 	*n = line->n;
 	*newest = line->n > 0 ? line->newest : DT_NOBEGIN;
 	return line->cells;
+}
+
+/* ---- what is usual */
+
+static void
+take_hour(const Usual *usual, uint64 row)
+{
+	struct cell_row cells;
+	TimestampTz start = read_cells(row, &cells);
+	int day = (int) ((usual->hour - start) / USECS_PER_DAY) - 1;
+
+	for (int i = 0; i < usual->n; i++) {
+		int slot = usual->first[i].slot;
+
+		if (slot < cells.n && cells.cells[slot].count > 0)
+			usual->days[i * WINDOW_USUAL_DAYS + day] = cell_average(&cells.cells[slot]);
+	}
+}
+
+static void
+read_usual(const Usual *usual)
+{
+	static SPIPlanPtr plan;
+	Oid types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZARRAYOID};
+	Datum hours[WINDOW_USUAL_DAYS];
+	Datum values[] = {CStringGetTextDatum(usual->first->vps_name),
+					  CStringGetTextDatum(usual->first->app_name), Int32GetDatum(usual->first->set_no), 0};
+	int nest_level = observ_few_rows_begin();
+	uint64 n;
+
+	for (int i = 0; i < WINDOW_USUAL_DAYS; i++)
+		hours[i] = TimestampTzGetDatum(usual->hour - (i + 1) * USECS_PER_DAY);
+	values[3] = observ_array(hours, WINDOW_USUAL_DAYS, TIMESTAMPTZOID);
+	n = observ_spi_read(&plan, hours_sql, lengthof(types), types, values, NULL);
+	for (uint64 row = 0; row < n; row++)
+		take_hour(usual, row);
+	SPI_freetuptable(SPI_tuptable);
+	observ_few_rows_end(nest_level);
+}
+
+const double *
+observ_series_usual(ObservRuleCells *known, const ObservRuleSeries *series, const ObservRuleSeries *first,
+					const ObservRuleSeries *past, TimestampTz hour)
+{
+	MemoryContext caller;
+	Usual *usual;
+	ListCell *cell;
+	int n = (int) (past - first);
+
+	foreach (cell, known->usual) {
+		usual = lfirst(cell);
+		if (usual->first == first && usual->hour == hour)
+			return usual->days + (series - first) * WINDOW_USUAL_DAYS;
+	}
+	caller = MemoryContextSwitchTo(known->context);
+	usual = palloc(sizeof(Usual));
+	*usual = (Usual){first, n, hour, palloc(sizeof(double) * WINDOW_USUAL_DAYS * n)};
+	for (int i = 0; i < n * WINDOW_USUAL_DAYS; i++)
+		usual->days[i] = get_float8_nan();
+	known->usual = lappend(known->usual, usual);
+	read_usual(usual);
+	MemoryContextSwitchTo(caller);
+	return usual->days + (series - first) * WINDOW_USUAL_DAYS;
 }

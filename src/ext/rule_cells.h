@@ -22,4 +22,12 @@ extern const struct window_cell *observ_series_cells(ObservRuleCells *known, con
 													 const ObservRuleSeries *past, TimestampTz start,
 													 TimestampTz until, int *n, TimestampTz *newest);
 
+/*
+ * The averages of a series in the hour of that start on each of the WINDOW_USUAL_DAYS days before, NaN where there is none. first … past as above. Needs
+ * SPI_connect().
+ */
+extern const double *observ_series_usual(ObservRuleCells *known, const ObservRuleSeries *series,
+										 const ObservRuleSeries *first, const ObservRuleSeries *past,
+										 TimestampTz hour);
+
 #endif

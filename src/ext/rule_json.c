@@ -16,6 +16,7 @@
 #include "nodes/value.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 OBSERV_SQL_FUNCTION(observ_create_alert_rule);
@@ -38,14 +39,29 @@ unknown_key(TupleDesc desc, const char *key)
 										 : errhint("\\d observ.alert_rules lists them.")));
 }
 
-static bool
-has_column(TupleDesc desc, const char *name)
+/* Type of a column; InvalidOid: there is none of that name. */
+static Oid
+type_of_column(TupleDesc desc, const char *name)
 {
-	for (int i = 0; i < desc->natts; i++)
-		if (!TupleDescAttr(desc, i)->attisdropped &&
-			strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
-			return true;
-	return false;
+	for (int i = 0; i < desc->natts; i++) {
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0)
+			return attribute->atttypid;
+	}
+	return InvalidOid;
+}
+
+/* An array or object where one value belongs would be read as if its brackets were part of a text, which intervals pass over. */
+static void
+check_shape(const char *key, Oid type, const JsonbValue *value)
+{
+	if (value->type == jbvBinary && type != JSONBOID && type != JSONOID && !type_is_array(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key \"%s\" of an alert rule must have a single value", key),
+				 errdetail("Given: %s.", JsonbToCString(NULL, value->val.binary.data, value->val.binary.len)),
+				 errhint("A text or a number.")));
 }
 
 static void
@@ -95,9 +111,10 @@ read_keys(Jsonb *json, TupleDesc desc)
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE) {
 		if (token == WJB_KEY) {
 			key = pnstrdup(v.val.string.val, v.val.string.len);
-			if (!has_column(desc, key))
+			if (!OidIsValid(type_of_column(desc, key)))
 				unknown_key(desc, key);
 		} else if (token == WJB_VALUE && v.type != jbvNull) {
+			check_shape(key, type_of_column(desc, key), &v);
 			try_value(key, &v);
 			keys = lappend(keys, makeString(key));
 		}
@@ -200,8 +217,10 @@ observ_rule_of_json(Jsonb *json)
 
 	(void) read_keys(json, RelationGetDescr(rel));
 	table_close(rel, NoLock);
-	if (SPI_execute_with_args("SELECT pg_catalog.jsonb_populate_record($1, pg_catalog.jsonb_strip_nulls($2))",
-							  lengthof(types), types, values, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT pg_catalog.jsonb_populate_record($1, (SELECT jsonb_object_agg(key, value) "
+			"FROM pg_catalog.jsonb_each($2) WHERE value <> 'null'))",
+			lengthof(types), types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a rule");
 	return observ_rule_of_row(DatumGetHeapTupleHeaderCopy(observ_spi_value(0, 1, &isnull)));
 }

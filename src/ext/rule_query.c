@@ -6,10 +6,12 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "core/hash.h"
 #include "ext/alert_text.h"
 #include "ext/evaluation_parts.h"
 #include "ext/gucs.h"
 #include "ext/rule_source.h"
+#include "ext/rule_check.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "miscadmin.h"
@@ -142,6 +144,64 @@ read_rows(RuleQuery *query, Portal portal)
 	SPI_cursor_close(portal);
 }
 
+/* Plans of a session, by rule. */
+typedef struct KeptPlan {
+	int64 rule_id;
+	uint64 hash; /* of the query */
+	SPIPlanPtr plan;
+} KeptPlan;
+
+/* Many more than there are rules with a query: rules come and go, and a session may last for years. */
+#define PLANS_MAX 1000
+
+static HTAB *plans = NULL;
+
+static void
+forget_plans(void)
+{
+	HASH_SEQ_STATUS seq;
+	KeptPlan *kept;
+
+	hash_seq_init(&seq, plans);
+	while ((kept = hash_seq_search(&seq)) != NULL)
+		if (kept->plan != NULL)
+			SPI_freeplan(kept->plan);
+	hash_destroy(plans);
+	plans = NULL;
+}
+
+/* The plan of a rule's query, made once: planning costs more than most queries. PostgreSQL makes it anew when tables change. */
+static SPIPlanPtr
+plan_of(const ObservRule *rule)
+{
+	HASHCTL ctl = {.keysize = sizeof(int64), .entrysize = sizeof(KeptPlan)};
+	uint64 hash = hash_string(HASH_SEED, rule->query);
+	KeptPlan *kept;
+	SPIPlanPtr plan;
+	char *sql;
+	bool found;
+
+	if (plans != NULL && hash_get_num_entries(plans) >= PLANS_MAX)
+		forget_plans();
+	if (plans == NULL)
+		plans = hash_create("observ plans of rules", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	kept = hash_search(plans, &rule->rule_id, HASH_FIND, NULL);
+	if (kept != NULL && kept->hash == hash)
+		return kept->plan;
+	sql = psprintf("SELECT q.labels::pg_catalog.jsonb, q.value::pg_catalog.float8, q.breach::pg_catalog.bool "
+				   "FROM (\n%s\n) AS q",
+				   rule->query);
+	plan = SPI_prepare(sql, 1, (Oid[]){TIMESTAMPTZOID});
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare the query of a rule: %s", SPI_result_code_string(SPI_result));
+	kept = hash_search(plans, &rule->rule_id, HASH_ENTER, &found);
+	if (found)
+		SPI_freeplan(kept->plan);
+	kept->hash = hash;
+	kept->plan = plan;
+	return plan;
+}
+
 /* As the owner of the rule. What is changed here, settings included, the end of the subtransaction puts back. */
 static void
 run_as_owner(void *arg)
@@ -150,23 +210,13 @@ run_as_owner(void *arg)
 	const ObservRule *rule = query->rule;
 	Oid user;
 	int context;
-	Oid types[] = {TIMESTAMPTZOID};
 	Datum at = TimestampTzGetDatum(observ_rule_time(query->evaluation->at, rule));
-	char *sql =
-		psprintf("SELECT q.labels::pg_catalog.jsonb, q.value::pg_catalog.float8, q.breach::pg_catalog.bool "
-				 "FROM (\n%s\n) AS q",
-				 rule->query);
-	SPIPlanPtr plan;
 
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(get_role_oid(rule->owner, false),
+	SetUserIdAndSecContext(observ_query_role(get_role_oid(rule->owner, false)),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	XactReadOnly = true;
-	plan = SPI_prepare(sql, 1, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare the query of a rule: %s", SPI_result_code_string(SPI_result));
-	read_rows(query, SPI_cursor_open(NULL, plan, &at, NULL, true));
-	SPI_freeplan(plan);
+	read_rows(query, SPI_cursor_open(NULL, plan_of(rule), &at, NULL, true));
 	SetUserIdAndSecContext(user, context);
 }
 

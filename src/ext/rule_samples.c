@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "core/window_cells.h"
 #include "ext/metric_slots.h"
@@ -14,6 +16,7 @@
 #include "ext/rule_series.h"
 #include "ext/rule_source.h"
 #include "ext/spi_util.h"
+#include "ext/times.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -148,11 +151,14 @@ make_room(Samples *run, int n)
 	run->scratch = repalloc_huge(run->scratch, sizeof(double) * run->room);
 }
 
+/* An anomaly is one of the average. */
 static struct window_question
 question_of(const ObservRule *rule, const ObservRuleSeries *series, TimestampTz time)
 {
-	return (struct window_question){
-		.aggregate = rule->aggregate, .at_us = time, .ahead_us = rule->ahead_us, .counter = series->counter};
+	return (struct window_question){.aggregate = rule->aggregate == RULE_ANOMALY ? RULE_AVG : rule->aggregate,
+									.at_us = time,
+									.ahead_us = rule->ahead_us,
+									.counter = series->counter};
 }
 
 /* Growth is of each series by itself, and adds up. */
@@ -271,6 +277,31 @@ value_of_cells(Samples *run, const ObservRule *rule, const SeriesGroup *group, T
 	return found;
 }
 
+/* Makes of an average how unusual it is. */
+static void
+compare_with_usual(Samples *run, const SeriesGroup *group, TimestampTz time, Found *found)
+{
+	double days[WINDOW_USUAL_DAYS], sums[WINDOW_USUAL_DAYS] = {0};
+	int counts[WINDOW_USUAL_DAYS] = {0};
+
+	for (int i = 0; i < group->n; i++) {
+		const ObservRuleSeries *series = group->series[i];
+		const Set *set = &run->sets[series->set];
+		const double *usual =
+			observ_series_usual(run->cells, series, run->series + set->first, run->series + set->past,
+								observ_floor_time(time, OBSERV_1H));
+
+		for (int day = 0; day < WINDOW_USUAL_DAYS; day++)
+			if (!isnan(usual[day])) {
+				sums[day] += usual[day];
+				counts[day]++;
+			}
+	}
+	for (int day = 0; day < WINDOW_USUAL_DAYS; day++)
+		days[day] = counts[day] > 0 ? sums[day] / counts[day] : get_float8_nan();
+	found->has_value = window_anomaly(found->value, days, WINDOW_USUAL_DAYS, &found->value);
+}
+
 /* ---- signals */
 
 /* The series of a group have nothing to say. */
@@ -297,6 +328,8 @@ judge(Samples *run, ObservRule *rule, const SeriesGroup *group)
 							   .labels = series->labels->items};
 	enum alert_signal signal;
 
+	if (rule->aggregate == RULE_ANOMALY && found.has_value)
+		compare_with_usual(run, group, time, &found);
 	if (run->silent || !found.has_value || found.n < rule->min_samples) {
 		tell_absence(run, rule, &instance);
 		return;

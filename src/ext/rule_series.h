@@ -29,6 +29,7 @@ typedef struct ObservRuleSeries {
 	const char
 		*vps_name; /* the same pointer for all series of a VPS; so with app_name of those of an application */
 	const char *app_name;
+	const struct Owner *owner; /* rule_series.c */
 	ObservRuleMetric *metric;
 	ObservRuleLabels *labels;
 	int32 set_no;

@@ -124,7 +124,11 @@ check_span(const ObservRule *rule, const ObservRuleRow *row)
 								   rule->aggregate != RULE_LAST ? rule_aggregate_names[rule->aggregate]
 																: rule->metric->name)),
 							errdetail("window: NULL."), errhint("For instance \"window\" = '5 minutes'.")));
-	} else if (rule->window_us < USECS_PER_SEC)
+	} else if (rule->source == RULE_ABSENCE)
+		ereport(ERROR, (WRONG(("window has no meaning with metric \"%s\"", rule->metric_name)),
+						errdetail("Given: %s.", observ_rule_interval(row, RULE_COL_WINDOW)),
+						errhint("threshold is the age in seconds; leave window out.")));
+	else if (rule->window_us < USECS_PER_SEC)
 		ereport(ERROR, (WRONG(("window of an alert rule is too short")),
 						errdetail("Given: %s.", observ_rule_interval(row, RULE_COL_WINDOW)),
 						errhint("At least 1 second, for instance '5 minutes'.")));

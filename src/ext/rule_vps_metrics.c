@@ -1,6 +1,6 @@
 /*
  * Rules about columns of observ.vps_metrics: a value per VPS and application, or per VPS, out of the samples in the window.
- * What does not belong here: samples (window_store.c), aggregates (core/window.h), windows that are longer than raw rows are read for (window_history.c).
+ * What does not belong here: samples (window_store.c), aggregates (core/window.h), long windows and what is usual (rule_vps_long.c).
  *
  * A quiet fleet costs the loop over keys and rules and nothing else, so what rules have in common is worked out once per key: rules are sorted by
  * what they look at, and neighbours share samples and values.
@@ -11,8 +11,8 @@
 
 #include "catalog/pg_type.h"
 #include "ext/rule_source.h"
+#include "ext/rule_vps_long.h"
 #include "ext/spi_util.h"
-#include "ext/window_samples.h"
 #include "utils/timestamp.h"
 
 /* A sample is fresh for 1.5 expected intervals (alerting.md 2.9). */
@@ -21,6 +21,8 @@
 /* A rule, and what it has in common with the one before it. */
 typedef struct Question {
 	ObservRule *rule;
+	ObservRule ask; /* the same, but of an anomaly the average of the window */
+	bool is_long;
 	ObservWindowPlace place;
 	int selector;     /* rules with the same number take the same VPSs */
 	bool same_time;   /* delay */
@@ -42,6 +44,7 @@ typedef struct Pass {
 	Question *questions[2]; /* of rules per VPS, per application */
 	int n[2];
 	int n_selectors;
+	ObservVpsLong long_windows;
 
 	/* Of the view. */
 	View view;
@@ -116,9 +119,22 @@ sort_questions(Pass *pass, Question *questions, int n)
 		q->place = observ_window_place(pass->windows, q->rule->metric);
 		q->selector = q->rule->selector == NULL ? 0 : pass->n_selectors++;
 		q->same_time = before != NULL && before->delay_us == q->rule->delay_us;
-		q->same_metric = before != NULL && compare_metrics(before, q->rule) == 0;
-		q->same_value = q->same_metric && compare_values(before, q->rule) == 0;
+		q->ask = *q->rule;
+		if (q->rule->aggregate == RULE_ANOMALY)
+			q->ask.aggregate = RULE_AVG;
+		q->is_long = observ_is_long(q->rule);
+		q->same_metric = before != NULL && !questions[i - 1].is_long && compare_metrics(before, q->rule) == 0;
+		q->same_value =
+			before != NULL && compare_metrics(before, q->rule) == 0 && compare_values(before, q->rule) == 0;
 	}
+}
+
+/* How far back samples are needed. */
+static int64
+back_of(const Pass *pass, const ObservRule *rule)
+{
+	return observ_is_long(rule) ? observ_long_back(&pass->long_windows, rule)
+								: rule->delay_us + Max(window_of(rule), OBSERV_LOOKBACK);
 }
 
 static void
@@ -126,9 +142,9 @@ begin(Pass *pass, ObservRule **rules, int n)
 {
 	ObservWindowNeed *needs = palloc(sizeof(ObservWindowNeed) * 2 * n);
 
+	observ_begin_long(&pass->long_windows, pass->at, rules, n);
 	for (int i = 0; i < n; i++) {
-		needs[2 * i] = (ObservWindowNeed){rules[i]->metric,
-										  rules[i]->delay_us + Max(window_of(rules[i]), OBSERV_LOOKBACK)};
+		needs[2 * i] = (ObservWindowNeed){rules[i]->metric, back_of(pass, rules[i])};
 		/* whether it was fresh then */
 		needs[2 * i + 1] = (ObservWindowNeed){NULL, rules[i]->delay_us + OBSERV_LOOKBACK};
 	}
@@ -182,6 +198,24 @@ look_through_window(Pass *pass, const Question *q)
 	pass->samples = pass->gathered;
 	pass->samples.samples += first;
 	pass->samples.n -= first;
+}
+
+static bool
+work_out(Pass *pass, const Question *q)
+{
+	const View *view = &pass->view;
+	bool found;
+
+	if (q->is_long)
+		found = observ_long_value(&pass->long_windows, q->rule, pass->windows, view->keys, view->n, pass->now,
+								  pass->expected_us, &pass->value);
+	else {
+		look_through_window(pass, q);
+		found = observ_samples_value(&pass->samples, &q->ask, pass->now, &pass->value);
+	}
+	if (found && q->rule->aggregate == RULE_ANOMALY)
+		found = observ_anomaly(q->rule, view->keys, view->n, pass->now, pass->value, &pass->value);
+	return found;
 }
 
 /* ---- views */
@@ -246,12 +280,8 @@ answer(Pass *pass, const Question *q)
 		look_at_time(pass, observ_rule_time(pass->at, rule));
 	if (pass->silent)
 		pass->has_value = false;
-	else {
-		if (!q->same_value) {
-			look_through_window(pass, q);
-			pass->has_value = observ_samples_value(&pass->samples, rule, pass->now, &pass->value);
-		}
-	}
+	else if (!q->same_value)
+		pass->has_value = work_out(pass, q);
 	if (pass->has_value)
 		signal = rule_signal(rule->op, rule->threshold, rule->has_clear, rule->clear_threshold, pass->value);
 	else

@@ -244,8 +244,11 @@ observ_check_silence(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = observ_trigger(fcinfo);
 	TimestampTz now = observ_silence_time();
-	SilenceRow row = read_row(data, observ_trigger_row(data)), old;
+	SilenceRow row, old;
 
+	if (observ_restores_a_dump(data))
+		return PointerGetDatum(observ_trigger_row(data));
+	row = read_row(data, observ_trigger_row(data));
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_RESTRICT_VIOLATION), errmsg("silences are not deleted"),
@@ -306,8 +309,11 @@ Datum
 observ_audit_silence(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = observ_trigger(fcinfo);
-	SilenceRow row = read_row(data, observ_trigger_row(data)), old;
+	SilenceRow row, old;
 
+	if (observ_restores_a_dump(data))
+		return PointerGetDatum(NULL);
+	row = read_row(data, observ_trigger_row(data));
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		write_audit(data, NULL, &row, "created");
 	else {

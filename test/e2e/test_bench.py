@@ -10,7 +10,7 @@ import pytest
 import harness
 
 
-@pytest.mark.parametrize("name", ["summary", "ingest", "agents", "footprint", "metrics", "logs"])
+@pytest.mark.parametrize("name", ["summary", "ingest", "agents", "footprint", "metrics", "logs", "alerts"])
 def test_quick_form(installation, tmp_path, name):
     """Rows, sums and deliveries are right, and both results files are there and readable."""
     done = subprocess.run([sys.executable, harness.ROOT / "bench/run.py", "--quick", "--output", tmp_path, name],

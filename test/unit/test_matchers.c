@@ -194,6 +194,7 @@ sets_are_joined_by_or(void **state)
 	assert_string_equal(sets("{a=b} orc {c=d}"), "8: another set of matchers in braces should be here");
 	assert_string_equal(sets("{a=b} and {c=d}"), "6: nothing should follow the matchers");
 	assert_string_equal(sets("a=b or {c=d}"), "4: a comma should be here");
+	assert_string_equal(sets("a=b} or {c=d}"), "3: nothing should follow the matchers");
 	assert_string_equal(sets("{a=b} or {c}"), "1(b) 2: one of = != =~ !~ should be here");
 	assert_false(parse("{a=b} or {c=d}"));
 }

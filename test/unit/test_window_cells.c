@@ -115,6 +115,25 @@ nothing_to_say(void **state)
 	assert_true(isnan(value(RULE_RATE, n, 0)));
 }
 
+static void
+unusual_is_what_past_days_were_not(void **state)
+{
+	double days[14] = {10, 12, 8, NAN, 10, 12, 8, NAN, NAN, NAN, NAN, NAN, NAN, NAN}, out = 0;
+	double steady[14] = {50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50}, nothing[14] = {0};
+
+	/* 10 on average, the standard deviation is the root of 8 / 3 */
+	assert_true(window_anomaly(15, days, 14, &out));
+	assert_true(fabs(out - 5 / sqrt(8.0 / 3)) < 1e-12);
+	assert_true(window_anomaly(5, days, 14, &out));
+	assert_true(fabs(out - 5 / sqrt(8.0 / 3)) < 1e-12);
+	/* no spread at all: 1 % of 50 */
+	assert_true(window_anomaly(51, steady, 14, &out));
+	assert_true(out == 2);
+	days[0] = days[1] = NAN;
+	assert_false(window_anomaly(15, days, 14, &out));
+	assert_false(window_anomaly(15, nothing, 14, &out));
+}
+
 int
 main(void)
 {
@@ -124,6 +143,7 @@ main(void)
 		cmocka_unit_test(growth_of_a_gauge_is_that_of_the_last_values),
 		cmocka_unit_test(the_shape_is_that_of_the_averages),
 		cmocka_unit_test(nothing_to_say),
+		cmocka_unit_test(unusual_is_what_past_days_were_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE ROLE observ_regress_operator IN ROLE observ_operator;
 CREATE ROLE observ_regress_reader IN ROLE observ_reader;
 SELECT status FROM observ.maintain_partitions('2033-03-01 10:00+00');
-TRUNCATE observ.alerts RESTART IDENTITY;
+TRUNCATE observ.alerts, observ.alert_history RESTART IDENTITY;
 CREATE TABLE public.resting AS SELECT rule_id FROM observ.alert_rules WHERE enabled;
 UPDATE observ.alert_rules SET enabled = false WHERE enabled;
 INSERT INTO observ.alert_rules (name, metric_name, threshold, severity, flap_detection) VALUES ('PeopleHigh', 'cpu_percent', 90, 'high', false);

@@ -34,6 +34,9 @@ SELECT "window", for_duration, keep_firing_for, evaluation_interval, evaluation_
 -- An error names its key.
 SELECT observ.create_alert_rule('{"name": "x", "metric_name": "cpu_percent", "threshold": 1, "for_duration": "5 parsecs"}');
 
+-- Brackets are no part of a text.
+SELECT * FROM pg_temp.refusals('[{"evaluation_interval": [1]}, {"name": ["R"]}, {"threshold": {"value": 1}}]');
+
 -- Every number of observ.vps_metrics is a metric, and nothing else of it.
 SELECT attname FROM pg_attribute WHERE attrelid = 'observ.vps_metrics'::regclass AND attnum > 0 AND attname <> 'id' AND atttypid IN ('real'::regtype, 'integer'::regtype, 'bigint'::regtype, 'float8'::regtype)
 EXCEPT SELECT name FROM observ.alert_metrics() WHERE source = 'vps_metrics';
@@ -80,7 +83,7 @@ SELECT * FROM pg_temp.refusals('[{"aggregate": "mean", "window": "5m"}, {"aggreg
 	{"aggregate": "avg", "window": "1h", "metric_name": "log_count"}, {"metric_name": "log_count"}, {"aggregate": "max", "window": "5m", "metric_name": "tls_days_left"}, {"metric_name": "health_failure_percent"},
 	{"aggregate": "anomaly", "window": "5m", "metric_name": "health_response_ms"}, {"aggregate": "anomaly", "window": "5m", "metric_name": "load_avg_5m_per_core"},
 	{"aggregate": "anomaly", "window": "5m"}, {"aggregate": "p95", "window": "10m", "metric_name": "health_response_ms"}, {"aggregate": "predict", "window": "1h", "predict_ahead": "4h"},
-	{"metric_name": "data_age_seconds", "operator": "lt"}, {"metric_name": "data_age_seconds"}, {"min_samples": 0}]');
+	{"metric_name": "data_age_seconds", "operator": "lt"}, {"metric_name": "data_age_seconds", "window": "5m"}, {"metric_name": "data_age_seconds"}, {"min_samples": 0}]');
 -- A window must have room for two samples, and for min_samples; 10 s apart when nobody has said.
 SELECT * FROM pg_temp.refusals('[{"aggregate": "avg", "window": "10s"}, {"aggregate": "avg", "window": "11s"}, {"aggregate": "avg", "window": "1m", "min_samples": 7}, {"aggregate": "avg", "window": "1m", "min_samples": 6}, {"window": "5s"}]');
 INSERT INTO observ.vps (vps_name, expected_interval, status) VALUES ('slow', '5 minutes', 'active'), ('retired', '1 second', 'retired');
@@ -181,6 +184,37 @@ UPDATE observ.alert_rules SET description = 'x' WHERE name = 'alice''s' RETURNIN
 UPDATE observ.alert_rules SET enabled = false WHERE name = 'alice''s' RETURNING enabled;
 UPDATE observ.alert_rules SET enabled = true WHERE name = 'alice''s';
 UPDATE observ.alert_rules SET enabled = true, owner = CURRENT_USER, query = 'SELECT ''{}''::jsonb AS labels, 1::float8 AS value, true AS breach' WHERE name = 'alice''s' RETURNING enabled, owner = CURRENT_USER;
+
+-- Rules that somebody broke behind the trigger's back fail alone, with the reason, and can be put right.
+BEGIN;
+DELETE FROM observ.alert_rules;
+INSERT INTO observ.alert_rules (name, metric_name, threshold) SELECT 'broken ' || n, 'cpu_percent', 80 FROM generate_series(1, 5) n;
+ALTER TABLE observ.alert_rules DISABLE TRIGGER check_rule;
+UPDATE observ.alert_rules SET operator = 'above' WHERE name = 'broken 1';
+UPDATE observ.alert_rules SET selector = '{env=~"("}' WHERE name = 'broken 2';
+UPDATE observ.alert_rules SET metric_name = 'cpu_percnt' WHERE name = 'broken 3';
+UPDATE observ.alert_rules SET for_duration = '-1 minute' WHERE name = 'broken 4';
+ALTER TABLE observ.alert_rules ENABLE TRIGGER check_rule;
+SELECT status, rules, failed FROM observ.evaluate_alerts('2040-01-01');
+SELECT name, status, last_error_sqlstate, last_error FROM observ.rule_status ORDER BY 1;
+UPDATE observ.alert_rules SET operator = 'gt', selector = NULL, metric_name = 'cpu_usage', for_duration = '1 minute';
+SELECT status, rules, failed FROM observ.evaluate_alerts('2040-01-01 00:01');
+SELECT name, status, last_error FROM observ.rule_status ORDER BY 1;
+-- What is gone from the table is said, not guessed.
+ALTER TABLE observ.alert_rules RENAME COLUMN category TO kind;
+SELECT observ.evaluate_alerts('2040-01-01 00:02');
+ROLLBACK;
+
+-- What a dump brings is taken as it was, by who may act as the owner of the table and of the rule.
+CREATE ROLE observ_regress_alice LOGIN IN ROLE observ_admin;
+BEGIN;
+SET LOCAL row_security = off;
+INSERT INTO observ.alert_rules (name, source, metric_name, threshold, version, created_at, owner) VALUES ('restored', 'metric_samples', 'not_there_yet', 1, 7, '2020-01-01', 'gone') RETURNING version, created_at, owner;
+SET ROLE observ_regress_alice;
+INSERT INTO observ.alert_rules (name, source, metric_name, threshold, version, owner) VALUES ('restored 2', 'metric_samples', 'not_there_yet', 1, 7, 'observ_owner') RETURNING version, owner;
+INSERT INTO observ.alert_rules (name, source, metric_name, threshold, version, owner) VALUES ('restored 3', 'metric_samples', 'not_there_yet', 1, 7, 'pg_monitor') RETURNING version, owner;
+ROLLBACK;
+DROP ROLE observ_regress_alice;
 
 -- A dry run is a transaction.
 BEGIN;

@@ -115,6 +115,18 @@ SELECT pg_temp.evaluate(18000);
 SELECT count(*) AS the_same FROM pg_temp.live JOIN before USING (name, value);
 SELECT pg_temp.clear();
 
+-- Anomaly: how far the average of the window is from that of the same hour of the days before, in standard deviations of it.
+INSERT INTO observ.metric_series (vps_name, series_id, app_name, metric_name, labels, set_no, slot, first_seen, last_seen) SELECT 'as-8', n, 'a', 'as_usual', jsonb_build_object('n', n::text), 1, n, :'t0'::timestamptz - interval '30 days', :'t0'::timestamptz + interval '1 hour' FROM generate_series(1, 2) n;
+INSERT INTO observ.metric_scrapes ("timestamp", vps_name, app_name, set_no, "values") SELECT :'t0'::timestamptz + make_interval(mins => m), 'as-8', 'a', 1, '{15,9}' FROM generate_series(30, 40) m;
+-- 12, 8 and 10 in turn on six days; of the second series on four days only, which are too few. Another hour does not count.
+SELECT status FROM observ.maintain_partitions(:'t0'::timestamptz - interval '3 days');
+INSERT INTO observ.metric_scrapes ("timestamp", vps_name, app_name, set_no, "values") SELECT :'t0'::timestamptz - make_interval(days => d, mins => - m), 'as-8', 'a', 1, ARRAY[CASE WHEN m = 70 THEN 99 ELSE (ARRAY[10, 12, 8])[1 + d % 3] END, CASE WHEN d <= 4 THEN 9 END]
+	FROM generate_series(1, 6) d, unnest('{10,50,70}'::int[]) m;
+SELECT status FROM observ.roll_up(now()) WHERE status NOT IN ('ok', 'more');
+SELECT pg_temp.rule('unusual', 'as_usual', '{"aggregate":"anomaly","window":"10 minutes","threshold":2}'), pg_temp.evaluate(2400);
+SELECT name, vps, labels, value FROM pg_temp.live;
+SELECT pg_temp.clear();
+
 -- More than one set of 64 series, several VPSs, and series that came and went.
 SELECT stored FROM observ.insert_samples('as-6', 'many', array_fill(:'t0'::timestamptz + interval '10 s', ARRAY[300]), array_fill('as_many'::text, ARRAY[300]), ARRAY(SELECT jsonb_build_object('n', i) FROM generate_series(1, 300) i), ARRAY(SELECT i::float8 FROM generate_series(1, 300) i));
 SELECT pg_temp.put('as-7', 'many', 'as_many', '{"n":"0"}', '{10}', '{500}');
