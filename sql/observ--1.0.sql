@@ -17,7 +17,7 @@ CREATE FUNCTION observ_data._create_roles() RETURNS void
 	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_create_roles';
 COMMENT ON FUNCTION observ_data._create_roles() IS
-'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
+'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_rules, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
 SELECT observ_data._create_roles();
 
 -- ============================================================================================================= types

@@ -11,6 +11,7 @@
 #include "ext/evaluation_parts.h"
 #include "ext/gucs.h"
 #include "ext/rule_source.h"
+#include "ext/rule_check.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "miscadmin.h"
@@ -212,7 +213,7 @@ run_as_owner(void *arg)
 	Datum at = TimestampTzGetDatum(observ_rule_time(query->evaluation->at, rule));
 
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(get_role_oid(rule->owner, false),
+	SetUserIdAndSecContext(observ_query_role(get_role_oid(rule->owner, false)),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	XactReadOnly = true;
 	read_rows(query, SPI_cursor_open(NULL, plan_of(rule), &at, NULL, true));
