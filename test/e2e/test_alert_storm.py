@@ -122,7 +122,8 @@ NEVER = {
     "a notification without its decision": """SELECT n.notification_id FROM observ.notifications n WHERE (SELECT count(*) FROM observ.notification_decisions d WHERE d.notification_id = n.notification_id AND d.decision = 'sent') <> 1""",
     "the end of what was not told": """SELECT * FROM (SELECT n.channel, n.group_key, n.seq, a ->> 'alert_id' AS alert, a ->> 'mark' AS mark,
         lag(a ->> 'mark') OVER (PARTITION BY n.channel, n.group_key, a ->> 'alert_id' ORDER BY n.seq) AS before FROM observ.notifications n, jsonb_array_elements(n.alerts) a) m
-        WHERE mark = 'resolved' AND coalesce(before, 'resolved') = 'resolved' OR mark = 'new' AND before = 'new' OR mark = 'still' AND coalesce(before, 'resolved') = 'resolved'""",
+        WHERE channel NOT IN (SELECT name FROM observ.notification_channels WHERE NOT send_resolved)
+            AND (mark = 'resolved' AND coalesce(before, 'resolved') = 'resolved' OR mark = 'new' AND before = 'new' OR mark = 'still' AND coalesce(before, 'resolved') = 'resolved')""",
     "told otherwise than by the latest notification": """SELECT t.*, l.mark FROM observ_data.told t LEFT JOIN LATERAL (SELECT a ->> 'mark' AS mark FROM observ.notifications n, jsonb_array_elements(n.alerts) a
         WHERE n.channel = t.channel AND n.group_key = t.group_key AND (a ->> 'alert_id')::bigint = t.alert_id ORDER BY n.seq DESC LIMIT 1) l ON true
         WHERE t.reason IS NOT NULL AND (t.state = 'resolved') IS DISTINCT FROM (l.mark = 'resolved')""",
