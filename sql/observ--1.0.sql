@@ -2037,7 +2037,7 @@ CREATE FUNCTION observ.silence(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_silence';
 COMMENT ON FUNCTION observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz) IS
-'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide every alert that fires (of more than one) or more than half of more than 10: observ.preview_silence() shows them';
+'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide more than half of the alerts that fire, and these are more than 10: observ.preview_silence() shows them';
 
 CREATE FUNCTION observ.expire_silence(silence_id bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS boolean
 	LANGUAGE c SET search_path = pg_catalog, pg_temp

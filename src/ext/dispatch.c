@@ -116,8 +116,8 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	saved = observ_as_owner_begin();
 	SPI_connect();
 	state = read_state();
-	/* A clock that was set back stands still for timers. */
-	dispatch.at = Max(dispatch.at, state.dispatched_at);
+	dispatch.at = observ_timer_time(dispatch.at, state.dispatched_at);
+	dispatch.before = state.dispatched_at;
 	observ_end_acknowledgements(dispatch.at);
 	observ_end_clear_silences(dispatch.at);
 	dispatch.routes = observ_load_routes();

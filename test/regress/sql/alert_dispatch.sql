@@ -78,7 +78,7 @@ SELECT pg_temp.fire('B', 20);
 SELECT pg_temp.run(3615, 3615);
 SELECT dispatched_at, flushed, notifications, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(3616));
 -- A clock that is set back stands still.
-SELECT status, dispatched_at, flushed FROM observ.dispatch_notifications(pg_temp.at(60));
+SELECT status, dispatched_at, flushed FROM observ.dispatch_notifications(pg_temp.at(3500));
 
 -- Timeline D: the end of a silence is told (C4).
 SELECT pg_temp.start('1 s', '2 s', '{100 s}');
