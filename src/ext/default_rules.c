@@ -206,7 +206,7 @@ static const char list_sql[] =
 	"WHEN d.name IS NOT NULL THEN 'deleted' ELSE 'missing' END, r.rule_id, "
 	"s.definition FROM (SELECT *, observ_data._rule_defaults() || definition AS whole FROM "
 	"observ_data.default_rules) s LEFT JOIN observ.alert_rules r ON r.name = s.name "
-	"LEFT JOIN observ_data.default_rules_seen d ON d.name = s.name ORDER BY s.number";
+	"LEFT JOIN observ_data.default_rules_seen d ON d.name = s.name ORDER BY s.number, s.name";
 
 /* observ.default_rules() → set of rows; see its COMMENT. */
 Datum

@@ -350,13 +350,8 @@ settle_rule(ObservEvaluation *evaluation, ObservRule *rule)
 {
 	ObservRuleProgress *progress = observ_progress_of(evaluation, rule);
 	ObservLiveAlert *next;
-	int64 gap = 0;
+	int64 gap = observ_time_left_out(rule, progress, evaluation->at);
 
-	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at - progress->last > progress->each &&
-		progress->replay_from != DT_NOEND)
-		gap = evaluation->at - progress->last;
-	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at < progress->last)
-		gap = evaluation->at - progress->last;
 	observ_drop_least(progress);
 	settle_overflow(evaluation, rule);
 	for (ObservLiveAlert *alert = progress->alerts; alert != NULL; alert = next) {
