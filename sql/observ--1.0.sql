@@ -2111,7 +2111,7 @@ INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equ
 		'A server that is down mutes everything else about it, but not that nobody sees to it'),
 	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
 		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
-	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
+	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container,name,unit,job,datname,standby,slot,rule,channel}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
 -- ---- default rules
