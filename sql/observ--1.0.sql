@@ -2037,7 +2037,7 @@ CREATE FUNCTION observ.silence(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_silence';
 COMMENT ON FUNCTION observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz) IS
-'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide every alert that fires (of more than one) or more than half of more than 10: observ.preview_silence() shows them';
+'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide more than half of the alerts that fire, and these are more than 10: observ.preview_silence() shows them';
 
 CREATE FUNCTION observ.expire_silence(silence_id bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS boolean
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
@@ -2111,7 +2111,7 @@ INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equ
 		'A server that is down mutes everything else about it, but not that nobody sees to it'),
 	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
 		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
-	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
+	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container,name,unit,job,datname,standby,slot,rule,channel}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
 -- ---- default rules

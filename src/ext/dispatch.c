@@ -79,18 +79,6 @@ move_back(int64 by)
 			   values, NULL);
 }
 
-/* A clock that was set back a little stands still for timers; further, and it is believed. */
-static void
-set_time(Dispatch *dispatch, const State *state)
-{
-	if (state->dispatched_at == DT_NOBEGIN || dispatch->at >= state->dispatched_at)
-		return;
-	if (state->dispatched_at - dispatch->at <= OBSERV_BELIEVED_BACK_US)
-		dispatch->at = state->dispatched_at;
-	else
-		move_back(state->dispatched_at - dispatch->at);
-}
-
 /* Once a day: what channels were told last of groups that nobody has seen for long. */
 static void
 forget_old_groups(const Dispatch *dispatch, const State *before)
@@ -150,7 +138,10 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	state = read_state();
 	/* Alerts are read in this one, taken after the lock: it sees what the dispatch before wrote, whatever the caller's statement sees. */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	set_time(&dispatch, &state);
+	dispatch.at = observ_timer_time(dispatch.at, state.dispatched_at);
+	dispatch.before = state.dispatched_at;
+	if (dispatch.at < dispatch.before)
+		move_back(dispatch.before - dispatch.at);
 	observ_end_acknowledgements(dispatch.at);
 	observ_end_clear_silences(dispatch.at);
 	dispatch.routes = observ_load_routes();

@@ -26,6 +26,7 @@ typedef struct DispatchRule {
 
 typedef struct Dispatch {
 	TimestampTz at;
+	TimestampTz before; /* of the dispatch before; DT_NOBEGIN: there was none */
 	ObservRoutes *routes;
 	int64 routed;
 	int flushed, notifications;

@@ -158,6 +158,18 @@ group_key(const ObservRoute *route, const StringInfo pairs, char *key)
 	pfree(id);
 }
 
+/*
+ * group_wait counts from the moment the alert began to fire, however late the dispatch comes; but what was there at the dispatch before (a route
+ * was changed, an alert began anew) did not begin earlier than that, or it would be told before what inhibits it.
+ */
+static TimestampTz
+group_begins(const Dispatch *dispatch, const ObservAlert *alert)
+{
+	TimestampTz begins = Min(alert->starts_at, dispatch->at);
+
+	return dispatch->before <= dispatch->at ? Max(begins, dispatch->before) : begins;
+}
+
 /* Notes that an alert belongs to the group that a route makes of it. */
 static void
 join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
@@ -180,9 +192,10 @@ join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 		}
 	hash_search(batch->groups, key, HASH_ENTER, &found);
 	if (!found) {
-		TimestampTz at = batch->dispatch->at;
+		TimestampTz at = group_begins(batch->dispatch, alert);
 		Datum row[] = {CStringGetTextDatum(key), Int64GetDatum(route->route_id), JsonbPGetDatum(labels),
-					   TimestampTzGetDatum(at), TimestampTzGetDatum(at + route->group_wait_us)};
+					   TimestampTzGetDatum(at),
+					   TimestampTzGetDatum(Max(at + route->group_wait_us, batch->dispatch->at))};
 
 		observ_row_batch_add(batch->new_groups, row, NULL);
 	}

@@ -117,10 +117,7 @@ read_state(Call *call)
 				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
 				 errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
 	call->before = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
-	call->at = call->asked;
-	if (!TIMESTAMP_NOT_FINITE(call->before) && call->before > call->asked &&
-		call->before - call->asked <= OBSERV_BELIEVED_BACK_US)
-		call->at = call->before;
+	call->at = observ_timer_time(call->asked, call->before);
 }
 
 static void

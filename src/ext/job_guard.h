@@ -9,10 +9,10 @@
 extern TimestampTz observ_job_time(FunctionCallInfo fcinfo);
 
 /*
- * Timers never run backwards (alerting.md 2.11): a job that is asked for a time before its latest one acts as of that. A clock that went back
- * further than this is believed: waiting for it would be worse.
+ * Time that timers go by: they never run backwards (alerting.md 2.11), so a time shortly before that of the last run counts as that. A clock that went
+ * back further than ten minutes is believed: waiting for it would be worse.
  */
-#define OBSERV_BELIEVED_BACK_US (INT64CONST(600) * USECS_PER_SEC)
+extern TimestampTz observ_timer_time(TimestampTz asked, TimestampTz last_run);
 
 /*
  * NULL when the job may go on: it then holds its advisory lock until the transaction ends. Else the status that the job's row

@@ -66,7 +66,7 @@ check_breadth(const char *matchers, TimestampTz at)
 
 	for (int i = 0; i < live; i++)
 		hidden += matches(sets, &names, &alerts[i]);
-	if (!(live > 1 && hidden == live) && !(live > FEW_ALERTS && 2 * (int64) hidden > live))
+	if (live <= FEW_ALERTS || 2 * (int64) hidden <= live)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg(hidden == live ? "this silence would hide every alert that fires"
