@@ -15,6 +15,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
 	src/core/alert_state.o \
 	src/core/cron_schedule.o \
+	src/core/escalation.o \
 	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
@@ -80,6 +81,8 @@ EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
 	src/ext/routes_check.o src/ext/routes_explain.o
+# escalations
+EXT_OBJS += src/ext/escalations.o src/ext/dispatch_escalate.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
@@ -178,7 +181,7 @@ REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
 REGRESS += alert_windows alert_long_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
-REGRESS += alert_dispatch alert_routes
+REGRESS += alert_dispatch alert_routes alert_escalations
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \

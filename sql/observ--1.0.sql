@@ -905,18 +905,22 @@ CREATE TABLE observ_data.alert_groups (
 	labels jsonb NOT NULL,
 	opened_at timestamptz NOT NULL,
 	last_flush_at timestamptz,
-	next_flush_at timestamptz NOT NULL
+	next_flush_at timestamptz NOT NULL,
+	escalation_id bigint
 ) WITH (fillfactor = 50);
 CREATE INDEX alert_groups_next_flush_idx ON observ_data.alert_groups (next_flush_at);
+CREATE INDEX alert_groups_escalation_idx ON observ_data.alert_groups (escalation_id) WHERE escalation_id IS NOT NULL;
 COMMENT ON TABLE observ_data.alert_groups IS 'Groups of alerts that share notifications, and when each is flushed next';
-COMMENT ON COLUMN observ_data.alert_groups.group_key IS 'hash of route and group labels';
+COMMENT ON COLUMN observ_data.alert_groups.group_key IS 'hash of route, escalation and group labels';
 COMMENT ON COLUMN observ_data.alert_groups.labels IS 'group labels';
+COMMENT ON COLUMN observ_data.alert_groups.escalation_id IS 'those of the alerts that this step of an escalation takes; NULL: the group of the route itself';
 
 CREATE TABLE observ_data.group_members (
 	group_key text COLLATE "C" NOT NULL,
 	alert_id bigint NOT NULL,
 	departed boolean NOT NULL DEFAULT false,
 	suppressed text COLLATE "C",
+	due_at timestamptz,
 	PRIMARY KEY (group_key, alert_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX group_members_alert_idx ON observ_data.group_members (alert_id);
@@ -924,6 +928,16 @@ CREATE INDEX group_members_held_idx ON observ_data.group_members (alert_id) WHER
 COMMENT ON TABLE observ_data.group_members IS 'Which alerts are in which group, until they are resolved and everybody who was told knows';
 COMMENT ON COLUMN observ_data.group_members.departed IS 'routes or labels lead elsewhere now: only the end is told here, to those who were told';
 COMMENT ON COLUMN observ_data.group_members.suppressed IS 'why trouble with it was not told at the latest flush: inhibition, hold, grace, silence, maintenance, mute_time_interval. NULL: it was';
+COMMENT ON COLUMN observ_data.group_members.due_at IS 'in a group of an escalation: since when its channels are to be told; NULL: not yet';
+
+CREATE TABLE observ_data.escalation_clocks (
+	alert_id bigint PRIMARY KEY,
+	waited_us bigint NOT NULL,
+	running_since timestamptz
+) WITH (fillfactor = 70);
+COMMENT ON TABLE observ_data.escalation_clocks IS 'For how long alerts that escalations take have fired unacknowledged and not muted';
+COMMENT ON COLUMN observ_data.escalation_clocks.waited_us IS 'microseconds until the clock last began to run';
+COMMENT ON COLUMN observ_data.escalation_clocks.running_since IS 'when that was; NULL: it stands still';
 
 CREATE TABLE observ_data.told (
 	alert_id bigint NOT NULL,
@@ -1977,6 +1991,12 @@ CREATE TRIGGER check_route BEFORE INSERT OR UPDATE OR DELETE ON observ.routes
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_route();
 CREATE TRIGGER warn_of_route AFTER INSERT OR UPDATE ON observ.routes
 	FOR EACH ROW EXECUTE FUNCTION observ_data._warn_of_route();
+CREATE FUNCTION observ_data._check_escalation() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_check_escalation';
+COMMENT ON FUNCTION observ_data._check_escalation() IS 'Trigger of observ.escalations: refuses what can''t work: matchers, channels, times';
+CREATE TRIGGER check_escalation BEFORE INSERT OR UPDATE ON observ.escalations
+	FOR EACH ROW EXECUTE FUNCTION observ_data._check_escalation();
 
 -- By severity, two teams and one category apart; a team's own route, at position 100, comes before them.
 INSERT INTO observ.routes (name, channels, group_by, group_wait, group_interval, repeat_interval)
@@ -2519,7 +2539,7 @@ GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.expl
 
 -- ---- routes and notifications
 GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
-GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels TO observ_admin;
+GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels, observ.escalations TO observ_admin;
 
 -- ---- silences, inhibition, maintenance
 GRANT EXECUTE ON FUNCTION observ.preview_silence(text, timestamptz), observ._matching_alerts(text, timestamptz),
