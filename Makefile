@@ -61,7 +61,7 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 	src/ext/rollup_recompute.o src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o \
 	src/ext/history_read.o
 # retention
-EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
+EXT_OBJS += src/ext/retention.o src/ext/retention_rows.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o \
 	src/ext/log_tally.o src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
