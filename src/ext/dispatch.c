@@ -121,7 +121,9 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	observ_end_acknowledgements(dispatch.at);
 	observ_end_clear_silences(dispatch.at);
 	dispatch.routes = observ_load_routes();
+	dispatch.escalations = observ_load_escalations(dispatch.routes);
 	observ_route_alerts(&dispatch, state.routes_digest != dispatch.routes->digest);
+	observ_escalate(&dispatch);
 	observ_flush_groups(&dispatch);
 	forget_old_groups(&dispatch, &state);
 	write_state(&dispatch, &state);
