@@ -169,9 +169,7 @@ group_key(const ObservRoute *route, int64 escalation_id, const StringInfo pairs,
 static TimestampTz
 group_begins(const Dispatch *dispatch, const ObservAlert *alert)
 {
-	TimestampTz begins = Min(alert->starts_at, dispatch->at);
-
-	return dispatch->before <= dispatch->at ? Max(begins, dispatch->before) : begins;
+	return Max(Min(alert->starts_at, dispatch->at), dispatch->before);
 }
 
 /* A group that an alert belongs to. */

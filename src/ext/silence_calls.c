@@ -265,7 +265,7 @@ observ_alert_matchers(PG_FUNCTION_ARGS)
 		SPI_OK_SELECT,
 		"SELECT l.key, l.value FROM observ.alerts a, "
 		"jsonb_each_text(jsonb_build_object('alertname', a.labels ->> 'alertname') || a.identity) l "
-		"WHERE a.alert_id = $1 ORDER BY l.key <> 'alertname', l.key COLLATE \"C\"",
+		"WHERE a.alert_id = $1 AND l.value IS NOT NULL ORDER BY l.key <> 'alertname', l.key COLLATE \"C\"",
 		lengthof(types), types, values, NULL);
 	if (n == 0)
 		ereport(
