@@ -84,9 +84,10 @@ check_labels(Jsonb *labels)
 			bytes += v.val.string.len;
 	}
 	if (bytes > SERIES_LABEL_BYTES_MAX)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a query gives labels that are too long"),
-						errdetail("Together they have " INT64_FORMAT " bytes; %d is the most.", bytes,
-								  SERIES_LABEL_BYTES_MAX)));
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a query gives labels that are too long"),
+				 errdetail("Together they have " INT64_FORMAT " bytes; %d is the most.", bytes,
+						   SERIES_LABEL_BYTES_MAX)));
 }
 
 static enum alert_signal
