@@ -144,6 +144,9 @@ reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *pr
 	previous->reason = NULL;
 	previous->reopened++;
 	previous->unacknowledged = true;
+	/* the rule may have been edited since */
+	previous->severity = alert->rule->severity;
+	previous->relabelled = true;
 	previous->told = evaluation->number;
 	previous->changed = true;
 	if (chained)
@@ -259,6 +262,23 @@ follow_edit(ObservEvaluation *evaluation, ObservLiveAlert *alert)
 	}
 }
 
+/* Whether the rule, which may have been edited, can have such instances: the source would never tell of others again. */
+static bool
+is_of_source(const ObservRule *rule, const ObservInstance *instance)
+{
+	switch (rule->source) {
+	case RULE_QUERY:
+		return true;
+	case RULE_METRIC_SAMPLES:
+		return rule->per_app || instance->app_name == NULL;
+	case RULE_HEALTH_CHECKS:
+		return (rule->per_app || instance->app_name == NULL) && instance->n_labels == 1 &&
+			   slice_equals(instance->labels[0].name, "url");
+	default:
+		return (rule->per_app || instance->app_name == NULL) && instance->n_labels == 0;
+	}
+}
+
 static void
 settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 {
@@ -278,7 +298,8 @@ settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 			return;
 		}
 		if (observ_is_live(alert) && alert->rule->source != RULE_QUERY &&
-			!observ_rule_selects(evaluation, alert->rule, vps, alert->instance.app_name)) {
+			(!is_of_source(alert->rule, &alert->instance) ||
+			 !observ_rule_selects(evaluation, alert->rule, vps, alert->instance.app_name))) {
 			observ_close_alert(evaluation, alert, "rule_changed");
 			return;
 		}

@@ -101,6 +101,17 @@ SELECT at, event, reason FROM pg_temp.history;
 SELECT active_at::time, status FROM observ.alerts;
 SELECT pg_temp.clear();
 
+-- While it was not enabled a rule missed nothing: what was true meanwhile is not found out later.
+INSERT INTO observ.alert_rules (name, metric_name, threshold, evaluation_interval) VALUES ('T off', 'cpu_percent', 90, '10 s');
+SELECT pg_temp.rows('h', '0:00', '0:29', '10 s', 5), pg_temp.rows('h', '0:29:10', '0:29:30', '10 s', 95), pg_temp.rows('h', '0:29:40', '0:30', '10 s', 5);
+SELECT pg_temp.play('0:00', '0:01', '10 s');
+UPDATE observ.alert_rules SET enabled = false WHERE name = 'T off';
+SELECT pg_temp.play('0:02', '0:03', '1 min');
+UPDATE observ.alert_rules SET enabled = true WHERE name = 'T off';
+SELECT status, slots, rules, changes FROM observ.evaluate_alerts('2035-07-01 00:30');
+SELECT at, event, reason FROM pg_temp.history;
+SELECT pg_temp.clear();
+
 -- Recovering, and a series that is missing, are moved as well.
 INSERT INTO observ.alert_rules (name, metric_name, threshold, keep_firing_for, evaluation_interval) VALUES ('T recovering', 'cpu_percent', 90, '60 s', '10 s');
 SELECT pg_temp.rows('h', '0:00', '0:00:10', '10 s', 95), pg_temp.rows('h', '0:00:20', '0:00:30', '10 s', 5), pg_temp.rows('h', '0:10', '0:11', '10 s', 5);
