@@ -15,6 +15,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
 	src/core/alert_state.o \
 	src/core/cron_schedule.o \
+	src/core/escalation.o \
 	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
@@ -60,7 +61,7 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 	src/ext/rollup_recompute.o src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o \
 	src/ext/history_read.o
 # retention
-EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
+EXT_OBJS += src/ext/retention.o src/ext/retention_rows.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o \
 	src/ext/log_tally.o src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
@@ -80,12 +81,15 @@ EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
 	src/ext/routes_check.o src/ext/routes_explain.o
+# escalations
+EXT_OBJS += src/ext/escalations.o src/ext/dispatch_escalate.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o src/ext/window_rollup.o \
-	src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o src/ext/rule_absence.o src/ext/rule_health.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o \
+	src/ext/window_keep.o src/ext/window_rollup.o src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o \
+	src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
 EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o \
 	src/ext/evaluation_tell.o src/ext/evaluation_vps.o src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o \
@@ -176,10 +180,11 @@ REGRESS = install partitions ingest fleet_summary fleet_health arming versions m
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
-REGRESS += alert_windows alert_long_windows alert_health alert_absence
+REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
-REGRESS += alert_dispatch alert_dispatch_storm alert_routes
+REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_long_windows alert_dispatch_storm alert_escalations
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore

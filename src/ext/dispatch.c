@@ -77,6 +77,18 @@ move_back(int64 by)
 	observ_spi(SPI_OK_UPDATE,
 			   "UPDATE observ_data.group_channels SET sent_at = sent_at - $1, decided_at = NULL", 1, types,
 			   values, NULL);
+	observ_spi(SPI_OK_UPDATE, "UPDATE observ_data.escalation_clocks SET running_since = running_since - $1",
+			   1, types, values, NULL);
+}
+
+/* A clock that was set back a little stands still for timers; further, and it is believed. */
+static void
+set_time(Dispatch *dispatch, const State *state)
+{
+	dispatch->at = observ_timer_time(dispatch->at, state->dispatched_at);
+	dispatch->before = Min(state->dispatched_at, dispatch->at);
+	if (dispatch->at < state->dispatched_at)
+		move_back(state->dispatched_at - dispatch->at);
 }
 
 /* Once a day: what channels were told last of groups that nobody has seen for long. */
@@ -138,14 +150,13 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	state = read_state();
 	/* Alerts are read in this one, taken after the lock: it sees what the dispatch before wrote, whatever the caller's statement sees. */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	dispatch.at = observ_timer_time(dispatch.at, state.dispatched_at);
-	dispatch.before = state.dispatched_at;
-	if (dispatch.at < dispatch.before)
-		move_back(dispatch.before - dispatch.at);
+	set_time(&dispatch, &state);
 	observ_end_acknowledgements(dispatch.at);
 	observ_end_clear_silences(dispatch.at);
 	dispatch.routes = observ_load_routes();
+	dispatch.escalations = observ_load_escalations(dispatch.routes);
 	observ_route_alerts(&dispatch, state.routes_digest != dispatch.routes->digest);
+	observ_escalate(&dispatch);
 	observ_flush_groups(&dispatch);
 	forget_old_groups(&dispatch, &state);
 	write_state(&dispatch, &state);
