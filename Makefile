@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make alert-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
 # The script with the default rules in it: what sql/observ--1.0.sql says instead of the line "@rules@".
@@ -15,6 +15,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/aggregate.o \
 	src/core/alert_state.o \
 	src/core/cron_schedule.o \
+	src/core/escalation.o \
 	src/core/flapping.o \
 	src/core/forecast.o \
 	src/core/hash.o \
@@ -60,7 +61,7 @@ EXT_OBJS += src/ext/rollup_sources.o src/ext/rollup_roller.o src/ext/rollup_writ
 	src/ext/rollup_recompute.o src/ext/rollup_dirty.o src/ext/rollup_job.o src/ext/history.o src/ext/history_names.o \
 	src/ext/history_read.o
 # retention
-EXT_OBJS += src/ext/retention.o src/ext/retention_apply.o src/ext/storage.o
+EXT_OBJS += src/ext/retention.o src/ext/retention_rows.o src/ext/retention_apply.o src/ext/storage.o
 # log search
 EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ext/log_leaf.o src/ext/log_search.o \
 	src/ext/log_tally.o src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
@@ -80,12 +81,15 @@ EXT_OBJS += src/ext/matcher_sets.o src/ext/time_intervals.o src/ext/trigger_row.
 EXT_OBJS += src/ext/live_alert.o src/ext/routes.o src/ext/notification_text.o src/ext/dispatch.o \
 	src/ext/dispatch_route.o src/ext/dispatch_flush.o src/ext/dispatch_decide.o src/ext/dispatch_write.o \
 	src/ext/routes_check.o src/ext/routes_explain.o
+# escalations
+EXT_OBJS += src/ext/escalations.o src/ext/dispatch_escalate.o
 # alert rules
 EXT_OBJS += src/ext/alert_rule.o src/ext/rule_row.o src/ext/rule_check.o src/ext/rule_complete.o src/ext/rule_texts.o \
 	src/ext/rule_values.o src/ext/rule_query_check.o src/ext/rule_json.o
 # alert rules about samples of VPSs and health checks
-EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o src/ext/window_keep.o src/ext/window_rollup.o \
-	src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o src/ext/rule_absence.o src/ext/rule_health.o
+EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o src/ext/window_samples.o \
+	src/ext/window_keep.o src/ext/window_rollup.o src/ext/rule_vps_metrics.o src/ext/rule_vps_long.o \
+	src/ext/rule_absence.o src/ext/rule_health.o
 # alert evaluation
 EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o \
 	src/ext/evaluation_tell.o src/ext/evaluation_vps.o src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o \
@@ -176,17 +180,18 @@ REGRESS = install partitions ingest fleet_summary fleet_health arming versions m
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
-REGRESS += alert_windows alert_long_windows alert_health alert_absence
+REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
-REGRESS += alert_dispatch alert_dispatch_storm alert_routes
+REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
+REGRESS += alert_long_windows alert_dispatch_storm alert_escalations
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_people alert_dispatch
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
@@ -200,7 +205,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm outage soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm alert-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -301,6 +306,10 @@ kill-storm:
 # 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
 log-storm:
 	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
+
+# 100 kill -9 in the middle of evaluation and dispatch of a day, 50 of a scheduler, 1,000 evaluations of a quiet fleet; the short form is part of e2e.
+alert-storm:
+	OBSERV_ALERT_KILLS=$(or $(OBSERV_ALERT_KILLS),100) $(PYTHON) -m pytest test/e2e/test_alert_storm.py -s $(PYTEST_ARGS)
 
 # Ten minutes without a database, twice; the short form is part of e2e.
 outage:

@@ -454,7 +454,7 @@ CREATE TABLE observ.retention_policies (
 	enabled boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE observ.retention_policies IS 'How long and how much of each data set is kept, carried out by observ.apply_retention(); change it by UPDATE. observ.retention_preview() says what goes, and when';
-COMMENT ON COLUMN observ.retention_policies.data_set IS 'a table of that name, or metric_samples (labelled metrics: observ.metric_scrapes), rollup_5m (metrics_5m and health_5m), rollup_1h (metrics_1h and health_1h)';
+COMMENT ON COLUMN observ.retention_policies.data_set IS 'a table of that name, or alerts (alert_history and notification_decisions; resolved alerts, finished notifications and silences go row by row), metric_samples (labelled metrics: observ.metric_scrapes), rollup_5m (metrics_5m and health_5m), rollup_1h (metrics_1h and health_1h)';
 COMMENT ON COLUMN observ.retention_policies.max_age IS 'a partition is dropped when all of it is older; months count 30 days. NULL: kept for ever';
 COMMENT ON COLUMN observ.retention_policies.max_size IS 'bytes, indexes included: the oldest partitions are dropped until the data set fits; pg_size_bytes(''10 GB'') helps. NULL: no limit';
 COMMENT ON COLUMN observ.retention_policies.enabled IS 'false: nothing of it is dropped';
@@ -905,18 +905,22 @@ CREATE TABLE observ_data.alert_groups (
 	labels jsonb NOT NULL,
 	opened_at timestamptz NOT NULL,
 	last_flush_at timestamptz,
-	next_flush_at timestamptz NOT NULL
+	next_flush_at timestamptz NOT NULL,
+	escalation_id bigint
 ) WITH (fillfactor = 50);
 CREATE INDEX alert_groups_next_flush_idx ON observ_data.alert_groups (next_flush_at);
+CREATE INDEX alert_groups_escalation_idx ON observ_data.alert_groups (escalation_id) WHERE escalation_id IS NOT NULL;
 COMMENT ON TABLE observ_data.alert_groups IS 'Groups of alerts that share notifications, and when each is flushed next';
-COMMENT ON COLUMN observ_data.alert_groups.group_key IS 'hash of route and group labels';
+COMMENT ON COLUMN observ_data.alert_groups.group_key IS 'hash of route, escalation and group labels';
 COMMENT ON COLUMN observ_data.alert_groups.labels IS 'group labels';
+COMMENT ON COLUMN observ_data.alert_groups.escalation_id IS 'those of the alerts that this step of an escalation takes; NULL: the group of the route itself';
 
 CREATE TABLE observ_data.group_members (
 	group_key text COLLATE "C" NOT NULL,
 	alert_id bigint NOT NULL,
 	departed boolean NOT NULL DEFAULT false,
 	suppressed text COLLATE "C",
+	due_at timestamptz,
 	PRIMARY KEY (group_key, alert_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX group_members_alert_idx ON observ_data.group_members (alert_id);
@@ -924,6 +928,16 @@ CREATE INDEX group_members_held_idx ON observ_data.group_members (alert_id) WHER
 COMMENT ON TABLE observ_data.group_members IS 'Which alerts are in which group, until they are resolved and everybody who was told knows';
 COMMENT ON COLUMN observ_data.group_members.departed IS 'routes or labels lead elsewhere now: only the end is told here, to those who were told';
 COMMENT ON COLUMN observ_data.group_members.suppressed IS 'why trouble with it was not told at the latest flush: inhibition, hold, grace, silence, maintenance, mute_time_interval. NULL: it was';
+COMMENT ON COLUMN observ_data.group_members.due_at IS 'in a group of an escalation: since when its channels are to be told; NULL: not yet';
+
+CREATE TABLE observ_data.escalation_clocks (
+	alert_id bigint PRIMARY KEY,
+	waited_us bigint NOT NULL,
+	running_since timestamptz
+) WITH (fillfactor = 70);
+COMMENT ON TABLE observ_data.escalation_clocks IS 'For how long alerts that escalations take have fired unacknowledged and not muted';
+COMMENT ON COLUMN observ_data.escalation_clocks.waited_us IS 'microseconds until the clock last began to run';
+COMMENT ON COLUMN observ_data.escalation_clocks.running_since IS 'when that was; NULL: it stands still';
 
 CREATE TABLE observ_data.told (
 	alert_id bigint NOT NULL,
@@ -955,7 +969,7 @@ CREATE TABLE observ_data.group_channels (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE observ_data.group_channels IS 'Per group and channel: number and time of the latest notification. Stays for 30 days when the group is gone';
 COMMENT ON COLUMN observ_data.group_channels.seq IS 'number of the latest notification, never used again';
-COMMENT ON COLUMN observ_data.group_channels.incident IS 'counts incidents: from a first notification until all is resolved';
+COMMENT ON COLUMN observ_data.group_channels.incident IS 'seq of the notification that the incident began with; it lasts until all is resolved';
 COMMENT ON COLUMN observ_data.group_channels.repeats IS 'repetitions since something last changed';
 COMMENT ON COLUMN observ_data.group_channels.sent_at IS 'logical time of the flush that made the latest notification';
 COMMENT ON COLUMN observ_data.group_channels.decision IS 'hash of the latest decision: the same again goes on in its row of observ.notification_decisions';
@@ -1021,7 +1035,7 @@ COMMENT ON COLUMN observ.notification_decisions."timestamp" IS 'first flush that
 COMMENT ON COLUMN observ.notification_decisions.last_at IS 'latest flush that did';
 COMMENT ON COLUMN observ.notification_decisions.flushes IS 'how many did';
 COMMENT ON COLUMN observ.notification_decisions.decision IS 'sent, nothing_new, suppressed, no_channel';
-COMMENT ON COLUMN observ.notification_decisions.suppressed IS 'object: alert_id -> why it was left out: {"by":"silence","id":3}, inhibition, hold, grace, maintenance, mute_time_interval, flapping, acknowledged';
+COMMENT ON COLUMN observ.notification_decisions.suppressed IS 'object: alert_id -> why it was left out: {"by":"silence","id":3,"rule":"its comment"}, inhibition, hold, grace, maintenance, mute_time_interval, flapping, acknowledged';
 
 -- ---- default rules: rules/*.sql
 CREATE TABLE observ_data.default_rules_seen (
@@ -1409,11 +1423,11 @@ COMMENT ON FUNCTION observ.disk_forecast(text, interval, timestamptz) IS
 CREATE FUNCTION observ.apply_retention(
 	at timestamptz DEFAULT pg_catalog.now(),
 	OUT status text, OUT dropped integer, OUT freed_bytes bigint, OUT blocked integer, OUT blocked_by text, OUT held_back integer,
-	OUT failed integer)
+	OUT failed integer, OUT deleted bigint)
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_apply_retention';
 COMMENT ON FUNCTION observ.apply_retention(timestamptz) IS
-'Drops the partitions that observ.retention_policies lets go at that time, without keeping writers waiting. status: ok; blocked (some are in use: blocked_by says by whom; to be called again); failed (some could not be dropped: see the warnings); busy (another session is at it); paused; standby. held_back: due, but not rolled up yet';
+'Drops the partitions that observ.retention_policies lets go at that time, without keeping writers waiting. status: ok; blocked (some are in use: blocked_by says by whom; to be called again); failed (some could not be dropped: see the warnings); busy (another session is at it); paused; standby. held_back: due, but not rolled up yet; deleted: rows of alerting that are not in partitions';
 
 CREATE FUNCTION observ.retention_preview(
 	at timestamptz DEFAULT pg_catalog.now(),
@@ -1423,7 +1437,7 @@ CREATE FUNCTION observ.retention_preview(
 	LANGUAGE c STABLE ROWS 200 SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_retention_preview';
 COMMENT ON FUNCTION observ.retention_preview(timestamptz) IS
-'Every partition that ends by that time and has a policy: when it goes (due; at or before that time: with the next observ.apply_retention(), NULL: not known) and why (reason: age, size, detached). waits_for: who has a due one locked, or that it is not rolled up yet. Changes nothing';
+'Every partition that ends by that time and has a policy: when it goes (due; at or before that time: with the next observ.apply_retention(), NULL: not known) and why (reason: age, size, detached). waits_for: who has a due one locked, or that it is not rolled up yet. Of data set alerts also the tables of which rows go one by one: "from" and "to" are the oldest and newest of these, rows_estimate counts them. Changes nothing';
 
 CREATE FUNCTION observ_data._partitions(
 	OUT table_name text, OUT data_set text, OUT relid oid, OUT "from" timestamptz, OUT "to" timestamptz) RETURNS SETOF record
@@ -1456,7 +1470,7 @@ WITH leaf AS (
 ), growth AS (
 	SELECT table_name, sum(table_bytes + index_bytes) / sum(days) AS bytes_per_day FROM closed WHERE "to" > last - interval '7 days' GROUP BY 1
 ), relation AS (
-	SELECT n.nspname || '.' || c.relname AS table_name, k.data_set, coalesce(l.partitions, 0) AS partitions, l.oldest, l.newest,
+	SELECT n.nspname || '.' || c.relname AS table_name, k.data_set, CASE WHEN n.nspname = 'observ' AND c.relname IN ('alerts', 'notifications', 'silences', 'silence_audit') THEN 'alerts' END AS row_set, coalesce(l.partitions, 0) AS partitions, l.oldest, l.newest,
 		CASE WHEN c.relkind = 'p' THEN l.rows_estimate WHEN c.reltuples >= 0 THEN c.reltuples END::bigint AS rows_estimate,
 		coalesce(l.table_bytes, pg_table_size(c.oid)) AS table_bytes, coalesce(l.index_bytes, pg_indexes_size(c.oid)) AS index_bytes,
 		coalesce(l.toast_bytes, pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast_bytes, l.width, g.bytes_per_day
@@ -1474,14 +1488,15 @@ WITH leaf AS (
 		ELSE now() + (d.max_size - d.bytes) / nullif(d.bytes_per_day, 0) * interval '1 day' END AS full_at
 	FROM data_set d
 )
-SELECT r.table_name, r.data_set, r.partitions, r.oldest, r.newest, r.rows_estimate,
+SELECT r.table_name, coalesce(r.data_set, r.row_set) AS data_set, r.partitions, r.oldest, r.newest, r.rows_estimate,
 	(r.table_bytes - r.toast_bytes)::bigint AS heap_bytes, r.index_bytes::bigint AS index_bytes, r.toast_bytes::bigint AS toast_bytes,
 	(r.table_bytes + r.index_bytes)::bigint AS total_bytes,
 	round(r.bytes_per_day)::bigint AS bytes_per_day, round(r.bytes_per_day / nullif(v.n, 0))::bigint AS bytes_per_vps_per_day,
-	f.max_age, f.max_size,
+	coalesce(f.max_age, p.max_age) AS max_age, f.max_size,
 	round(r.bytes_per_day * (extract(epoch FROM f.max_age) / 86400 + r.width))::bigint AS settles_at_bytes,
 	f.full_at AS reaches_max_size_at,
 	CASE
+		WHEN r.row_set IS NOT NULL THEN 'rows are deleted ' || coalesce('when they have been over for ' || p.max_age, 'never')
 		WHEN r.data_set IS NULL THEN NULL
 		WHEN r.bytes_per_day IS NULL THEN 'not known before the first partition with rows has ended'
 		WHEN f.bytes >= f.max_size THEN 'at its limit of ' || pg_size_pretty(f.max_size) || ': the oldest partitions go'
@@ -1490,7 +1505,7 @@ SELECT r.table_name, r.data_set, r.partitions, r.oldest, r.newest, r.rows_estima
 		WHEN f.max_size IS NOT NULL THEN 'stays below its limit of ' || pg_size_pretty(f.max_size) || ' for a hundred years'
 		ELSE 'grows by ' || pg_size_pretty(round(r.bytes_per_day)) || ' a day without limit'
 	END AS forecast
-FROM relation r LEFT JOIN forecast f ON f.data_set = r.data_set
+FROM relation r LEFT JOIN forecast f ON f.data_set = r.data_set LEFT JOIN observ.retention_policies p ON p.data_set = r.row_set AND p.enabled
 	CROSS JOIN (SELECT count(*) AS n FROM observ.vps WHERE status <> 'retired') v
 ORDER BY r.table_bytes + r.index_bytes DESC;
 COMMENT ON VIEW observ.storage_report IS 'Size of every table of observ, how fast it grows and what becomes of it under observ.retention_policies. bytes_per_day: of the latest week of partitions that have ended; settles_at_bytes: what it comes to when as much goes for its age as comes in; reaches_max_size_at: when its data set hits max_size, if it does. By VPS and day: observ.storage_by_vps()';
@@ -1943,7 +1958,7 @@ CREATE FUNCTION observ.dispatch_notifications(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_dispatch_notifications';
 COMMENT ON FUNCTION observ.dispatch_notifications(timestamptz) IS
-'Takes alerts that changed to their groups, and flushes the groups whose time has come: notifications go to the outbox, observ.notifications, and why or why not to observ.notification_decisions. A time before the latest dispatch counts as that one (dispatched_at says). routed: alerts taken to groups; flushed: groups; next_flush_at: of the next group. status: ok, busy, paused, standby';
+'Takes alerts that changed to their groups, and flushes the groups whose time has come: notifications go to the outbox, observ.notifications, and why or why not to observ.notification_decisions. A time up to 10 minutes before the latest dispatch counts as that one (dispatched_at says); an earlier one is believed, and timers of groups are moved back. routed: alerts taken to groups; flushed: groups; next_flush_at: of the next group. status: ok, busy, paused, standby';
 
 CREATE FUNCTION observ.explain_route(
 	labels jsonb DEFAULT NULL, alert_id bigint DEFAULT NULL,
@@ -1977,6 +1992,12 @@ CREATE TRIGGER check_route BEFORE INSERT OR UPDATE OR DELETE ON observ.routes
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_route();
 CREATE TRIGGER warn_of_route AFTER INSERT OR UPDATE ON observ.routes
 	FOR EACH ROW EXECUTE FUNCTION observ_data._warn_of_route();
+CREATE FUNCTION observ_data._check_escalation() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_check_escalation';
+COMMENT ON FUNCTION observ_data._check_escalation() IS 'Trigger of observ.escalations: refuses what can''t work: matchers, channels, times';
+CREATE TRIGGER check_escalation BEFORE INSERT OR UPDATE ON observ.escalations
+	FOR EACH ROW EXECUTE FUNCTION observ_data._check_escalation();
 
 -- By severity, two teams and one category apart; a team's own route, at position 100, comes before them.
 INSERT INTO observ.routes (name, channels, group_by, group_wait, group_interval, repeat_interval)
@@ -2037,7 +2058,7 @@ CREATE FUNCTION observ.silence(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_silence';
 COMMENT ON FUNCTION observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz) IS
-'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide every alert that fires (of more than one) or more than half of more than 10: observ.preview_silence() shows them';
+'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide more than half of the alerts that fire, and these are more than 10: observ.preview_silence() shows them';
 
 CREATE FUNCTION observ.expire_silence(silence_id bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS boolean
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
@@ -2111,7 +2132,7 @@ INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equ
 		'A server that is down mutes everything else about it, but not that nobody sees to it'),
 	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
 		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
-	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
+	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container,name,unit,job,datname,standby,slot,rule,channel}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
 -- ---- default rules
@@ -2519,7 +2540,7 @@ GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.expl
 
 -- ---- routes and notifications
 GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;
-GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels TO observ_admin;
+GRANT INSERT, UPDATE, DELETE ON observ.routes, observ.notification_channels, observ.escalations TO observ_admin;
 
 -- ---- silences, inhibition, maintenance
 GRANT EXECUTE ON FUNCTION observ.preview_silence(text, timestamptz), observ._matching_alerts(text, timestamptz),

@@ -1,10 +1,10 @@
 /* notify_decision.c: What would be worth telling is counted, the most important of it is the reason. See notify_decision.h for what belongs here. */
 #include "core/notify_decision.h"
 
-const char *const notify_reason_names[] = {"nothing new",    "first notification",      "new alerts added",
-										   "unsuppressed",   "acknowledgement expired", "flapping",
-										   "flapping ended", "some alerts resolved",    "all alerts resolved",
-										   "acknowledged",   "repeat interval elapsed"};
+const char *const notify_reason_names[] = {
+	"nothing new",          "first notification",      "new alerts added", "escalation",
+	"unsuppressed",         "acknowledgement expired", "flapping",         "flapping ended",
+	"some alerts resolved", "all alerts resolved",     "acknowledged",     "repeat interval elapsed"};
 
 /* What there is to tell, by number of alerts. */
 struct tally {
@@ -59,6 +59,8 @@ repeat_due(const struct notify_channel *channel, int64_t at)
 static enum notify_reason
 reason_of(const struct notify_channel *channel, const struct tally *tally, int64_t at)
 {
+	if (tally->fresh > 0 && channel->escalation)
+		return NOTIFY_ESCALATION;
 	if (tally->fresh > 0)
 		return channel->told_anything ? NOTIFY_NEW_ALERTS : NOTIFY_FIRST;
 	if (tally->back > 0)

@@ -37,6 +37,7 @@ struct notify_alert {
 struct notify_channel {
 	bool send_resolved;
 	bool told_anything;       /* it has an open incident of this group */
+	bool escalation;          /* it is told because nobody has acknowledged, not because of a route */
 	int64_t sent_at;          /* logical time of the flush of the latest notification */
 	int repeats;              /* repetitions so far */
 	const int64_t *repeat_us; /* intervals of repetition; the last one goes on; n_repeat 0: never */
@@ -48,6 +49,7 @@ enum notify_reason {
 	NOTIFY_NOT,
 	NOTIFY_FIRST,
 	NOTIFY_NEW_ALERTS,
+	NOTIFY_ESCALATION, /* instead of these two */
 	NOTIFY_UNSUPPRESSED,
 	NOTIFY_ACK_EXPIRED,
 	NOTIFY_FLAPPING,

@@ -48,11 +48,15 @@ static const char explain_sql[] =
 	"    FROM observ.alert_history h LEFT JOIN observ.alert_rules r USING (rule_id) WHERE h.alert_id = $1 "
 	"AND h.\"timestamp\" <= $2 "
 	/* its groups */
-	"  UNION ALL SELECT greatest(g.opened_at, a.starts_at), 2, 0, 'in a group', concat_ws(', ', 'route ' || "
-	"coalesce(r.name, 'that is gone'), 'labels ' || g.labels::text, "
+	"  UNION ALL SELECT greatest(g.opened_at, a.starts_at), 2, 0, CASE WHEN g.escalation_id IS NULL THEN 'in "
+	"a group' ELSE 'escalation' END, concat_ws(', ', 'route ' || "
+	"coalesce(r.name, 'that is gone'), 'labels ' || g.labels::text, e.name || ': when it has fired for ' || "
+	"e.after || ' and nobody has acknowledged it' || CASE WHEN m.due_at IS NULL THEN '' ELSE ', due since ' "
+	"|| m.due_at END, "
 	"      CASE WHEN m.departed THEN 'routes lead elsewhere now: only its end is told here' END) "
 	"    FROM alert a JOIN observ_data.group_members m USING (alert_id) JOIN observ_data.alert_groups g "
-	"USING (group_key) LEFT JOIN observ.routes r USING (route_id) "
+	"USING (group_key) LEFT JOIN observ.routes r USING (route_id) LEFT JOIN observ.escalations e USING "
+	"(escalation_id) "
 	/* what was decided of them while it fired, or shortly after */
 	"  UNION ALL SELECT d.\"timestamp\", 3, d.id, CASE WHEN d.decision = 'sent' THEN 'told ' || d.channel "
 	"ELSE d.channel || ' not told' END, "
@@ -108,7 +112,8 @@ static const char explain_sql[] =
 														   "    FROM observ_data.group_members m JOIN "
 														   "observ_data.alert_groups g USING (group_key) "
 														   "LEFT JOIN observ.routes r USING (route_id) WHERE "
-														   "m.alert_id = $1) "
+														   "m.alert_id = $1 AND (g.escalation_id IS NULL OR "
+														   "m.due_at IS NOT NULL)) "
 														   "SELECT $1, at, what, why FROM step ORDER BY at, "
 														   "ord, id";
 

@@ -1,5 +1,6 @@
 /*
- * One dispatch: from states of alerts to notifications. What is shared by its parts: routing (dispatch_route.c), the timers and what is read
+ * One dispatch: from states of alerts to notifications. What is shared by its parts: routing (dispatch_route.c), clocks of escalations
+ * (dispatch_escalate.c), the timers and what is read
  * (dispatch_flush.c), what each channel is told (dispatch_decide.c), what is written (dispatch_write.c).
  * What does not belong here: the tree of routes (routes.h), suppression (suppression.h), the decision (core/notify_decision.h).
  */
@@ -7,6 +8,7 @@
 #define OBSERV_EXT_DISPATCH_H
 
 #include "core/notify_decision.h"
+#include "ext/escalations.h"
 #include "ext/live_alert.h"
 #include "ext/routes.h"
 #include "ext/suppression.h"
@@ -26,11 +28,14 @@ typedef struct DispatchRule {
 
 typedef struct Dispatch {
 	TimestampTz at;
+	TimestampTz before; /* of the dispatch before, not later than at; DT_NOBEGIN: there was none */
 	ObservRoutes *routes;
+	ObservEscalations *escalations;
+	List *released; /* keys of groups of escalations that are flushed at once */
 	int64 routed;
 	int flushed, notifications;
 
-	/* Read when the first group is flushed. */
+	/* Read by observ_read_circumstances(). */
 	ObservSuppressions *suppressions;
 	int n_settings, n_rules;
 	DispatchSettings *settings; /* by name */
@@ -49,6 +54,7 @@ typedef struct DispatchTold {
 typedef struct DispatchMember {
 	int64 alert_id;
 	const ObservAlert *alert; /* NULL: somebody deleted its row */
+	bool due;                 /* in a group of an escalation: its time has come */
 	bool departed;            /* it goes elsewhere since routes or labels changed */
 	bool flapping;            /* its changes are not told */
 	bool firing;              /* it is trouble: fires, recovers or flaps */
@@ -74,7 +80,9 @@ typedef struct DispatchChannel {
 /* A group that is flushed. */
 typedef struct DispatchGroup {
 	const char *key;
-	const ObservRoute *route; /* NULL: it is gone */
+	const ObservRoute *route;           /* NULL: it is gone */
+	bool escalated;                     /* the group of a step of an escalation */
+	const ObservEscalation *escalation; /* which; NULL: it is gone, or disabled */
 	Jsonb *labels;
 	TimestampTz at;   /* logical time of the flush */
 	TimestampTz next; /* of the one after it */
@@ -88,6 +96,15 @@ extern void observ_route_alerts(Dispatch *dispatch, bool all);
 
 /* dispatch_route.c: the labels that a route groups an alert with these labels by; their bytes go to `pairs`, which is then the key of the group. */
 extern Jsonb *observ_group_labels(const ObservRoute *route, Jsonb *labels, StringInfo pairs);
+
+/* dispatch_escalate.c: lets clocks of escalations run, finds the steps that are due. Needs SPI_connect(). */
+extern void observ_escalate(Dispatch *dispatch);
+
+/* dispatch_flush.c: what holds for all groups; does nothing when that is read already. Needs SPI_connect(). */
+extern void observ_read_circumstances(Dispatch *dispatch);
+
+/* dispatch_flush.c: whether people have something to worry about: it fires, recovers or flaps. */
+extern bool observ_is_trouble(TimestampTz at, const ObservAlert *alert);
 
 /* dispatch_flush.c: flushes the groups whose time has come. Needs SPI_connect(). */
 extern void observ_flush_groups(Dispatch *dispatch);

@@ -1,9 +1,6 @@
 /*
  * What each channel of a group is told at a flush, and what of it is remembered. What does not belong here: the decision itself
  * (core/notify_decision.c), reading (dispatch_flush.c), SQL (dispatch_write.c).
- *
- * Who is to be told beside the channels of route and rule (escalations) is decided per alert, too: observ_decide_group() is where that is asked,
- * once the group's own channels are through.
  */
 #include "postgres.h"
 
@@ -69,11 +66,13 @@ was_kept_back(const DispatchMember *m)
 }
 
 static struct notify_alert
-picture_of(const DispatchMember *m, const DispatchTold *told, bool mine)
+picture_of(const DispatchGroup *group, const DispatchMember *m, const DispatchTold *told, bool mine)
 {
+	/* A step that waited while it was suppressed is not late: its clock stood still. */
+	bool counted = !group->escalated || told->state == TOLD_FIRING;
 	struct notify_alert a = {.firing = m->firing,
 							 .suppressed = m->suppressed != NULL,
-							 .was_suppressed = was_kept_back(m),
+							 .was_suppressed = counted && was_kept_back(m),
 							 .keeps_quiet = !mine || m->flapping || m->alert->acknowledged,
 							 .told = told->state};
 
@@ -96,9 +95,16 @@ view_of(const DispatchGroup *group, DispatchChannel *channel)
 	View view = {.group = group, .channel = channel};
 	const DispatchSettings *settings = channel->settings;
 
-	view.settings = (struct notify_channel){
-		.send_resolved = settings->send_resolved, .sent_at = channel->sent_at, .repeats = channel->repeats};
-	if (group->route != NULL) {
+	view.settings = (struct notify_channel){.send_resolved = settings->send_resolved,
+											.escalation = group->escalated,
+											.sent_at = channel->sent_at,
+											.repeats = channel->repeats};
+	if (group->escalated) {
+		if (group->escalation != NULL && group->escalation->repeat_us > 0) {
+			view.settings.repeat_us = &group->escalation->repeat_us;
+			view.settings.n_repeat = 1;
+		}
+	} else if (group->route != NULL) {
 		view.settings.repeat_us = group->route->repeat_us;
 		view.settings.n_repeat = group->route->n_repeat;
 	}
@@ -117,7 +123,7 @@ view_of(const DispatchGroup *group, DispatchChannel *channel)
 			continue;
 		}
 		view.member[view.n] = i;
-		view.alert[view.n++] = picture_of(m, told, mine);
+		view.alert[view.n++] = picture_of(group, m, told, mine);
 	}
 	return view;
 }
@@ -185,9 +191,10 @@ notify(View *view, enum notify_reason reason, DispatchWrites *writes)
 	NotificationCounts counts = {.firing = view->firing, .muted = view->muted, .resolved = view->resolved};
 	int n = 0, listed, number;
 
-	if (!view->settings.told_anything && channel->seq > 0 && !reopens(view))
-		channel->incident++;
 	channel->seq++;
+	/* By the number of its first notification, which is never used again. */
+	if (!view->settings.told_anything && !reopens(view))
+		channel->incident = channel->seq;
 	channel->repeats = reason == NOTIFY_REPEAT ? channel->repeats + 1 : 0;
 	channel->sent_at = view->group->at;
 	for (int i = 0; i < view->n; i++) {
@@ -221,10 +228,10 @@ put_suppressed(StringInfo json, const DispatchMember *m)
 						 m->alert->acknowledged ? "acknowledged"
 						 : m->flapping          ? "flapping"
 												: "route");
-	else if (m->suppression.by == SUPPRESSED_NOT)
-		appendStringInfo(json, "\"%s\"}", m->suppressed);
 	else {
-		appendStringInfo(json, "\"%s\",\"id\":" INT64_FORMAT, m->suppressed, m->suppression.id);
+		appendStringInfo(json, "\"%s\"", m->suppressed);
+		if (m->suppression.by != SUPPRESSED_NOT)
+			appendStringInfo(json, ",\"id\":" INT64_FORMAT, m->suppression.id);
 		if (m->suppression.rule != NULL) {
 			appendStringInfoString(json, ",\"rule\":");
 			escape_json(json, m->suppression.rule);

@@ -26,7 +26,7 @@
 
 /* Locked in order: nobody else locks them, but whoever does in this order can't be in a deadlock with us. */
 static const char due_sql[] =
-	"SELECT group_key, route_id, labels, next_flush_at FROM observ_data.alert_groups "
+	"SELECT group_key, route_id, labels, next_flush_at, escalation_id FROM observ_data.alert_groups "
 	"WHERE next_flush_at <= $1 OR group_key = ANY ($2) ORDER BY group_key FOR UPDATE";
 
 /* Alerts that wait for another one, which may have happened. */
@@ -38,7 +38,7 @@ static const char held_sql[] =
 	"'grace')) AND a.status IN ('firing', 'recovering')"
 
 static const char members_sql[] =
-	"SELECT group_key, alert_id, departed, suppressed FROM observ_data.group_members "
+	"SELECT group_key, alert_id, departed, suppressed, due_at IS NOT NULL FROM observ_data.group_members "
 	"WHERE group_key = ANY ($1) ORDER BY group_key, alert_id";
 static const char told_sql[] =
 	"SELECT group_key, channel, alert_id, state = 'firing', flapping, acknowledged FROM observ_data.told "
@@ -157,8 +157,8 @@ read_intervals(Dispatch *d)
 		d->interval[i] = interval_of(d, &d->routes->route[i], &known);
 }
 
-static void
-read_circumstances(Dispatch *d)
+void
+observ_read_circumstances(Dispatch *d)
 {
 	if (d->suppressions != NULL)
 		return;
@@ -170,18 +170,24 @@ read_circumstances(Dispatch *d)
 
 /* ---- due groups */
 
-/* Groups with alerts that were held back by what has not come to be, or is over and confirmed: they don't wait for their time (C12, C13). */
+/*
+ * Groups with alerts that were held back by what has not come to be, or is over and confirmed (C12, C13), and those of steps that are due: they
+ * don't wait for their time.
+ */
 static Datum
 released_groups(Dispatch *d)
 {
 	int n = (int) observ_spi(SPI_OK_SELECT, held_sql, 0, NULL, NULL, NULL), n_alerts, n_keys = 0, a = 0;
 	SPITupleTable *held = SPI_tuptable;
-	Datum *keys = palloc(Max(n, 1) * sizeof(Datum));
+	Datum *keys = palloc((n + list_length(d->released)) * sizeof(Datum) + 1);
 	ObservAlert *alerts;
+	ListCell *cell;
 
+	foreach (cell, d->released)
+		keys[n_keys++] = CStringGetTextDatum(lfirst(cell));
 	if (n == 0)
-		return observ_array(keys, 0, TEXTOID);
-	read_circumstances(d);
+		return observ_array(keys, n_keys, TEXTOID);
+	observ_read_circumstances(d);
 	alerts = observ_load_alerts(d->at, HELD_ALERTS, 0, NULL, NULL, &n_alerts);
 	for (int i = 0; i < n; i++) {
 		bool isnull;
@@ -204,6 +210,8 @@ set_times(const Dispatch *d, DispatchGroup *group, TimestampTz due)
 
 	if (every <= 0)
 		every = DEFAULT_GROUP_INTERVAL;
+	if (group->escalation != NULL && group->escalation->repeat_us > 0)
+		every = Min(every, group->escalation->repeat_us);
 	group->at = due > d->at ? d->at : due + (d->at - due) / every * every;
 	group->next = group->at + every;
 }
@@ -224,6 +232,10 @@ due_groups(Dispatch *d, int *n)
 		groups[i].key = text_at(i, 1);
 		groups[i].route = route < 0 ? NULL : &d->routes->route[route];
 		groups[i].labels = DatumGetJsonbPCopy(observ_spi_value(i, 3, &isnull));
+		(void) observ_spi_value(i, 5, &isnull);
+		groups[i].escalated = !isnull;
+		if (groups[i].escalated)
+			groups[i].escalation = observ_escalation_by_id(d->escalations, number_at(i, 5));
 		set_times(d, &groups[i], time_at(i, 4));
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -250,11 +262,14 @@ group_of(const Chunk *chunk, const char *key, int *at)
 }
 
 static const ObservNames *
-channels_of(const Dispatch *d, const DispatchGroup *group, const ObservAlert *alert)
+channels_of(const Dispatch *d, const DispatchGroup *group, const DispatchMember *m)
 {
 	static const ObservNames nobody = {0};
+	const ObservAlert *alert = m->alert;
 	int low = 0, high = d->n_rules;
 
+	if (group->escalated)
+		return m->due && group->escalation != NULL ? &group->escalation->channels : &nobody;
 	while (alert != NULL && low < high) {
 		int middle = (low + high) / 2;
 
@@ -289,13 +304,19 @@ alert_by_id(const ObservAlert *alerts, int n, int64 alert_id)
  * that.
  */
 static bool
-flaps(const Dispatch *d, const ObservAlert *alert)
+flaps(TimestampTz at, const ObservAlert *alert)
 {
 	if (!alert->flapping)
 		return false;
 	return alert->status != ALERT_RESOLVED ||
-		   (d->at - alert->ends_at < alert->reopen_us && alert->resolved_reason != NULL &&
+		   (at - alert->ends_at < alert->reopen_us && alert->resolved_reason != NULL &&
 			strcmp(alert->resolved_reason, "cleared") == 0);
+}
+
+bool
+observ_is_trouble(TimestampTz at, const ObservAlert *alert)
+{
+	return flaps(at, alert) || alert->status == ALERT_FIRING || alert->status == ALERT_RECOVERING;
 }
 
 static void
@@ -304,15 +325,17 @@ set_member(Dispatch *d, DispatchGroup *group, DispatchMember *m)
 	const ObservAlert *alert = m->alert;
 	int route = group->route == NULL ? -1 : (int) (group->route - d->routes->route);
 
-	m->channels = channels_of(d, group, alert);
+	m->channels = channels_of(d, group, m);
 	if (alert == NULL)
 		return;
-	m->flapping = flaps(d, alert);
-	m->firing = m->flapping || alert->status == ALERT_FIRING || alert->status == ALERT_RECOVERING;
+	m->flapping = flaps(d->at, alert);
+	m->firing = observ_is_trouble(d->at, alert);
 	m->suppression = observ_suppression_of(d->suppressions, alert);
 	m->suppressed = observ_suppressed_names[m->suppression.by];
-	if (m->suppressed == NULL && route >= 0 && d->interval[route] != NULL)
+	if (m->suppressed == NULL && route >= 0 && d->interval[route] != NULL) {
 		m->suppressed = "mute_time_interval";
+		m->suppression.rule = d->interval[route];
+	}
 }
 
 /* By their numbers: the memberships were written a moment ago, and are not in the snapshot that alerts are read in. */
@@ -356,6 +379,7 @@ read_members(Chunk *chunk)
 		m->alert_id = number_at(i, 2);
 		m->departed = boolean_at(i, 3);
 		m->was_suppressed = text_at(i, 4);
+		m->due = boolean_at(i, 5);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	read_alerts(chunk, members, n);
@@ -522,9 +546,9 @@ read_chunk(Chunk *chunk)
 	read_members(chunk);
 	add_channels(chunk);
 	read_told(chunk);
-	/* Nobody: that is a decision, too. */
+	/* Nobody: that is a decision, too, but for a step that is not due. */
 	for (int g = 0; g < chunk->n; g++)
-		if (chunk->groups[g].n_channels == 0 && chunk->groups[g].n_members > 0)
+		if (chunk->groups[g].n_channels == 0 && chunk->groups[g].n_members > 0 && !chunk->groups[g].escalated)
 			(void) channel_of(chunk->dispatch, &chunk->groups[g], "", true);
 	read_channels(chunk);
 	read_numbers(chunk);
@@ -560,7 +584,7 @@ observ_flush_groups(Dispatch *dispatch)
 
 	if (n == 0)
 		return;
-	read_circumstances(dispatch);
+	observ_read_circumstances(dispatch);
 	context = AllocSetContextCreate(CurrentMemoryContext, "observ flush", ALLOCSET_DEFAULT_SIZES);
 	for (int first = 0; first < n; first += CHUNK_GROUPS) {
 		MemoryContext before = MemoryContextSwitchTo(context);

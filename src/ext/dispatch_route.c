@@ -38,11 +38,13 @@ static const char members_sql[] =
 	"ORDER BY alert_id, group_key";
 
 static const char add_groups_sql[] =
-	"INSERT INTO observ_data.alert_groups (group_key, route_id, labels, opened_at, next_flush_at) "
-	"SELECT g.group_key, g.route_id, g.labels, g.opened_at, g.next_flush_at "
-	"FROM unnest($1, $2, $3, $4, $5) g (group_key, route_id, labels, opened_at, next_flush_at) "
+	"INSERT INTO observ_data.alert_groups (group_key, route_id, labels, opened_at, next_flush_at, "
+	"escalation_id) "
+	"SELECT g.group_key, g.route_id, g.labels, g.opened_at, g.next_flush_at, nullif(g.escalation_id, 0) "
+	"FROM unnest($1, $2, $3, $4, $5, $6) g (group_key, route_id, labels, opened_at, next_flush_at, "
+	"escalation_id) "
 	"ON CONFLICT (group_key) DO NOTHING";
-static const Oid group_types[] = {TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+static const Oid group_types[] = {TEXTOID, INT8OID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID};
 
 static const char add_members_sql[] =
 	"INSERT INTO observ_data.group_members AS m (group_key, alert_id) "
@@ -136,14 +138,16 @@ observ_group_labels(const ObservRoute *route, Jsonb *labels, StringInfo pairs)
 	return JsonbValueToJsonb(object);
 }
 
-/* SHA-256 of route and group labels, the first half of it. */
+/* SHA-256 of route, escalation (0: none) and group labels, the first half of it. */
 static void
-group_key(const ObservRoute *route, const StringInfo pairs, char *key)
+group_key(const ObservRoute *route, int64 escalation_id, const StringInfo pairs, char *key)
 {
 	static const char digits[] = "0123456789abcdef";
 	uint8 digest[PG_SHA256_DIGEST_LENGTH];
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-	char *id = psprintf(INT64_FORMAT, route->route_id);
+	char *id = escalation_id == 0
+				   ? psprintf(INT64_FORMAT, route->route_id)
+				   : psprintf(INT64_FORMAT " escalation " INT64_FORMAT, route->route_id, escalation_id);
 
 	if (pg_cryptohash_init(context) < 0 || pg_cryptohash_update(context, (uint8 *) id, strlen(id) + 1) < 0 ||
 		pg_cryptohash_update(context, (uint8 *) pairs->data, pairs->len) < 0 ||
@@ -158,19 +162,33 @@ group_key(const ObservRoute *route, const StringInfo pairs, char *key)
 	pfree(id);
 }
 
-/* Notes that an alert belongs to the group that a route makes of it. */
-static void
-join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
+/*
+ * group_wait counts from the moment the alert began to fire, however late the dispatch comes; but what was there at the dispatch before (a route
+ * was changed, an alert began anew) did not begin earlier than that, or it would be told before what inhibits it.
+ */
+static TimestampTz
+group_begins(const Dispatch *dispatch, const ObservAlert *alert)
 {
+	return Max(Min(alert->starts_at, dispatch->at), dispatch->before);
+}
+
+/* A group that an alert belongs to. */
+typedef struct Target {
+	const ObservRoute *route;
+	int64 escalation_id; /* 0: the route's own */
+	int64 wait_us;       /* from its beginning to its first flush */
 	StringInfoData pairs;
-	char key[KEY_DIGITS + 1];
 	Jsonb *labels;
+} Target;
+
+/* Notes that an alert belongs to a group. */
+static void
+join_group(Batch *batch, const ObservAlert *alert, Target *target)
+{
+	char key[KEY_DIGITS + 1];
 	bool found;
 
-	initStringInfo(&pairs);
-	labels = observ_group_labels(route, alert->labels, &pairs);
-	group_key(route, &pairs, key);
-	pfree(pairs.data);
+	group_key(target->route, target->escalation_id, &target->pairs, key);
 	for (int i = batch->next_member; i < batch->n_members && batch->members[i].alert_id == alert->alert_id;
 		 i++)
 		if (strcmp(batch->members[i].key, key) == 0) {
@@ -180,14 +198,38 @@ join_group(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 		}
 	hash_search(batch->groups, key, HASH_ENTER, &found);
 	if (!found) {
-		TimestampTz at = batch->dispatch->at;
-		Datum row[] = {CStringGetTextDatum(key), Int64GetDatum(route->route_id), JsonbPGetDatum(labels),
-					   TimestampTzGetDatum(at), TimestampTzGetDatum(at + route->group_wait_us)};
+		TimestampTz at =
+			target->escalation_id == 0 ? group_begins(batch->dispatch, alert) : batch->dispatch->at;
+		Datum row[] = {CStringGetTextDatum(key),
+					   Int64GetDatum(target->route->route_id),
+					   JsonbPGetDatum(target->labels),
+					   TimestampTzGetDatum(at),
+					   TimestampTzGetDatum(Max(at + target->wait_us, batch->dispatch->at)),
+					   Int64GetDatum(target->escalation_id)};
 
 		observ_row_batch_add(batch->new_groups, row, NULL);
 	}
 	observ_row_batch_add(batch->joining, (Datum[]){CStringGetTextDatum(key), Int64GetDatum(alert->alert_id)},
 						 NULL);
+}
+
+/* The group that a route makes of it, and those of the steps of escalations that take it, whose time is found by their clock. */
+static void
+join_groups(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
+{
+	const ObservEscalations *all = batch->dispatch->escalations;
+	Target target = {.route = route, .wait_us = route->group_wait_us};
+
+	initStringInfo(&target.pairs);
+	target.labels = observ_group_labels(route, alert->labels, &target.pairs);
+	join_group(batch, alert, &target);
+	target.wait_us = route->group_interval_us;
+	for (int i = 0; i < all->n; i++)
+		if (observ_escalation_takes(&all->step[i], batch->values)) {
+			target.escalation_id = all->step[i].escalation_id;
+			join_group(batch, alert, &target);
+		}
+	pfree(target.pairs.data);
 }
 
 static void
@@ -209,7 +251,7 @@ route_alert(Batch *batch, const ObservAlert *alert)
 		return;
 	observ_route_values(routes, observ_alert_label, unconstify(ObservAlert *, alert), batch->values);
 	foreach (cell, observ_find_routes(routes, batch->values))
-		join_group(batch, alert, &routes->route[lfirst_int(cell)]);
+		join_groups(batch, alert, &routes->route[lfirst_int(cell)]);
 	batch->dispatch->routed++;
 	for (int i = first; i < batch->n_members && batch->members[i].alert_id == alert->alert_id; i++) {
 		const Membership *m = &batch->members[i];

@@ -121,10 +121,12 @@ reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *pr
 {
 	enum alert_status before = ALERT_RESOLVED;
 	bool chained = previous->rule != NULL;
+	char *reason = psprintf("goes on as alert %lld", (long long) previous->alert_id);
 
+	/* It is written when the memory of this time is gone. */
 	if (alert->stored || alert->changed)
 		note(evaluation, alert, ALERT_PENDING, ALERT_INACTIVE, ALERT_EVENT_INACTIVE,
-			 psprintf("goes on as alert %lld", (long long) previous->alert_id));
+			 MemoryContextStrdup(evaluation->context, reason));
 	alert->rule->active -= observ_is_live(alert);
 	alert->gone = true;
 	alert->changed = alert->stored || alert->changed;

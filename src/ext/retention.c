@@ -439,12 +439,29 @@ put_expiry(ReturnSetInfo *result, const ObservExpiry *e, TimestampTz at)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+static void
+put_old_rows(ReturnSetInfo *result, const ObservOldRows *old)
+{
+	Datum values[9] = {CStringGetTextDatum(old->data_set),
+					   CStringGetTextDatum(old->table),
+					   TimestampTzGetDatum(old->oldest),
+					   TimestampTzGetDatum(old->newest),
+					   (Datum) 0,
+					   Int64GetDatum(old->rows),
+					   CStringGetTextDatum("age"),
+					   TimestampTzGetDatum(old->due)};
+	bool nulls[9] = {[4] = true, [8] = true};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 /* observ.retention_preview(at) → setof; see its COMMENT. */
 Datum
 observ_retention_preview(PG_FUNCTION_ARGS)
 {
 	TimestampTz at = observ_job_time(fcinfo);
 	ObservIdentity saved;
+	ObservOldRows rows[OBSERV_ROW_TABLES];
 	ObservExpiry *list;
 	int n;
 
@@ -455,6 +472,9 @@ observ_retention_preview(PG_FUNCTION_ARGS)
 	list = observ_retention_list(at, &n);
 	for (int i = 0; i < n; i++)
 		put_expiry((ReturnSetInfo *) fcinfo->resultinfo, &list[i], at);
+	n = observ_retention_list_rows(at, rows);
+	for (int i = 0; i < n; i++)
+		put_old_rows((ReturnSetInfo *) fcinfo->resultinfo, &rows[i]);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return (Datum) 0;

@@ -1,4 +1,4 @@
-/* Which partitions the policies of observ.retention_policies let go, and from when on rows are still kept. */
+/* Which partitions and rows the policies of observ.retention_policies let go, and from when on rows are still kept. */
 #ifndef OBSERV_EXT_RETENTION_H
 #define OBSERV_EXT_RETENTION_H
 
@@ -53,6 +53,22 @@ extern void observ_retention_remember(const ObservExpiry *expiry, TimestampTz at
  * meanwhile. Needs the same.
  */
 extern void observ_retention_forget_attached(void);
+
+/* Rows of a table without partitions that a policy lets go. */
+typedef struct ObservOldRows {
+	const char *data_set, *table;
+	TimestampTz oldest, newest;
+	int64 rows;
+	TimestampTz due; /* of the oldest */
+} ObservOldRows;
+
+#define OBSERV_ROW_TABLES 4
+
+/* What is deleted row by row at that time, a table each: list has room for OBSERV_ROW_TABLES. Returns how many. Needs the same. */
+extern int observ_retention_list_rows(TimestampTz at, ObservOldRows *list);
+
+/* Deletes it, or some of it. *deleted: rows. False, after a WARNING, when that failed. Needs the same. */
+extern bool observ_retention_delete_rows(TimestampTz at, int64 *deleted);
 
 /*
  * Who has these relations locked, oldest transaction first: "pid 17 (pg_dump), …"; NULL: nobody. *since receives, unless NULL, when the

@@ -72,6 +72,7 @@ typedef struct Pass {
 	int blocked;
 	int held_back;
 	int failed;
+	int64 deleted; /* rows of tables without partitions */
 	char *blocked_by;
 } Pass;
 
@@ -396,6 +397,8 @@ apply(TimestampTz at, Pass *p)
 	observ_retention_give_way();
 	SPI_connect();
 	choose(p, at);
+	/* Before anything is locked. */
+	p->failed += !observ_retention_delete_rows(at, &p->deleted);
 	drop_all(p);
 	sum_up(p);
 	remember_all(p, at);
@@ -408,8 +411,8 @@ apply(TimestampTz at, Pass *p)
 static Datum
 result_row(FunctionCallInfo fcinfo, const char *status, const Pass *p)
 {
-	Datum values[7];
-	bool nulls[7] = {false};
+	Datum values[8];
+	bool nulls[8] = {false};
 
 	values[0] = CStringGetTextDatum(status);
 	values[1] = Int32GetDatum(p->dropped);
@@ -419,6 +422,7 @@ result_row(FunctionCallInfo fcinfo, const char *status, const Pass *p)
 	values[4] = nulls[4] ? (Datum) 0 : CStringGetTextDatum(p->blocked_by);
 	values[5] = Int32GetDatum(p->held_back);
 	values[6] = Int32GetDatum(p->failed);
+	values[7] = Int64GetDatum(p->deleted);
 	return observ_row(fcinfo, values, nulls);
 }
 

@@ -317,7 +317,8 @@ add_groups(Timing *t)
 	Datum values[] = {Int64GetDatum(t->route->route_id)};
 
 	observ_spi(SPI_OK_SELECT,
-			   "SELECT next_flush_at, labels FROM observ_data.alert_groups WHERE route_id = $1 "
+			   "SELECT next_flush_at, labels FROM observ_data.alert_groups WHERE route_id = $1 AND "
+			   "escalation_id IS NULL "
 			   "ORDER BY next_flush_at, group_key LIMIT " CppAsString2(GROUPS_SHOWN),
 			   1, types, values, NULL);
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++) {

@@ -63,22 +63,31 @@ refuse_labels(Jsonb *labels, const char *problem)
 					errdetail("labels: %s", JsonbToCString(NULL, &labels->root, VARSIZE(labels)))));
 }
 
-/* Labels are strings; null is none. */
+/* Labels are strings; null is none. They are in every row about the alert, so they are short, as those of series are. */
 static void
 check_labels(Jsonb *labels)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue v;
+	int64 bytes = 0;
 
 	if (!JB_ROOT_IS_OBJECT(labels))
 		refuse_labels(labels, "labels of a query must be an object");
 	if (JB_ROOT_COUNT(labels) > SERIES_LABELS_MAX)
 		refuse_labels(labels, "a query gives too many labels");
 	it = JsonbIteratorInit(&labels->root);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE) {
 		if (token == WJB_VALUE && v.type != jbvString && v.type != jbvNull)
 			refuse_labels(labels, "labels of a query must be strings");
+		if ((token == WJB_KEY || token == WJB_VALUE) && v.type == jbvString)
+			bytes += v.val.string.len;
+	}
+	if (bytes > SERIES_LABEL_BYTES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a query gives labels that are too long"),
+				 errdetail("Together they have " INT64_FORMAT " bytes; %d is the most.", bytes,
+						   SERIES_LABEL_BYTES_MAX)));
 }
 
 static enum alert_signal

@@ -27,6 +27,7 @@ OBSERV_SQL_FUNCTION(observ_audit_silence);
 
 static TimestampTz acting_at;
 static bool acting = false;
+static bool forgetting = false;
 
 /* A row of the table; pointers are NULL for NULL. */
 typedef struct SilenceRow {
@@ -53,6 +54,12 @@ void
 observ_reset_silence_time(void)
 {
 	acting = false;
+}
+
+void
+observ_set_silences_forgotten(bool on)
+{
+	forgetting = on;
 }
 
 static TimestampTz
@@ -246,7 +253,7 @@ observ_check_silence(PG_FUNCTION_ARGS)
 	TimestampTz now = observ_silence_time();
 	SilenceRow row, old;
 
-	if (observ_restores_a_dump(data))
+	if (observ_restores_a_dump(data) || (forgetting && TRIGGER_FIRED_BY_DELETE(data->tg_event)))
 		return PointerGetDatum(observ_trigger_row(data));
 	row = read_row(data, observ_trigger_row(data));
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))

@@ -12,6 +12,9 @@ extern TimestampTz observ_silence_time(void);
 extern void observ_set_silence_time(TimestampTz at);
 extern void observ_reset_silence_time(void);
 
+/* While set silences may be deleted: retention does that to those that ended long ago. Put back by whoever set it, also after an error. */
+extern void observ_set_silences_forgotten(bool on);
+
 /*
  * Ends silences with auto_expire_when_clear that nothing has matched for so long. Runs as the owner of the tables; needs SPI_connect(). Cheap
  * when there are none.

@@ -78,7 +78,16 @@ SELECT pg_temp.fire('B', 20);
 SELECT pg_temp.run(3615, 3615);
 SELECT dispatched_at, flushed, notifications, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(3616));
 -- A clock that is set back stands still.
-SELECT status, dispatched_at, flushed FROM observ.dispatch_notifications(pg_temp.at(60));
+SELECT status, dispatched_at, flushed FROM observ.dispatch_notifications(pg_temp.at(3016));
+-- One that was an hour ahead is not waited for: the next flush is as far away as it was, and so is the repetition.
+SELECT status, dispatched_at, flushed, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(3015));
+SELECT pg_temp.run(3020, 3720, 1);
+SELECT status, dispatched_at, flushed, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(60));
+SELECT pg_temp.run(61, 760, 1);
+-- Alerts are seen as they are, not as the statement found them that calls: nobody is told of what is over.
+SELECT pg_temp.start('0', '1 min', '{10 min}');
+SELECT s AS minute, CASE s WHEN 1 THEN pg_temp.fire('A', 60) WHEN 3 THEN pg_temp.resolve('A', 180) END, (SELECT notifications FROM observ.dispatch_notifications(pg_temp.at(60 * s))) FROM generate_series(1, 4) s;
+SELECT pg_temp.short(n) FROM observ.notifications n ORDER BY notification_id;
 
 -- Timeline D: the end of a silence is told (C4).
 SELECT pg_temp.start('1 s', '2 s', '{100 s}');

@@ -100,9 +100,56 @@ DROP VIEW looks_at_a_leaf;
 SELECT status, dropped, failed FROM observ.apply_retention('2035-03-11 12:00:00+00');
 \set VERBOSITY default
 
--- ---- a data set whose table does not exist is passed over; so is everything in a paused database, and bad times are refused
+-- ---- alerting: partitions go, and rows that are over and that nobody waits for
 UPDATE observ.retention_policies SET enabled = true, max_age = '1 day' WHERE data_set = 'alerts';
-SELECT status, dropped FROM observ.apply_retention('2035-03-11 12:00:00+00');
+INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, labels, identity, active_at, starts_at, ends_at, annotations, unrouted)
+SELECT name, 0, status, 'high', '{}', '{}', ends_at - interval '1 h', ends_at - interval '1 h', CASE WHEN status = 'resolved' THEN ends_at END, '{}', name = 'unrouted'
+FROM (VALUES ('old', 'resolved', '2035-03-10 11:59:59.999999+00'::timestamptz), ('young', 'resolved', '2035-03-10 12:00+00'), ('told', 'resolved', '2035-03-01 00:00+00'), ('member', 'resolved', '2035-03-01 00:00+00'),
+	('unrouted', 'resolved', '2035-03-01 00:00+00'), ('live', 'firing', '2035-03-01 00:00+00'), ('pending', 'pending', '2035-03-01 00:00+00')) v (name, status, ends_at);
+INSERT INTO observ_data.told (alert_id, group_key, channel, state, told_at) SELECT alert_id, 'retention', 'c', 'firing', starts_at FROM observ.alerts WHERE fingerprint = 'told';
+INSERT INTO observ_data.group_members (group_key, alert_id) SELECT 'retention', alert_id FROM observ.alerts WHERE fingerprint = 'member';
+INSERT INTO observ.notifications ("timestamp", channel, group_key, seq, incident_key, idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved, status, finished_at)
+SELECT t, 'c', 'retention', n, 'i', 'retention ' || n, 'first notification', 'firing', 'high', s, '{}', '[]', 1, 0, s, f
+FROM (VALUES (1, 'sent', '2035-03-01 00:00+00'::timestamptz, '2035-03-01 00:01+00'::timestamptz), (2, 'dead', '2035-03-01', NULL), (3, 'cancelled', '2035-03-01', NULL), (4, 'queued', '2035-03-01', NULL), (5, 'sending', '2035-03-01', NULL),
+	(6, 'retry', '2035-03-01', NULL), (7, 'sent', '2035-03-01 00:00+00', '2035-03-11 11:00+00'), (8, 'sent', '2035-03-11 00:00+00', '2035-03-11 00:00+00')) v (n, s, t, f);
+SELECT observ.silence('{alertname="r1"}', until => '2035-03-02 00:00+00', comment => 'old', starts_at => '2035-03-01 00:00+00', at => '2035-03-01 00:00+00') > 0 AS old,
+	observ.silence('{alertname="r2"}', until => '2035-03-12 00:00+00', comment => 'active', starts_at => '2035-03-01 00:00+00', at => '2035-03-01 00:00+00') > 0 AS active;
+INSERT INTO observ.silence_audit ("timestamp", silence_id, action) VALUES ('2035-03-05 00:00+00', -1, 'expired');
+SELECT data_set, "partition", "from" AT TIME ZONE 'UTC' AS "from", "to" AT TIME ZONE 'UTC' AS "to", size_bytes, rows_estimate, reason, due AT TIME ZONE 'UTC' AS due, waits_for
+FROM observ.retention_preview('2035-03-11 12:00:00+00') WHERE data_set = 'alerts' AND size_bytes IS NULL ORDER BY 2;
+SELECT count(*) > 0 AS partitions, count(*) FILTER (WHERE "partition" ~ '^(alert_history|notification_decisions)_') = count(*) AS of_both
+FROM observ.retention_preview('2035-03-11 12:00:00+00') WHERE data_set = 'alerts' AND size_bytes IS NOT NULL AND due <= '2035-03-11 12:00:00+00';
+DELETE FROM observ.silences WHERE comment = 'old';
+SELECT status, dropped > 0 AS dropped, deleted, failed FROM observ.apply_retention('2035-03-11 12:00:00+00');
+SELECT fingerprint FROM observ.alerts ORDER BY 1;
+SELECT seq, status FROM observ.notifications ORDER BY 1;
+SELECT comment, (SELECT count(*) FROM observ.silence_audit a WHERE a.silence_id = s.silence_id) AS audited FROM observ.silences s;
+SELECT count(*) AS audits FROM observ.silence_audit;
+DELETE FROM observ.silences;
+SELECT status, dropped, deleted FROM observ.apply_retention('2035-03-11 12:00:00+00');
+-- What was told and is told now goes with the next run; more rows than one batch holds; without max_age nothing goes.
+DELETE FROM observ_data.told; DELETE FROM observ_data.group_members;
+INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, labels, identity, active_at, starts_at, ends_at, annotations)
+SELECT 'many ' || n, 0, 'resolved', 'high', '{}', '{}', '2035-03-01 00:00+00', '2035-03-01 00:00+00', '2035-03-01 00:00+00', '{}' FROM generate_series(1, 12000) n;
+UPDATE observ.retention_policies SET max_age = NULL WHERE data_set = 'alerts';
+SELECT status, deleted FROM observ.apply_retention('2035-03-11 12:00:00+00');
+SELECT forecast FROM observ.storage_report WHERE table_name = 'observ.alerts';
+UPDATE observ.retention_policies SET max_age = '1 day' WHERE data_set = 'alerts';
+SELECT data_set, max_age, max_size, settles_at_bytes, forecast FROM observ.storage_report WHERE table_name = 'observ.alerts';
+SELECT status, deleted FROM observ.apply_retention('2035-03-11 12:00:00+00');
+-- It fails: that is said, and partitions go all the same.
+CREATE TABLE keeps_alerts (alert_id bigint REFERENCES observ.alerts);
+INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, labels, identity, active_at, starts_at, ends_at, annotations)
+VALUES ('kept', 0, 'resolved', 'high', '{}', '{}', '2035-03-01 00:00+00', '2035-03-01 00:00+00', '2035-03-01 00:00+00', '{}');
+INSERT INTO keeps_alerts SELECT alert_id FROM observ.alerts WHERE fingerprint = 'kept';
+\set VERBOSITY terse
+SELECT status, failed, deleted FROM observ.apply_retention('2035-03-11 12:00:00+00');
+\set VERBOSITY default
+DROP TABLE keeps_alerts;
+SELECT status, failed, deleted FROM observ.apply_retention('2035-03-11 12:00:00+00');
+SELECT fingerprint FROM observ.alerts ORDER BY 1;
+
+-- ---- a paused database is passed over, and bad times are refused
 SELECT observ.apply_retention('infinity');
 SELECT observ.retention_preview('-infinity');
 BEGIN; SELECT observ.pause(); SELECT * FROM observ.apply_retention('2035-03-11 12:00:00+00'); ROLLBACK;
