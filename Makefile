@@ -2,7 +2,7 @@
 #   make            extension, agent            make unit     cmocka tests of src/core
 #   make install    into pg_config's server     make check    regress + isolation on a private server, workers preloaded
 #   make installcheck  against a running one    make e2e      pytest: real servers, processes, signals
-#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make outage  make soak
+#   make lint  make fmt  make check-asan  make bench  make kill-storm  make log-storm  make alert-storm  make outage  make soak
 EXTENSION = observ
 MODULE_big = observ
 # The script with the default rules in it: what sql/observ--1.0.sql says instead of the line "@rules@".
@@ -177,11 +177,11 @@ SHLIB_LINK = -Wl,--as-needed
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
 # Alerting, a line per subject
-REGRESS += alert_rules
+REGRESS += alert_rules alert_texts
 REGRESS += alert_states alert_gaps alert_queries
 REGRESS += alert_windows alert_long_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
-REGRESS += alert_dispatch alert_routes alert_escalations
+REGRESS += alert_dispatch alert_dispatch_storm alert_routes alert_escalations
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
@@ -189,7 +189,7 @@ REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_netw
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_people alert_dispatch
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
@@ -203,7 +203,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm outage soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm alert-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -304,6 +304,10 @@ kill-storm:
 # 200 kill -9 of an agent that tails a log, 5 restarts of PostgreSQL; the short form is part of e2e.
 log-storm:
 	OBSERV_STORM_KILLS=$(or $(OBSERV_STORM_KILLS),200) $(PYTHON) -m pytest test/e2e/test_agent_storm.py -s $(PYTEST_ARGS)
+
+# 100 kill -9 in the middle of evaluation and dispatch of a day, 50 of a scheduler, 1,000 evaluations of a quiet fleet; the short form is part of e2e.
+alert-storm:
+	OBSERV_ALERT_KILLS=$(or $(OBSERV_ALERT_KILLS),100) $(PYTHON) -m pytest test/e2e/test_alert_storm.py -s $(PYTEST_ARGS)
 
 # Ten minutes without a database, twice; the short form is part of e2e.
 outage:

@@ -72,7 +72,7 @@ class Fleet:
             self.insert("true", at=self.at - 4 * minute * self.step)
         self.conn.execute(f"INSERT INTO observ.vps (vps_name) SELECT 'vps' || lpad(n::text, 6, '0') FROM generate_series(1, {size}) n")
         self.conn.execute("VACUUM (ANALYZE) observ.vps_metrics")
-        self.conn.execute("SELECT observ.refresh_fleet_summary()")
+        self.run("refresh_fleet_summary", "refresh_fleet_summary")
 
     def check(self, right, what):
         """A failure unless right."""
@@ -100,10 +100,11 @@ class Fleet:
         return row, took
 
     def turn(self, phase=None, hot="false", which=None):
-        """A pass: 15 s go by, a quarter of the VPSs (or `which`) send a row, evaluation, dispatch."""
+        """A pass: 15 s go by, a quarter of the VPSs (or `which`) send a row, the summary takes it in, evaluation, dispatch."""
         self.passes += 1
         self.at += self.step
         self.insert(which or f"n %% 4 = {self.passes % 4}", hot)
+        self.run("refresh_fleet_summary", "refresh_fleet_summary")
         before = self.written()
         row, evaluate = self.run("evaluate_alerts", "evaluate_alerts")
         _, dispatch = self.run("dispatch_notifications", "dispatch_notifications")

@@ -45,7 +45,7 @@ run_fuzz() {
 # on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
 # Workers run, but jobs are called by the tests alone, in virtual time (as in make check).
 on_server() {
-	timeout --kill-after=30 300 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
+	timeout --kill-after=30 500 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
 		make -C "$work" PG_CONFIG="$pg_config" "$1" installcheck
 }
 

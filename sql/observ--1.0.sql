@@ -17,7 +17,7 @@ CREATE FUNCTION observ_data._create_roles() RETURNS void
 	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_create_roles';
 COMMENT ON FUNCTION observ_data._create_roles() IS
-'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
+'Creates the roles observ_owner, observ_reader, observ_writer, observ_operator, observ_rules, observ_admin and observ_agent where they are absent; warns when an existing observ_owner can log in';
 SELECT observ_data._create_roles();
 
 -- ============================================================================================================= types
@@ -735,7 +735,7 @@ COMMENT ON COLUMN observ.alerts.status IS 'pending (true, but not for as long as
 COMMENT ON COLUMN observ.alerts.instance IS 'VPS; NULL: not about one';
 COMMENT ON COLUMN observ.alerts.labels IS 'all labels as they were when it began: of the VPS, of the rule, of the instance, alertname, severity, category';
 COMMENT ON COLUMN observ.alerts.identity IS 'the labels that tell it from other alerts of the rule';
-COMMENT ON COLUMN observ.alerts.summary IS 'annotation summary; while it is active that of the latest change of value';
+COMMENT ON COLUMN observ.alerts.summary IS 'annotation summary, else one that says the value, the threshold and where; while it is active that of the latest change of value';
 COMMENT ON COLUMN observ.alerts.value IS 'value at the latest evaluation, at the end that which cleared it';
 COMMENT ON COLUMN observ.alerts.peak_value IS 'worst value while it fired';
 COMMENT ON COLUMN observ.alerts.sampled_at IS 'timestamp of the newest sample behind value';

@@ -258,7 +258,9 @@ observ_end_acknowledgements(TimestampTz at)
 	static const Oid types[] = {TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(at)};
 
-	if (observ_spi_kept(&any_due, SPI_OK_SELECT, "SELECT FROM observ.alerts WHERE " DUE " LIMIT 1",
+	/* The order is that of its index: without statistics any other one would do as well, and be read to its end. */
+	if (observ_spi_kept(&any_due, SPI_OK_SELECT,
+						"SELECT FROM observ.alerts WHERE " DUE " ORDER BY acknowledged_until LIMIT 1",
 						lengthof(types), types, values, NULL) == 0)
 		return;
 	(void) observ_ensure_partition("alert_history", at);

@@ -199,13 +199,14 @@ observ_restore_default_rule(PG_FUNCTION_ARGS)
 }
 
 static const char list_sql[] =
-	"SELECT s.name, s.definition ->> 'category', (s.definition ->> 'severity')::observ.severity, "
+	"SELECT s.name, s.whole ->> 'category', (s.whole ->> 'severity')::observ.severity, "
 	"CASE WHEN r.shipped_as = " HASH_OF_ROW
 	" THEN CASE WHEN r.shipped_as = s.hash THEN 'unchanged' ELSE 'older' END "
 	"WHEN r.shipped_as IS NOT NULL THEN 'edited' WHEN r.name IS NOT NULL THEN 'own rule' "
 	"WHEN d.name IS NOT NULL THEN 'deleted' ELSE 'missing' END, r.rule_id, "
-	"s.definition FROM observ_data.default_rules s LEFT JOIN observ.alert_rules r ON r.name = s.name "
-	"LEFT JOIN observ_data.default_rules_seen d ON d.name = s.name ORDER BY s.number";
+	"s.definition FROM (SELECT *, observ_data._rule_defaults() || definition AS whole FROM "
+	"observ_data.default_rules) s LEFT JOIN observ.alert_rules r ON r.name = s.name "
+	"LEFT JOIN observ_data.default_rules_seen d ON d.name = s.name ORDER BY s.number, s.name";
 
 /* observ.default_rules() → set of rows; see its COMMENT. */
 Datum

@@ -313,11 +313,12 @@ observ_route_alerts(Dispatch *dispatch, bool all)
 
 	for (;;) {
 		Datum values[] = {Int64GetDatum(last)};
-		int n;
+		int n, nest_level = observ_few_rows_begin();
 		ObservAlert *alerts =
 			observ_load_alerts(dispatch->at, all ? CHANGED_OR_FIRING : CHANGED, 1, types, values, &n);
 		Batch batch;
 
+		observ_few_rows_end(nest_level);
 		if (n == 0)
 			break;
 		begin_batch(&batch, dispatch);

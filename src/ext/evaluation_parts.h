@@ -28,6 +28,7 @@ typedef struct ObservRuleProgress {
 	int64 each;              /* from one evaluation to the next */
 	bool edited;             /* since it was evaluated last */
 	TimestampTz replay_from; /* missed evaluations from here on are made up for; DT_NOEND: none was missed */
+	int64 unseen_us;         /* time of the pause with rows, which came before those */
 	bool due;                /* at the time that is being evaluated */
 	bool failed;             /* in this call */
 
@@ -80,6 +81,8 @@ extern void observ_rule_evaluated(ObservEvaluation *evaluation, ObservRule *rule
 /* evaluation_slots.c: when rules are evaluated */
 /* Times to evaluate, ascending, the last is `at`. */
 extern TimestampTz *observ_evaluation_times(ObservEvaluation *evaluation, TimestampTz at, int *n);
+/* How much of the time since the rule was evaluated last counts towards nothing: a pause without rows; negative: the clock went back. Asked once per evaluation. */
+extern int64 observ_time_left_out(const ObservRule *rule, ObservRuleProgress *progress, TimestampTz at);
 /* Sets `due` of every rule for a time of these. */
 extern int observ_choose_due(ObservEvaluation *evaluation, TimestampTz time, bool is_last);
 

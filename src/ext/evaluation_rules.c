@@ -196,11 +196,11 @@ observ_write_rule_state(ObservEvaluation *evaluation)
 		observ_row_batch_add(batch, values, nulls);
 	}
 	observ_row_batch_run(batch, &plan, SPI_OK_INSERT, write_sql);
-	/* Of rules that are not enabled, or not there any more. */
+	/* Of rules that are not enabled, or not there any more: one that is enabled again begins anew, and what it missed is not made up for. */
 	if (evaluation->has_strangers)
 		observ_spi_kept(&forget, SPI_OK_DELETE,
 						"DELETE FROM observ_data.rule_state s WHERE NOT EXISTS (SELECT FROM "
-						"observ.alert_rules r WHERE r.rule_id = s.rule_id)",
+						"observ.alert_rules r WHERE r.rule_id = s.rule_id AND r.enabled)",
 						0, NULL, NULL, NULL);
 }
 

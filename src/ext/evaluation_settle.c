@@ -121,10 +121,12 @@ reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *pr
 {
 	enum alert_status before = ALERT_RESOLVED;
 	bool chained = previous->rule != NULL;
+	char *reason = psprintf("goes on as alert %lld", (long long) previous->alert_id);
 
+	/* It is written when the memory of this time is gone. */
 	if (alert->stored || alert->changed)
 		note(evaluation, alert, ALERT_PENDING, ALERT_INACTIVE, ALERT_EVENT_INACTIVE,
-			 psprintf("goes on as alert %lld", (long long) previous->alert_id));
+			 MemoryContextStrdup(evaluation->context, reason));
 	alert->rule->active -= observ_is_live(alert);
 	alert->gone = true;
 	alert->changed = alert->stored || alert->changed;
@@ -142,6 +144,9 @@ reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *pr
 	previous->reason = NULL;
 	previous->reopened++;
 	previous->unacknowledged = true;
+	/* the rule may have been edited since */
+	previous->severity = alert->rule->severity;
+	previous->relabelled = true;
 	previous->told = evaluation->number;
 	previous->changed = true;
 	if (chained)
@@ -257,6 +262,23 @@ follow_edit(ObservEvaluation *evaluation, ObservLiveAlert *alert)
 	}
 }
 
+/* Whether the rule, which may have been edited, can have such instances: the source would never tell of others again. */
+static bool
+is_of_source(const ObservRule *rule, const ObservInstance *instance)
+{
+	switch (rule->source) {
+	case RULE_QUERY:
+		return true;
+	case RULE_METRIC_SAMPLES:
+		return rule->per_app || instance->app_name == NULL;
+	case RULE_HEALTH_CHECKS:
+		return (rule->per_app || instance->app_name == NULL) && instance->n_labels == 1 &&
+			   slice_equals(instance->labels[0].name, "url");
+	default:
+		return (rule->per_app || instance->app_name == NULL) && instance->n_labels == 0;
+	}
+}
+
 static void
 settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 {
@@ -276,7 +298,8 @@ settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 			return;
 		}
 		if (observ_is_live(alert) && alert->rule->source != RULE_QUERY &&
-			!observ_rule_selects(evaluation, alert->rule, vps, alert->instance.app_name)) {
+			(!is_of_source(alert->rule, &alert->instance) ||
+			 !observ_rule_selects(evaluation, alert->rule, vps, alert->instance.app_name))) {
 			observ_close_alert(evaluation, alert, "rule_changed");
 			return;
 		}
@@ -350,13 +373,8 @@ settle_rule(ObservEvaluation *evaluation, ObservRule *rule)
 {
 	ObservRuleProgress *progress = observ_progress_of(evaluation, rule);
 	ObservLiveAlert *next;
-	int64 gap = 0;
+	int64 gap = observ_time_left_out(rule, progress, evaluation->at);
 
-	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at - progress->last > progress->each &&
-		progress->replay_from != DT_NOEND)
-		gap = evaluation->at - progress->last;
-	if (!TIMESTAMP_NOT_FINITE(progress->last) && evaluation->at < progress->last)
-		gap = evaluation->at - progress->last;
 	observ_drop_least(progress);
 	settle_overflow(evaluation, rule);
 	for (ObservLiveAlert *alert = progress->alerts; alert != NULL; alert = next) {

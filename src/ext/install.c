@@ -38,6 +38,8 @@ static const Role roles[] = {
 	{"observ_writer", NULL},              /* appends rows of any VPS: scripts, gateways */
 	{"observ_agent", NULL},               /* appends rows of the VPSs enrolled for the role */
 	{"observ_operator", "observ_reader"}, /* day-to-day work */
+	/* what the queries of a superuser's alert rules run as: they read everything, and are never a superuser */
+	{"observ_rules", "observ_reader, pg_read_all_data, pg_monitor"},
 	{"observ_admin", "observ_operator, observ_writer, observ_owner"},
 };
 

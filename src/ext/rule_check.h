@@ -28,4 +28,10 @@ extern void observ_check_window(const ObservRule *rule, const ObservRuleRow *row
  */
 extern char *observ_check_query(const char *query, Oid owner);
 
+/*
+ * The role that queries of an owner run as: the owner, or observ_rules for a superuser. What a query reads may be a view tomorrow whose functions
+ * belong to somebody else; they must not run as a superuser each 15 s.
+ */
+extern Oid observ_query_role(Oid owner);
+
 #endif

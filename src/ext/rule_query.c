@@ -11,6 +11,7 @@
 #include "ext/evaluation_parts.h"
 #include "ext/gucs.h"
 #include "ext/rule_source.h"
+#include "ext/rule_check.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "miscadmin.h"
@@ -62,22 +63,31 @@ refuse_labels(Jsonb *labels, const char *problem)
 					errdetail("labels: %s", JsonbToCString(NULL, &labels->root, VARSIZE(labels)))));
 }
 
-/* Labels are strings; null is none. */
+/* Labels are strings; null is none. They are in every row about the alert, so they are short, as those of series are. */
 static void
 check_labels(Jsonb *labels)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue v;
+	int64 bytes = 0;
 
 	if (!JB_ROOT_IS_OBJECT(labels))
 		refuse_labels(labels, "labels of a query must be an object");
 	if (JB_ROOT_COUNT(labels) > SERIES_LABELS_MAX)
 		refuse_labels(labels, "a query gives too many labels");
 	it = JsonbIteratorInit(&labels->root);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE) {
 		if (token == WJB_VALUE && v.type != jbvString && v.type != jbvNull)
 			refuse_labels(labels, "labels of a query must be strings");
+		if ((token == WJB_KEY || token == WJB_VALUE) && v.type == jbvString)
+			bytes += v.val.string.len;
+	}
+	if (bytes > SERIES_LABEL_BYTES_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a query gives labels that are too long"),
+				 errdetail("Together they have " INT64_FORMAT " bytes; %d is the most.", bytes,
+						   SERIES_LABEL_BYTES_MAX)));
 }
 
 static enum alert_signal
@@ -212,7 +222,7 @@ run_as_owner(void *arg)
 	Datum at = TimestampTzGetDatum(observ_rule_time(query->evaluation->at, rule));
 
 	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(get_role_oid(rule->owner, false),
+	SetUserIdAndSecContext(observ_query_role(get_role_oid(rule->owner, false)),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	XactReadOnly = true;
 	read_rows(query, SPI_cursor_open(NULL, plan_of(rule), &at, NULL, true));

@@ -16,6 +16,7 @@
 #include "parser/parse_coerce.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
 #define MAX_QUERY_LENGTH 65536 /* bytes */
@@ -146,6 +147,12 @@ check_rights(Node *node, void *context)
 	return expression_tree_walker(node, check_rights, context);
 }
 
+Oid
+observ_query_role(Oid owner)
+{
+	return superuser_arg(owner) ? get_role_oid("observ_rules", false) : owner;
+}
+
 static void
 check_rights_as(Query *query, Oid owner)
 {
@@ -153,7 +160,7 @@ check_rights_as(Query *query, Oid owner)
 	int security;
 
 	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(owner, security | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(observ_query_role(owner), security | SECURITY_LOCAL_USERID_CHANGE);
 	(void) check_rights((Node *) query, NULL);
 	SetUserIdAndSecContext(user, security);
 }

@@ -29,8 +29,9 @@ extern ObservEvaluateRules observ_evaluate_queries;
 extern bool observ_vps_is_silent(ObservEvaluation *evaluation, const char *vps_name);
 
 /*
- * Whether rows of that time were stored at all, by anybody: tells a server that was down from a worker that was (alerting.md 2.10).
+ * Whether data of that time was stored at all, by anybody: tells a server that was down from a worker that was (alerting.md 2.10). There are rows
+ * of (after, until], or earlier ones that speak for `until` still: the next was to come later. Intervals of more than 5 minutes are not looked back for.
  */
-extern bool observ_rows_between(TimestampTz after, TimestampTz until);
+extern bool observ_rows_reach(TimestampTz after, TimestampTz until);
 
 #endif

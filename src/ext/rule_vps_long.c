@@ -20,9 +20,6 @@
 /* … and longer than this in buckets of an hour. */
 #define VERY_LONG_WINDOW USECS_PER_DAY
 
-/* A spread smaller than this share of the average is none: then a change by as much counts as one standard deviation. */
-#define LEAST_SPREAD 0.01
-
 bool
 observ_is_long(const ObservRule *rule)
 {
@@ -205,26 +202,15 @@ observ_anomaly(const ObservRule *rule, ObservWindowKey **keys, int n, TimestampT
 {
 	ObservUsualNeed need = {rule->metric, observ_floor_time(now, OBSERV_1H)};
 	const float4 **days = palloc(sizeof(float4 *) * n);
-	struct window_sample known[OBSERV_USUAL_DAYS];
-	struct window_question mean = {.aggregate = RULE_AVG}, spread = {.aggregate = RULE_STDDEV};
-	int n_keys = 0, n_days = 0;
-	double usual, deviation;
+	double usual[WINDOW_USUAL_DAYS];
+	int n_keys = 0;
 
 	for (int i = 0; i < n && observ_is_rolled_up(rule->metric); i++) {
 		days[n_keys] = observ_usual(&keys[i]->key, &need);
 		n_keys += days[n_keys] != NULL;
 	}
-	for (int day = 0; day < OBSERV_USUAL_DAYS; day++) {
-		double value = of_day(days, n_keys, day);
-
-		if (!isnan(value))
-			known[n_days++] = (struct window_sample){.value = value};
-	}
+	for (int day = 0; day < WINDOW_USUAL_DAYS; day++)
+		usual[day] = of_day(days, n_keys, day);
 	pfree(days);
-	if (n_days < OBSERV_USUAL_LEAST || !window_value(&mean, known, n_days, NULL, &usual) ||
-		!window_value(&spread, known, n_days, NULL, &deviation))
-		return false;
-	deviation = Max(deviation, LEAST_SPREAD * fabs(usual));
-	*out = fabs(average - usual) / deviation;
-	return deviation > 0;
+	return window_anomaly(average, usual, WINDOW_USUAL_DAYS, out);
 }

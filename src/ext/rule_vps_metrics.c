@@ -340,18 +340,22 @@ observ_vps_is_silent(ObservEvaluation *evaluation, const char *vps_name)
 }
 
 bool
-observ_rows_between(TimestampTz after, TimestampTz until)
+observ_rows_reach(TimestampTz after, TimestampTz until)
 {
 	static SPIPlanPtr plan = NULL;
 	static const char sql[] =
 		"SELECT WHERE EXISTS (SELECT FROM observ.vps_metrics m WHERE m.\"timestamp\" > $1 AND "
 		"m.\"timestamp\" <= $2) "
-		"OR EXISTS (SELECT FROM observ.health_checks m WHERE m.\"timestamp\" > $1 AND m.\"timestamp\" <= $2)";
-	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum values[] = {TimestampTzGetDatum(after), TimestampTzGetDatum(until)};
+		"OR EXISTS (SELECT FROM observ.health_checks m WHERE m.\"timestamp\" > $1 AND m.\"timestamp\" <= $2) "
+		"OR EXISTS (SELECT FROM observ.vps_metrics m WHERE m.\"timestamp\" > $3 AND m.\"timestamp\" <= $1 "
+		"AND coalesce(m.interval_ms, 60000) > extract(epoch FROM $2 - m.\"timestamp\") * 1000)";
+	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum values[] = {TimestampTzGetDatum(after), TimestampTzGetDatum(until),
+					  TimestampTzGetDatum(until - OBSERV_LOOKBACK)};
 	int nest_level = observ_few_rows_begin();
 	uint64 found = observ_spi_read(&plan, sql, lengthof(types), types, values, NULL);
 
 	observ_few_rows_end(nest_level);
+	SPI_freetuptable(SPI_tuptable);
 	return found > 0;
 }

@@ -15,11 +15,9 @@
 #include "ext/times.h"
 #include "ext/trigger_row.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_check_silence);
@@ -247,17 +245,6 @@ updated_silence(const TriggerData *data, const SilenceRow *old, const SilenceRow
 	return edited_silence(data, old, new, now);
 }
 
-/*
- * A dump that is restored brings rows as they were, begun and over as they are, with their audit: pg_dump's sessions begin with row_security = off.
- * Only for who can act as the owner of the table, so that nobody gets around the checks that way.
- */
-static bool
-restores_a_dump(const TriggerData *data)
-{
-	return !row_security && TRIGGER_FIRED_BY_INSERT(data->tg_event) &&
-		   has_privs_of_role(GetUserId(), data->tg_relation->rd_rel->relowner);
-}
-
 /* observ_data._check_silence(): BEFORE INSERT OR UPDATE OR DELETE on observ.silences */
 Datum
 observ_check_silence(PG_FUNCTION_ARGS)
@@ -266,7 +253,7 @@ observ_check_silence(PG_FUNCTION_ARGS)
 	TimestampTz now = observ_silence_time();
 	SilenceRow row, old;
 
-	if (restores_a_dump(data) || (forgetting && TRIGGER_FIRED_BY_DELETE(data->tg_event)))
+	if (observ_restores_a_dump(data) || (forgetting && TRIGGER_FIRED_BY_DELETE(data->tg_event)))
 		return PointerGetDatum(observ_trigger_row(data));
 	row = read_row(data, observ_trigger_row(data));
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
@@ -331,7 +318,7 @@ observ_audit_silence(PG_FUNCTION_ARGS)
 	TriggerData *data = observ_trigger(fcinfo);
 	SilenceRow row, old;
 
-	if (restores_a_dump(data))
+	if (observ_restores_a_dump(data))
 		return PointerGetDatum(NULL);
 	row = read_row(data, observ_trigger_row(data));
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))

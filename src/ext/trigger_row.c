@@ -4,8 +4,11 @@
 #include "ext/trigger_row.h"
 
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 
 TriggerData *
 observ_trigger(FunctionCallInfo fcinfo)
@@ -16,6 +19,13 @@ observ_trigger(FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("this function is for triggers on the rows of a table")));
 	return data;
+}
+
+bool
+observ_restores_a_dump(const TriggerData *data)
+{
+	return !row_security && TRIGGER_FIRED_BY_INSERT(data->tg_event) &&
+		   has_privs_of_role(GetUserId(), data->tg_relation->rd_rel->relowner);
 }
 
 HeapTuple

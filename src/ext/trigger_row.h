@@ -10,6 +10,12 @@ extern TriggerData *observ_trigger(FunctionCallInfo fcinfo);
 /* The row as it is to be, or is, written; of DELETE the row that goes. */
 extern HeapTuple observ_trigger_row(const TriggerData *data);
 
+/*
+ * Whether the row comes out of a dump, and is to be taken as it was: pg_dump's sessions begin with row_security = off. Only for who can act as
+ * the owner of the table, so that nobody gets around the checks that way.
+ */
+extern bool observ_restores_a_dump(const TriggerData *data);
+
 /* A column by its name. Raises 42703 when there is none. */
 extern Datum observ_trigger_value(const TriggerData *data, HeapTuple row, const char *column, bool *isnull);
 

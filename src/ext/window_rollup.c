@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "core/window_cells.h"
 #include "ext/recent_rows.h"
 #include "ext/rollup_sources.h"
 #include "ext/spi_util.h"
@@ -259,13 +260,13 @@ take(ObservRecent *recent, TupleTableSlot *slot, TimestampTz start)
 	} else {
 		float4 *days = values;
 
-		for (int i = 0; is_new && i < reading->table->n_recipes * OBSERV_USUAL_DAYS; i++)
+		for (int i = 0; is_new && i < reading->table->n_recipes * WINDOW_USUAL_DAYS; i++)
 			days[i] = NAN;
 		for (int m = reading->first; m < reading->first + reading->n; m++) {
 			Bucket b = bucket_of(&reading->table->recipes[m], &row);
 
 			if (b.count > 0)
-				days[m * OBSERV_USUAL_DAYS + reading->day] = b.average;
+				days[m * WINDOW_USUAL_DAYS + reading->day] = b.average;
 		}
 	}
 }
@@ -475,13 +476,13 @@ observ_load_usual(const ObservUsualNeed *needs, int n)
 	recipes = palloc(sizeof(Recipe) * used);
 	for (int i = 0; i < used; i++)
 		recipes[i] = recipe_of(all[i].metric);
-	begin_table(&usual.table, "usual", recipes, used, sizeof(float4) * OBSERV_USUAL_DAYS);
+	begin_table(&usual.table, "usual", recipes, used, sizeof(float4) * WINDOW_USUAL_DAYS);
 	usual.needs = MemoryContextAlloc(usual.table.kept.context, sizeof(ObservUsualNeed) * used);
 	memcpy(usual.needs, all, sizeof(ObservUsualNeed) * used);
 	for (int i = 0, same; i < used; i += same) {
 		for (same = 1; i + same < used && all[i + same].hour == all[i].hour; same++)
 			;
-		for (int day = 0; day < OBSERV_USUAL_DAYS; day++) {
+		for (int day = 0; day < WINDOW_USUAL_DAYS; day++) {
 			Reading reading = {.table = &usual.table, .first = i, .n = same, .day = day};
 			TimestampTz start = all[i].hour - (day + 1) * USECS_PER_DAY;
 
@@ -498,5 +499,5 @@ observ_usual(const ObservVpsKey *key, const ObservUsualNeed *need)
 {
 	const Entry *entry = hash_search(usual.table.entries, key, HASH_FIND, NULL);
 
-	return entry == NULL ? NULL : (const float4 *) entry->values + usual_in(need) * OBSERV_USUAL_DAYS;
+	return entry == NULL ? NULL : (const float4 *) entry->values + usual_in(need) * WINDOW_USUAL_DAYS;
 }

@@ -10,10 +10,6 @@
 #include "datatype/timestamp.h"
 #include "ext/vps_key.h"
 
-/* Days that are looked back for what is usual, and how many of them must be known. */
-#define OBSERV_USUAL_DAYS  14
-#define OBSERV_USUAL_LEAST 5
-
 /* Whether roll-ups have what a metric is made of. */
 extern bool observ_is_rolled_up(const struct rule_metric *metric);
 
@@ -46,7 +42,7 @@ extern bool observ_bucket_line(int64 step, const ObservVpsKey *key, const struct
 /* Adds to *cell what is in the bucket that begins then. */
 extern void observ_add_bucket(const ObservBucketLine *line, TimestampTz start, struct cell *cell);
 
-/* Averages of a metric in an hour of the day, of the days before it; NaN where a day has none. */
+/* Averages of a metric in an hour of the day, of the WINDOW_USUAL_DAYS days before it; NaN where a day has none. */
 typedef struct ObservUsualNeed {
 	const struct rule_metric *metric;
 	TimestampTz hour;

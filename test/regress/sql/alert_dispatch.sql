@@ -37,7 +37,7 @@ CREATE FUNCTION pg_temp.why() RETURNS TABLE (first text, latest text, flushes in
 		(SELECT string_agg(a.fingerprint || ' ' || (s.value->>'by'), ', ' ORDER BY a.alert_id) FROM jsonb_each(d.suppressed) s JOIN observ.alerts a ON a.alert_id::text = s.key)
 	FROM observ.notification_decisions d ORDER BY d."timestamp", d.channel, d.id $$;
 CREATE FUNCTION pg_temp.start(wait interval, every interval, repeat interval[], channels text[] DEFAULT '{default}') RETURNS void LANGUAGE sql AS $$
-	TRUNCATE observ.alerts, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ.silences;
+	TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ.silences, observ.silence_audit;
 	UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';
 	DELETE FROM observ.routes WHERE name ~ '^test';
 	INSERT INTO observ.routes (name, matchers, channels, group_by, group_wait, group_interval, repeat_interval) VALUES ('test', '{test="dispatch"}', channels, '{test}', wait, every, repeat) $$;

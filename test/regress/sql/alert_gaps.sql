@@ -63,7 +63,7 @@ SELECT active_at::time, status FROM observ.alerts;
 SET LOCAL observ.catchup_max = 4;
 SELECT status, slots, rules, pending, firing, changes FROM observ.evaluate_alerts('2035-07-01 00:20:01');
 SELECT at, event, reason FROM pg_temp.history;
--- What lies before those counts towards nothing: 9 minutes 15 s.
+-- What lies before those is not looked at, but there are rows of it: it went by all the same.
 SELECT active_at::time, status FROM observ.alerts;
 SET LOCAL observ.catchup_max = 0;
 SELECT status, slots, rules, pending, firing, changes FROM observ.evaluate_alerts('2035-07-01 00:40:00');
@@ -80,6 +80,36 @@ SELECT status, slots, rules, changes FROM observ.evaluate_alerts('2035-07-01 00:
 SELECT at, name, event FROM pg_temp.history ORDER BY 1, 2;
 SELECT status, slots, rules, changes FROM observ.evaluate_alerts('2035-07-01 01:00:05');
 SELECT name, active_at::time, status FROM observ.alerts JOIN observ.alert_rules USING (rule_id) ORDER BY 1;
+SELECT pg_temp.clear();
+
+-- Rows come less often than the rule is evaluated: the times between them are made up for as well, and nothing is left out. Of 11 minutes the server is away for 5: no pause for the one rule, one for the other.
+INSERT INTO observ.alert_rules (name, metric_name, threshold, for_duration, evaluation_interval) VALUES ('T general', 'cpu_percent', 90, '1 h', NULL), ('T 15 s', 'cpu_percent', 90, '1 h', '15 s');
+SELECT pg_temp.rows('h', '0:00', '0:20:00', '60 s', 95), pg_temp.rows('h', '0:26:05', '0:26:15', '10 s', 95);
+SELECT pg_temp.play('0:00', '0:00', '1 min');
+SELECT status, slots, changes FROM observ.evaluate_alerts('2035-07-01 00:10:45');
+SELECT name, active_at::time, status FROM observ.alerts JOIN observ.alert_rules USING (rule_id) ORDER BY 1;
+SELECT pg_temp.play('0:15', '0:15', '1 min');
+SELECT status, slots, changes FROM observ.evaluate_alerts('2035-07-01 00:26:15');
+SELECT at, name, event, reason FROM pg_temp.history ORDER BY at, name;
+SELECT name, active_at::time, status FROM observ.alerts JOIN observ.alert_rules USING (rule_id) ORDER BY 1;
+SELECT pg_temp.clear();
+-- A server that was away, then a pause longer than can be made up for: only the former is left out.
+INSERT INTO observ.alert_rules (name, metric_name, threshold, for_duration, evaluation_interval) VALUES ('T 10 s', 'cpu_percent', 90, '3 h', '10 s');
+SELECT pg_temp.rows('h', '0:00', '0:01', '10 s', 95), pg_temp.rows('h', '0:31', '2:00', '10 s', 95);
+SELECT pg_temp.play('0:00', '0:01', '10 s'), pg_temp.play('1:31', '1:31', '1 min');
+SELECT at, event, reason FROM pg_temp.history;
+SELECT active_at::time, status FROM observ.alerts;
+SELECT pg_temp.clear();
+
+-- While it was not enabled a rule missed nothing: what was true meanwhile is not found out later.
+INSERT INTO observ.alert_rules (name, metric_name, threshold, evaluation_interval) VALUES ('T off', 'cpu_percent', 90, '10 s');
+SELECT pg_temp.rows('h', '0:00', '0:29', '10 s', 5), pg_temp.rows('h', '0:29:10', '0:29:30', '10 s', 95), pg_temp.rows('h', '0:29:40', '0:30', '10 s', 5);
+SELECT pg_temp.play('0:00', '0:01', '10 s');
+UPDATE observ.alert_rules SET enabled = false WHERE name = 'T off';
+SELECT pg_temp.play('0:02', '0:03', '1 min');
+UPDATE observ.alert_rules SET enabled = true WHERE name = 'T off';
+SELECT status, slots, rules, changes FROM observ.evaluate_alerts('2035-07-01 00:30');
+SELECT at, event, reason FROM pg_temp.history;
 SELECT pg_temp.clear();
 
 -- Recovering, and a series that is missing, are moved as well.

@@ -109,6 +109,12 @@ INSERT INTO observ.vps_metrics ("timestamp", vps_name, zombies, interval_ms) SEL
 SELECT status FROM observ.roll_up(:'t0'::timestamptz + interval '290 minutes');
 SELECT status, failed FROM observ.evaluate_alerts(:'t0'::timestamptz + interval '300 minutes');
 TABLE pg_temp.found;
+-- back to a time that knows less: an hour of which half is not known yet
+UPDATE observ_data.evaluation_state SET evaluated_at = '-infinity';
+SELECT status, failed FROM observ.evaluate_alerts(:'t0'::timestamptz + interval '250 minutes');
+TABLE pg_temp.found;
+UPDATE observ_data.evaluation_state SET evaluated_at = '-infinity';
+SELECT status, failed FROM observ.evaluate_alerts(:'t0'::timestamptz + interval '300 minutes');
 -- what was kept is needed: the rows below it are gone
 DELETE FROM observ.vps_metrics WHERE "timestamp" < :'t0'::timestamptz + interval '240 minutes';
 DELETE FROM observ.metrics_5m;

@@ -92,7 +92,7 @@ SELECT count(*) FROM observ.routes WHERE name = 'test-bad';
 
 -- Routes that change: alerts that fire are routed anew, those that stay in their group are not told again.
 DELETE FROM observ.routes WHERE name ~ '^test';
-TRUNCATE observ.alerts, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels;
+TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels;
 UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';
 CREATE FUNCTION pg_temp.run(seconds int) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
@@ -138,5 +138,5 @@ SELECT route, why FROM observ.explain_route('{"test": "routes"}') WHERE route = 
 
 DELETE FROM observ.routes WHERE name ~ '^test';
 DELETE FROM observ.time_intervals WHERE name ~ '^test';
-TRUNCATE observ.alerts, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels;
+TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels;
 UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';

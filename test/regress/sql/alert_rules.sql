@@ -205,6 +205,17 @@ ALTER TABLE observ.alert_rules RENAME COLUMN category TO kind;
 SELECT observ.evaluate_alerts('2040-01-01 00:02');
 ROLLBACK;
 
+-- What a dump brings is taken as it was, by who may act as the owner of the table and of the rule.
+CREATE ROLE observ_regress_alice LOGIN IN ROLE observ_admin;
+BEGIN;
+SET LOCAL row_security = off;
+INSERT INTO observ.alert_rules (name, source, metric_name, threshold, version, created_at, owner) VALUES ('restored', 'metric_samples', 'not_there_yet', 1, 7, '2020-01-01', 'gone') RETURNING version, created_at, owner;
+SET ROLE observ_regress_alice;
+INSERT INTO observ.alert_rules (name, source, metric_name, threshold, version, owner) VALUES ('restored 2', 'metric_samples', 'not_there_yet', 1, 7, 'observ_owner') RETURNING version, owner;
+INSERT INTO observ.alert_rules (name, source, metric_name, threshold, version, owner) VALUES ('restored 3', 'metric_samples', 'not_there_yet', 1, 7, 'pg_monitor') RETURNING version, owner;
+ROLLBACK;
+DROP ROLE observ_regress_alice;
+
 -- A dry run is a transaction.
 BEGIN;
 UPDATE observ.alert_rules SET threshold = 99 WHERE name = 'High CPU Usage' RETURNING version;

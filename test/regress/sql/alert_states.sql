@@ -268,4 +268,23 @@ UPDATE observ.vps SET status = 'retired' WHERE vps_name = 'sel-2';
 SELECT pg_temp.evaluate('10:01');
 SELECT instance, status, resolved_reason FROM observ.alerts ORDER BY 1;
 SELECT pg_temp.clear();
+-- An edit after which the rule is about other things, though absent ones keep their alerts: applications, then VPSs, then urls.
+INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent) SELECT '2035-06-01 10:00'::timestamptz + i * interval '1 min', 'edit-1', 'app', 95 FROM generate_series(0, 3) i;
+INSERT INTO observ.alert_rules (name, metric_name, threshold, per_app, on_missing) VALUES ('T about', 'cpu_percent', 90, true, 'keep');
+SELECT pg_temp.evaluate('10:00');
+UPDATE observ.alert_rules SET per_app = false WHERE name = 'T about';
+SELECT pg_temp.evaluate('10:01');
+SELECT identity, status, resolved_reason FROM observ.alerts ORDER BY alert_id;
+UPDATE observ.alert_rules SET metric_name = 'health_consecutive_failures', threshold = 1 WHERE name = 'T about';
+SELECT pg_temp.evaluate('10:02');
+SELECT identity, status, resolved_reason FROM observ.alerts ORDER BY alert_id;
+SELECT pg_temp.clear();
+
+-- One that is reopened is as its rule is now.
+SELECT pg_temp.rule('T reopened', '{"severity":"warning","labels":{"team":"a"},"annotations":{"summary":"old"}}'), pg_temp.put('T reopened', '10:00', 95), pg_temp.put('T reopened', '10:01', 5), pg_temp.put('T reopened', '10:03', 96);
+SELECT pg_temp.play('10:00', '10:01', '1 min');
+UPDATE observ.alert_rules SET severity = 'critical', labels = '{"team":"b"}', annotations = '{"summary":"new"}' WHERE name = 'T reopened';
+SELECT pg_temp.play('10:02', '10:03', '1 min');
+SELECT status, reopened, severity, labels->>'severity' AS label, labels->>'team' AS team, summary FROM observ.alerts;
+SELECT pg_temp.clear();
 ROLLBACK;

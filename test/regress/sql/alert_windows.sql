@@ -132,6 +132,9 @@ SELECT date_trunc('day', now()) - interval '2 days' AS t0 \gset
 COMMIT;
 CREATE FUNCTION pg_temp.row(t timestamptz, vps text, v real) RETURNS void LANGUAGE sql AS $$ INSERT INTO observ.vps_metrics ("timestamp", vps_name, disk_busy_percent, interval_ms) VALUES (t, vps, v, 600000) $$;
 CREATE VIEW pg_temp.found AS SELECT string_agg(concat_ws(' ', a.instance, r.name, a.value), ', ' ORDER BY a.instance, r.name) FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id) WHERE r.name LIKE 'aw %' AND a.status <> 'resolved';
+-- enough rows of another time that pages are looked for through the index
+INSERT INTO observ.vps_metrics ("timestamp", received_at, vps_name, cpu_percent, memory_percent, disk_percent, interval_ms) SELECT :'t0'::timestamptz + make_interval(hours => 6, secs => i / 100.0), now() - interval '1 hour', 'aw-filler', 1, 2, 3, 60000 FROM generate_series(1, 8000) i;
+SELECT count(*) > 0 AS summarised FROM (SELECT brin_summarize_new_values(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_inherits h ON h.inhrelid = i.indrelid WHERE h.inhparent = 'observ.vps_metrics'::regclass AND c.relam = 3580 OFFSET 0) s;
 SET observ.evaluation_cache = on;
 SELECT pg_temp.row(:'t0', 'aw-20', 1), pg_temp.row(:'t0', 'aw-21', 1);
 SELECT status, failed FROM observ.evaluate_alerts(:'t0');

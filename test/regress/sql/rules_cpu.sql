@@ -17,7 +17,7 @@ SELECT * FROM rt.story();
 -- Idle for a week: hours.
 CALL rt.begin('CpuIdleWaste');
 CALL rt.metric('cpu_percent', ARRAY[-2 * 1440, 6.5 * 1440], '{3,60}', 7 * 1440, 'idle', 10);
-CALL rt.metric('cpu_percent', ARRAY[-2 * 1440, 2880, 2890], '{3,60,3}', 7 * 1440, 'not idle', 10);
+CALL rt.metric('cpu_percent', ARRAY[-2 * 1440, 2890, 2900], '{3,60,3}', 7 * 1440, 'not idle', 10);
 CALL rt.run(0, 7 * 1440, 60);
 SELECT * FROM rt.story();
 

@@ -12,6 +12,8 @@ RESET client_min_messages;
 SELECT state, count(*) >= 60 AS enough FROM observ.default_rules() GROUP BY 1;
 SELECT owner, count(*) = (SELECT count(*) FROM observ.default_rules()) AS "all" FROM observ.alert_rules WHERE shipped_as IS NOT NULL GROUP BY 1;
 SELECT category, count(*) FROM observ.alert_rules GROUP BY 1 ORDER BY 1;
+SELECT count(*) AS unlike FROM observ.default_rules() d JOIN observ.alert_rules r USING (rule_id)
+WHERE (d.name, d.category, d.severity) IS DISTINCT FROM (r.name, r.category, r.severity);
 -- A person is told what it is, and what to do.
 SELECT name FROM observ.alert_rules WHERE description IS NULL OR NOT annotations ?& '{summary,description,action}';
 -- Queries are due by the minute or more rarely, but for the few that only look at a row or two.
