@@ -198,7 +198,8 @@ join_group(Batch *batch, const ObservAlert *alert, Target *target)
 		}
 	hash_search(batch->groups, key, HASH_ENTER, &found);
 	if (!found) {
-		TimestampTz at = target->escalation_id == 0 ? group_begins(batch->dispatch, alert) : batch->dispatch->at;
+		TimestampTz at =
+			target->escalation_id == 0 ? group_begins(batch->dispatch, alert) : batch->dispatch->at;
 		Datum row[] = {CStringGetTextDatum(key),
 					   Int64GetDatum(target->route->route_id),
 					   JsonbPGetDatum(target->labels),
