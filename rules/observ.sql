@@ -78,7 +78,7 @@ WHERE n.status IN ('queued', 'sending', 'retry') AND greatest(n."timestamp", n.n
 	AND EXISTS (SELECT FROM observ.notifications t WHERE t.attempts > 0)
 GROUP BY n.channel
 $$, '1 minute', '0', '1 minute', 'high', '{"family": "observ_notification"}',
- 'Notifications of a channel wait for more than two minutes.',
+ 'Notifications of a channel wait for more than two minutes. Silent until somebody has sent any, through any channel.',
  '{"summary": "Notifications through {{ labels.channel }} wait for {{ value | duration }}",
    "description": "Nobody takes them, or the other side takes them too slowly.",
    "action": "Is the notifier running? SELECT * FROM observ.status(); SELECT channel, status, count(*) FROM observ.notifications WHERE status <> ''sent'' GROUP BY 1, 2."}'),

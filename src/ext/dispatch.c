@@ -86,9 +86,11 @@ static void
 set_time(Dispatch *dispatch, const State *state)
 {
 	dispatch->at = observ_timer_time(dispatch->at, state->dispatched_at);
-	dispatch->before = Min(state->dispatched_at, dispatch->at);
-	if (dispatch->at < state->dispatched_at)
+	dispatch->before = state->dispatched_at;
+	if (dispatch->at < state->dispatched_at) {
+		dispatch->before = DT_NOBEGIN;
 		move_back(state->dispatched_at - dispatch->at);
+	}
 }
 
 /* Once a day: what channels were told last of groups that nobody has seen for long. */

@@ -98,7 +98,8 @@ def bad_window(rnd):
 
 def bad_escalation(rnd):
     row = {"name": noise(rnd), "matchers": GOOD, "after": "15 min", "channels": "{boss}"}
-    row |= rnd.choice([{"after": rnd.choice(["-1 s", None, "soon"])}, {"channels": rnd.choice([None, "boss", "{a"])}, {"name": None}, {"matchers": None}, {"enabled": "x"}, {"repeat_interval": "often"}])
+    row |= rnd.choice([{"after": rnd.choice(["-1 s", None, "soon"])}, {"channels": rnd.choice([None, "boss", "{a", "{}", "{NULL}", '{""}'])}, {"name": rnd.choice([None, ""])}, {"matchers": rnd.choice([*BAD_MATCHERS, None])},
+                       {"enabled": "x"}, {"repeat_interval": rnd.choice([*BAD_INTERVALS[:-3], "0"])}])
     return insert("escalations", row)
 
 
