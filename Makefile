@@ -184,7 +184,7 @@ REGRESS += alert_windows alert_health alert_absence
 REGRESS += alert_samples alert_logs alert_backtest
 REGRESS += alert_dispatch alert_routes
 REGRESS += alert_silences alert_inhibition alert_maintenance alert_people alert_explain
-REGRESS += alert_long_windows alert_dispatch_storm alert_escalations
+REGRESS += alert_texts alert_dispatch_storm alert_escalations alert_long_windows
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore

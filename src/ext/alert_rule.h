@@ -36,6 +36,7 @@ typedef struct ObservRule {
 	int64 reopen_us;
 	int severity; /* 0 info … 6 emergency: order of observ.severity */
 	Jsonb *labels, *annotations;
+	const char *description; /* NULL: none; that of its alerts when no annotation says another */
 	const char *runbook_url; /* NULL: none; becomes an annotation of its alerts */
 
 	/* Of the evaluation that is under way (evaluation.c). */

@@ -5,13 +5,19 @@
 
 #include "ext/alert_text.h"
 
+#include <math.h>
+
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "core/hash.h"
 #include "core/template.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+/* A summary that the rule does not give is no longer than this. */
+#define SUMMARY_BYTES 250
 /* Of SHA-256; 128 bits are more than chance will ever meet. */
 #define FINGERPRINT_BYTES 16
 
@@ -329,14 +335,96 @@ push_rendered(JsonbParseState **state, const ObservLiveAlert *alert, Jsonb *labe
 	JsonbIterator *it = JsonbIteratorInit(&alert->rule->annotations->root);
 	struct slice name, text;
 
-	/* First: an annotation of that name goes before it. */
-	push_label(state, "runbook_url", alert->rule->runbook_url);
 	while (next_label(&it, &name, &text)) {
 		char *rendered = palloc(TEMPLATE_MAX);
 		size_t length = template_render(text, &values, rendered, TEMPLATE_MAX);
 
 		push_text(state, name, (struct slice){rendered, rendered + length});
 	}
+}
+
+/* What the rule compares, in words: cpu_percent, avg of cpu_percent. */
+static void
+append_subject(StringInfo text, const ObservRule *rule)
+{
+	const char *metric = rule->metric != NULL ? rule->metric->name : rule->metric_name;
+
+	if (rule->aggregate != RULE_LAST)
+		appendStringInfo(text, "%s of ", rule_aggregate_names[rule->aggregate]);
+	appendStringInfoString(text, metric == NULL ? "value" : metric);
+}
+
+/* What the instance is: its VPS, and the values of its other labels. */
+static void
+append_instance(StringInfo text, const ObservInstance *instance)
+{
+	const char *before = is_empty(instance->vps_name) ? " for " : " (";
+	bool none = true;
+
+	if (!is_empty(instance->vps_name))
+		appendStringInfo(text, " on %s", instance->vps_name);
+	if (!is_empty(instance->app_name)) {
+		appendStringInfo(text, "%s%s", before, instance->app_name);
+		none = false;
+	}
+	for (int i = 0; i < instance->n_labels; i++) {
+		struct slice value = instance->labels[i].value;
+
+		appendStringInfo(text, "%s%.*s", none ? before : ", ", (int) (value.end - value.p), value.p);
+		none = false;
+	}
+	if (!none && !is_empty(instance->vps_name))
+		appendStringInfoChar(text, ')');
+}
+
+/* As templates write it. */
+static void
+append_number(StringInfo text, double number)
+{
+	struct template_values values = {.value = number, .threshold = number};
+	char digits[64];
+
+	(void) template_render(slice_of("{{ value }}"), &values, digits, sizeof(digits));
+	appendStringInfoString(text, digits);
+}
+
+/* High CPU Usage: cpu_percent is 95 (above 80) on vps-1 */
+static char *
+default_summary(const ObservLiveAlert *alert)
+{
+	static const char *const relations[RULE_OPERATORS] = {"above",   "at least", "below",
+														  "at most", "equal to", "not"};
+	const ObservRule *rule = alert->rule;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%s: ", rule->name);
+	append_subject(&text, rule);
+	appendStringInfoString(&text, " is ");
+	append_number(&text, alert->value);
+	/* A query says itself what is too much. */
+	if (rule->query == NULL && !isnan(rule->threshold)) {
+		appendStringInfo(&text, " (%s ", relations[rule->op]);
+		append_number(&text, rule->threshold);
+		appendStringInfoChar(&text, ')');
+	}
+	append_instance(&text, &alert->instance);
+	if (text.len > SUMMARY_BYTES)
+		text.data[pg_mbcliplen(text.data, text.len, SUMMARY_BYTES)] = '\0';
+	return text.data;
+}
+
+/* What the rule does not say itself. */
+static void
+push_defaults(JsonbParseState **state, const ObservLiveAlert *alert)
+{
+	const ObservRule *rule = alert->rule;
+
+	if (observ_key_text(rule->annotations, "summary") == NULL)
+		push_label(state, "summary", default_summary(alert));
+	if (observ_key_text(rule->annotations, "description") == NULL)
+		push_label(state, "description", rule->description);
+	push_label(state, "runbook_url", rule->runbook_url);
 }
 
 Jsonb *
@@ -347,7 +435,10 @@ observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels)
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	if (alert->overflow)
 		push_overflow(&state, alert);
-	else
+	else {
+		/* First: an annotation of the same name goes before it. */
+		push_defaults(&state, alert);
 		push_rendered(&state, alert, labels);
+	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }

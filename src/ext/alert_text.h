@@ -24,7 +24,7 @@ extern ObservInstance observ_copy_instance(const ObservInstance *instance);
  */
 extern Jsonb *observ_alert_labels(const ObservRule *rule, const ObservInstance *instance, Jsonb *vps_labels);
 
-/* Annotations of its rule, rendered with its value and those labels. */
+/* Annotations of its rule, rendered with its value and those labels; a summary and a description where the rule has none. */
 extern Jsonb *observ_alert_annotations(const ObservLiveAlert *alert, Jsonb *labels);
 
 /* Value of a string label of an object, as a C string; NULL: none. */

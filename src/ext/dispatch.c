@@ -77,6 +77,8 @@ move_back(int64 by)
 	observ_spi(SPI_OK_UPDATE,
 			   "UPDATE observ_data.group_channels SET sent_at = sent_at - $1, decided_at = NULL", 1, types,
 			   values, NULL);
+	observ_spi(SPI_OK_UPDATE, "UPDATE observ_data.escalation_clocks SET running_since = running_since - $1",
+			   1, types, values, NULL);
 }
 
 /* A clock that was set back a little stands still for timers; further, and it is believed. */

@@ -86,7 +86,7 @@ static bool
 is_withheld(const DispatchMember *m, const DispatchTold *told, const DispatchSettings *settings)
 {
 	return !m->firing && told->state == TOLD_FIRING && !settings->resolved_during_silence &&
-		   m->suppression.by == SUPPRESSED_SILENCED;
+		   m->suppression.silenced;
 }
 
 static View

@@ -13,13 +13,14 @@
 #include "ext/compat.h"
 #include "ext/spi_util.h"
 #include "ext/times.h"
+#include "ext/trigger_row.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_check_route);
-OBSERV_SQL_FUNCTION(observ_warn_of_route);
+OBSERV_SQL_FUNCTION(observ_follow_route);
 
 /* Longer ones are slips of the pen, and must not leave the range of timestamps. */
 #define LONGEST (3660 * USECS_PER_DAY)
@@ -201,7 +202,7 @@ check_root(const RouteRow *row)
 			   "The root takes every alert that no other route takes.", NULL);
 }
 
-/* A route must not be below itself. */
+/* A route must be below one that there is, and stays there until we are through, and not below itself. */
 static void
 check_parent(const RouteRow *row, int64 parent)
 {
@@ -209,6 +210,11 @@ check_parent(const RouteRow *row, int64 parent)
 	bool isnull;
 	Datum values[] = {Int64GetDatum(parent), column(row, "route_id", &isnull)};
 
+	if (observ_spi(SPI_OK_SELECT, "SELECT FROM observ.routes WHERE route_id = $1 FOR KEY SHARE", 1, types,
+				   values, NULL) == 0)
+		refuse(row, ERRCODE_FOREIGN_KEY_VIOLATION, "invalid parent_id",
+			   psprintf("There is no route with route_id " INT64_FORMAT ".", parent),
+			   "Leave it out for a route below the root.");
 	observ_spi(
 		SPI_OK_SELECT,
 		"WITH RECURSIVE up AS (SELECT route_id, parent_id FROM observ.routes WHERE route_id = $1 "
@@ -236,13 +242,16 @@ find_root(void)
 static HeapTuple
 complete_parent(RouteRow *row, const RouteRow *old)
 {
-	bool isnull, was_root = false;
+	bool isnull, no_id, was_root = false;
 	int64 parent = DatumGetInt64(column(row, "parent_id", &isnull)), root;
 	int number;
 	Datum value;
 
-	if (old != NULL)
+	if (old != NULL) {
 		(void) column(old, "parent_id", &was_root);
+		if (DatumGetInt64(column(old, "route_id", &no_id)) != DatumGetInt64(column(row, "route_id", &no_id)))
+			refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid route_id", "It can't be changed.", NULL);
+	}
 	row->root = isnull && (old == NULL || was_root);
 	if (was_root && !isnull)
 		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid parent_id", "The root is below no other route.",
@@ -321,6 +330,9 @@ observ_check_route(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function \"_check_route\" must be called before a change of a row")));
+	/* Rows of a dump come in any order, and before the time intervals that they name. */
+	if (observ_restores_a_dump(trigger))
+		return PointerGetDatum(trigger->tg_trigtuple);
 	saved = observ_as_owner_begin();
 	SPI_connect();
 	tuple = check(trigger);
@@ -336,36 +348,57 @@ observ_check_route(PG_FUNCTION_ARGS)
 	return PointerGetDatum(tuple);
 }
 
-/* observ_data._warn_of_route(): AFTER INSERT OR UPDATE on observ.routes, for each row: what it inherits is known only now. */
+/* What a route inherits is known only when it is written. */
+static void
+warn_of(const RouteRow *row)
+{
+	ObservRoutes *routes = observ_load_routes();
+	bool isnull;
+	int i = observ_route_by_id(routes, DatumGetInt64(column(row, "route_id", &isnull)));
+
+	for (int r = 0; i >= 0 && r < routes->route[i].n_repeat; r++)
+		if (routes->route[i].repeat_us[r] < routes->route[i].group_interval_us) {
+			ereport(WARNING,
+					(errmsg("repeat_interval of route \"%s\" is shorter than its group_interval", row->name),
+					 errdetail(
+						 "Groups are looked at once per group_interval: so often it is repeated at most.")));
+			return;
+		}
+}
+
+/* Its children go with a route, and theirs with them. */
+static void
+delete_children(const RouteRow *row)
+{
+	static const Oid types[] = {INT8OID};
+	bool isnull;
+	Datum values[] = {column(row, "route_id", &isnull)};
+
+	observ_spi(SPI_OK_DELETE, "DELETE FROM observ.routes WHERE parent_id = $1", 1, types, values, NULL);
+}
+
+/* observ_data._follow_route(): AFTER INSERT OR UPDATE OR DELETE on observ.routes, for each row. */
 Datum
-observ_warn_of_route(PG_FUNCTION_ARGS)
+observ_follow_route(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	ObservIdentity saved;
-	ObservRoutes *routes;
 	RouteRow row;
-	bool isnull;
-	int i;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"_warn_of_route\" must be called after INSERT or UPDATE of a row")));
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function \"_follow_route\" must be called after a change of a row")));
+	if (observ_restores_a_dump(trigger))
+		return PointerGetDatum(NULL);
 	row = row_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple,
 				 RelationGetDescr(trigger->tg_relation));
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	routes = observ_load_routes();
-	i = observ_route_by_id(routes, DatumGetInt64(column(&row, "route_id", &isnull)));
-	for (int r = 0; i >= 0 && r < routes->route[i].n_repeat; r++)
-		if (routes->route[i].repeat_us[r] < routes->route[i].group_interval_us) {
-			ereport(WARNING,
-					(errmsg("repeat_interval of route \"%s\" is shorter than its group_interval", row.name),
-					 errdetail(
-						 "Groups are looked at once per group_interval: so often it is repeated at most.")));
-			break;
-		}
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		delete_children(&row);
+	else
+		warn_of(&row);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return PointerGetDatum(NULL);

@@ -291,6 +291,7 @@ observ_read_rule(const ObservRuleRow *row, ObservRule *rule)
 	rule->severity = read_severity(row);
 	rule->labels = DatumGetJsonbPCopy(row->values[RULE_COL_LABELS]);
 	rule->annotations = DatumGetJsonbPCopy(row->values[RULE_COL_ANNOTATIONS]);
+	rule->description = observ_rule_text(row, RULE_COL_DESCRIPTION);
 	rule->runbook_url = observ_rule_text(row, RULE_COL_RUNBOOK_URL);
 	rule->per_app = DatumGetBool(row->values[RULE_COL_PER_APP]);
 	rule->min_samples = DatumGetInt32(row->values[RULE_COL_MIN_SAMPLES]);

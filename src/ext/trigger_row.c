@@ -4,6 +4,7 @@
 #include "ext/trigger_row.h"
 
 #include "executor/spi.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -24,7 +25,8 @@ observ_trigger(FunctionCallInfo fcinfo)
 bool
 observ_restores_a_dump(const TriggerData *data)
 {
-	return !row_security && TRIGGER_FIRED_BY_INSERT(data->tg_event) &&
+	/* What CREATE EXTENSION inserts in such a session is as new as ever. */
+	return !row_security && !creating_extension && TRIGGER_FIRED_BY_INSERT(data->tg_event) &&
 		   has_privs_of_role(GetUserId(), data->tg_relation->rd_rel->relowner);
 }
 

@@ -34,6 +34,29 @@ RICH = """
     INSERT INTO observ.events (vps_name, kind, data) VALUES ('web-1', 'deployed', '{"version":"2"}');
     INSERT INTO observ.quarantine (vps_name, table_name, reason, row) VALUES ('web-1', 'vps_metrics', 'too old', '{}');
     SELECT observ.refresh_fleet_summary();
+    -- alerting: rules of their own and changed ones, one whose owner has left, routes, what keeps people from being told, an alert that people know of
+    UPDATE observ.alert_rules SET threshold = 91.5 WHERE name = 'MemoryLow';
+    DELETE FROM observ.alert_rules WHERE name = 'SwapHigh';
+    INSERT INTO observ.alert_rules (name, query, severity, labels) VALUES ('TeamAlert',
+        $q$SELECT jsonb_build_object('team', t) AS labels, 7::float8 AS value, true AS breach FROM unnest('{blue,red}'::text[]) t$q$, 'emergency', '{"kind":"copied"}');
+    CREATE ROLE leaver;
+    INSERT INTO observ.alert_rules (name, query, owner, enabled) VALUES ('LeftBehind', 'SELECT NULL::jsonb AS labels, 1::float8 AS value, false AS breach', 'leaver', false);
+    DROP ROLE leaver;
+    INSERT INTO observ.time_intervals (name, times) VALUES ('lunch', '[{"times": [{"start_time": "12:00", "end_time": "12:01"}]}]');
+    INSERT INTO observ.routes (name, matchers, channels, group_by, group_wait, repeat_interval, mute_time_intervals)
+        VALUES ('copied', '{kind="copied"}', '{chat}', '{team}', '0', '{10 h}', '{lunch}');
+    INSERT INTO observ.routes (parent_id, name, matchers, mute_time_intervals) SELECT route_id, 'below', '{team="green"}', '{lunch}' FROM observ.routes WHERE name = 'copied';
+    UPDATE observ.routes SET channels = '{default,mail}' WHERE parent_id IS NULL;
+    UPDATE observ.routes SET active_time_intervals = NULL, mute_time_intervals = NULL WHERE name = 'copied';
+    INSERT INTO observ.notification_channels (name, send_resolved) VALUES ('chat', false);
+    INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equal) VALUES ('own', '{alertname="A"}', '{alertname="B"}', '{team}');
+    INSERT INTO observ.escalations (name, matchers, after, channels) VALUES ('lead', '{kind="copied"}', '0', '{lead}'), ('boss', '{kind="copied"}', '5 h', '{boss}');
+    SELECT observ.silence('{team="red"}', '5 h', 'known', confirm => true);
+    SELECT observ.silence('{team="green"}', until => now() - interval '1 h', comment => 'was', starts_at => now() - interval '2 h', at => now() - interval '2 h');
+    SELECT observ.plan_maintenance(now() - interval '2 days', now() - interval '1 day', 'web-2', name => 'was');
+    SELECT observ.evaluate_alerts();
+    SELECT observ.acknowledge_alert(alert_id, 'mine') FROM observ.alerts WHERE labels ->> 'team' = 'red';
+    SELECT observ.dispatch_notifications();
     -- users change things
     ALTER TABLE observ.vps ADD COLUMN team text DEFAULT 'platform';
     COMMENT ON COLUMN observ.vps.team IS 'who to call';
@@ -237,6 +260,34 @@ def check_paused(server, db):
     assert refused.value.sqlstate == "55000" and "observ.resume()" in refused.value.diag.message_hint
 
 
+EPISODES = "SELECT alert_id, labels ->> 'team', starts_at, acknowledged_by IS NOT NULL FROM observ.alerts WHERE labels ->> 'kind' = 'copied' ORDER BY 2"
+TOLD = "SELECT channel, reason, title FROM observ.notifications WHERE group_labels ->> 'team' IS NOT NULL ORDER BY channel"
+
+
+def check_alerting_is_paused(server, db):
+    """Nobody is told of a copy."""
+    assert server.value(db, "SELECT status FROM observ.evaluate_alerts(now() + interval '1 day')") == "paused"
+    assert server.value(db, "SELECT status FROM observ.dispatch_notifications(now() + interval '1 day')") == "paused"
+    assert server.sql(db, TOLD) == [("chat", "first notification", "[FIRING:1 (1 new)] team=blue"), ("lead", "escalation", "[FIRING:1 (1 new)] team=blue")]
+
+
+def check_alerting_goes_on(server, db, before):
+    """The same episodes, told by the same people; what was changed or deleted stays so."""
+    harness.wait_until(lambda: server.value(db, "SELECT status FROM observ.evaluate_alerts()") == "ok", what="an evaluation of the copy")
+    harness.wait_until(lambda: server.value(db, "SELECT status FROM observ.dispatch_notifications()") == "ok", what="a dispatch of the copy")
+    assert server.sql(db, EPISODES) == before
+    assert len(server.sql(db, TOLD)) == 2
+    assert server.sql(db, "SELECT name, threshold, owner FROM observ.alert_rules WHERE name IN ('MemoryLow', 'SwapHigh', 'LeftBehind') ORDER BY 1") \
+        == [("LeftBehind", None, "leaver"), ("MemoryLow", 91.5, "observ_owner")]
+    assert server.sql(db, "SELECT comment, ends_at > now() FROM observ.silences ORDER BY 1") == [("known", True), ("was", False)]
+    # What waited for the copy goes on in it: the end of the alert is told to who was told and wants to know.
+    server.sql(db, "UPDATE observ.alert_rules SET enabled = false WHERE name = 'TeamAlert'")
+    for at in ("'10 min'", "'20 min'"):
+        for job in ("evaluate_alerts", "dispatch_notifications"):
+            harness.wait_until(lambda: server.value(db, f"SELECT status FROM observ.{job}(now() + {at})") == "ok", what=f"{job} of the copy")
+    assert server.sql(db, TOLD)[-1] == ("lead", "all alerts resolved", "[RESOLVED:1] team=blue")
+
+
 def check_resumes(server, db):
     assert server.sql(db, "SELECT status, indexes_repaired FROM observ.resume()") == [("resumed", 0)]
     assert server.value(db, "SELECT state FROM observ.status()") != "paused"
@@ -270,7 +321,11 @@ def test_everything_comes_back_and_the_copy_is_paused(server, source, fresh_db, 
         mode(copy)
     check_equal(server, fresh_db, copy.catalog, copy.data)
     check_paused(server, fresh_db)
+    check_alerting_is_paused(server, fresh_db)
+    episodes = server.sql(fresh_db, EPISODES)
+    assert [row[1] for row in episodes] == ["blue", "red"] and episodes[1][3]
     check_resumes(server, fresh_db)
+    check_alerting_goes_on(server, fresh_db, episodes)
     check_amcheck(server, fresh_db)
 
 

@@ -166,6 +166,16 @@ SELECT pg_temp.run(60, 300, 60);
 UPDATE observ.notification_channels SET enabled = true WHERE name = 'off';
 SELECT pg_temp.run(360, 480, 60);
 SELECT * FROM pg_temp.why();
+-- It waits for the silence also when another alert mutes it at the same time.
+SELECT pg_temp.start('0', '1 min', '{10 min}', '{polite}');
+INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers) VALUES ('test', '{alertname="S"}', '{alertname="A"}');
+SELECT pg_temp.fire('A', 0);
+SELECT pg_temp.run(0, 0);
+INSERT INTO observ.silences (matchers, starts_at, ends_at, comment) VALUES ('{alertname="A"}', pg_temp.at(10), pg_temp.at(200), 'ends wait');
+SELECT pg_temp.fire('S', 20);
+SELECT pg_temp.resolve('A', 30);
+SELECT pg_temp.run(60, 300, 60);
+DELETE FROM observ.inhibition_rules WHERE name = 'test';
 DELETE FROM observ.notification_channels WHERE name <> 'default';
 -- Nobody at all.
 SELECT pg_temp.start('0', '1 min', '{10 min}', '{}');

@@ -77,6 +77,12 @@ INSERT INTO observ.routes (name, parent_id) VALUES ('test-bad', -1);
 UPDATE observ.routes SET parent_id = route_id WHERE name = 'test-team';
 UPDATE observ.routes SET parent_id = (SELECT route_id FROM observ.routes WHERE name = 'test-team-disks') WHERE name = 'test-team';
 UPDATE observ.routes SET parent_id = NULL WHERE name = 'test-team';
+UPDATE observ.routes SET route_id = -5 WHERE name = 'test-team';
+-- What is below a route goes with it.
+BEGIN;
+DELETE FROM observ.routes WHERE name = 'test-team' RETURNING name;
+SELECT name FROM observ.routes WHERE name ~ '^test-team';
+ROLLBACK;
 -- The root takes everything, always.
 DELETE FROM observ.routes WHERE name = 'root';
 DELETE FROM observ.routes;
