@@ -216,8 +216,10 @@ $$, '1 hour', '0', '15 minutes', 'low', '{"family": "pg_index"}',
 ('PgRestarted', 'database', 'query', $$
 SELECT '{}'::jsonb AS labels, extract(epoch FROM $1 - pg_postmaster_start_time())::float8 AS value, true AS breach
 WHERE pg_postmaster_start_time() > $1 - interval '10 minutes' AND pg_postmaster_start_time() <= $1
+	-- The start that the library needed before observ was installed is no news.
+	AND pg_postmaster_start_time() > (SELECT min(l.installed_at) FROM observ.layout_version l)
 $$, '0', '0', '1 minute', 'medium', '{"family": "pg_crash"}',
- 'The server that observ runs in was started within ten minutes.',
+ 'The server that observ runs in was started within ten minutes; not before observ was installed.',
  '{"summary": "PostgreSQL was restarted",
    "description": "{{ value | duration }} ago.",
    "action": "If nobody did it: the server''s log and journalctl -k (killed for memory?). observ went on where it was."}'),

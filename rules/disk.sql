@@ -38,9 +38,21 @@ INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, 
  'A straight line through six hours of use reaches a full root filesystem within a day.',
  '{"summary": "Root filesystem of {{ labels.vps_name }} will be full within a day",
    "description": "By the growth of the last six hours.",
-   "action": "Find what grows: du -xh / --max-depth=3 now and in an hour; a log without rotation is the usual cause. observ.disk_forecast(''{{ labels.vps_name }}'') has the date."}'),
-('DiskFillsIn4h', 'disk', 'vps_metrics', 'disk_percent', 'predict', '1 hour', '4 hours', 20, 'gt', 100, 98, '15 minutes', '15 minutes', '1 minute', 'critical', false, '{"family": "disk_fills"}',
- 'A straight line through an hour of use reaches a full root filesystem within four hours.',
+   "action": "Find what grows: du -xh / --max-depth=3 now and in an hour; a log without rotation is the usual cause. observ.disk_forecast(''{{ labels.vps_name }}'') has the date."}');
+
+INSERT INTO observ.alert_rules (name, category, source, query, for_duration, keep_firing_for, evaluation_interval, severity, labels, description, annotations) VALUES
+('DiskFillsIn4h', 'disk', 'query', $$
+SELECT jsonb_build_object('vps_name', n.vps_name) AS labels, p.percent AS value, p.percent > 100 AS breach
+-- Only where little is left: who fills an empty disk for twenty minutes does what it is for.
+FROM (SELECT m.vps_name FROM observ.vps_metrics m
+	WHERE m."timestamp" > $1 - interval '5 minutes' AND m."timestamp" <= $1 AND m.disk_percent < 'NaN'
+	GROUP BY m.vps_name HAVING avg(m.disk_percent) > 80) n
+CROSS JOIN LATERAL (SELECT regr_intercept(w.disk_percent, w.hours) + 4 * regr_slope(w.disk_percent, w.hours) AS percent
+	FROM (SELECT m.disk_percent, (extract(epoch FROM m."timestamp" - $1) / 3600)::float8 AS hours FROM observ.vps_metrics m
+		WHERE m.vps_name = n.vps_name AND m."timestamp" > $1 - interval '1 hour' AND m."timestamp" <= $1 AND m.disk_percent < 'NaN') w
+	HAVING count(*) >= 20 AND min(w.hours) < -1.0 / 3) p
+$$, '15 minutes', '15 minutes', '1 minute', 'critical', '{"family": "disk_fills"}',
+ 'A straight line through an hour of use reaches a full root filesystem within four hours, and less than a fifth of it is left.',
  '{"summary": "Root filesystem of {{ labels.vps_name }} will be full within four hours",
    "description": "By the growth of the last hour.",
    "action": "Stop what writes so much: iotop -oPa, lsof +L1; du -xh / --max-depth=3 | sort -h | tail. Then make room."}');

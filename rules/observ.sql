@@ -75,9 +75,10 @@ $$, '0', '5 minutes', '1 minute', 'critical', '{"family": "observ_notification"}
 SELECT jsonb_build_object('channel', n.channel) AS labels, max(extract(epoch FROM $1 - greatest(n."timestamp", n.not_before)))::float8 AS value, true AS breach
 FROM observ.notifications n JOIN observ.notification_channels c ON c.name = n.channel AND c.enabled
 WHERE n.status IN ('queued', 'sending', 'retry') AND greatest(n."timestamp", n.not_before) < $1 - interval '2 minutes'
+	AND EXISTS (SELECT FROM observ.notifications t WHERE t.attempts > 0)
 GROUP BY n.channel
 $$, '1 minute', '0', '1 minute', 'high', '{"family": "observ_notification"}',
- 'Notifications of a channel wait for more than two minutes.',
+ 'Notifications of a channel wait for more than two minutes. Silent until somebody has sent any, through any channel.',
  '{"summary": "Notifications through {{ labels.channel }} wait for {{ value | duration }}",
    "description": "Nobody takes them, or the other side takes them too slowly.",
    "action": "Is the notifier running? SELECT * FROM observ.status(); SELECT channel, status, count(*) FROM observ.notifications WHERE status <> ''sent'' GROUP BY 1, 2."}'),

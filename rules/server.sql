@@ -13,14 +13,20 @@ INSERT INTO observ.alert_rules (name, category, source, metric_name, selector, o
    "description": "Nothing has come from it for {{ value | duration }}.",
    "action": "On the VPS: systemctl status obs-agent@{{ labels.app_name }}, then obs-agent status and journalctl -u obs-agent@{{ labels.app_name }}. If the application was removed: observ.forget(''{{ labels.vps_name }}'', ''{{ labels.app_name }}'')."}');
 
-INSERT INTO observ.alert_rules (name, category, source, metric_name, operator, threshold, severity, per_app, labels, description, annotations) VALUES
-('ServerRebooted', 'server', 'vps_metrics', 'uptime_seconds', 'lt', 600, 'medium', false, '{}',
- 'The VPS was booted less than ten minutes ago.',
+INSERT INTO observ.alert_rules (name, category, source, query, for_duration, keep_firing_for, evaluation_interval, severity, labels, description, annotations) VALUES
+('ServerRebooted', 'server', 'query', $$
+SELECT jsonb_build_object('vps_name', m.vps_name) AS labels, min(m.uptime_seconds)::float8 AS value, true AS breach
+FROM observ.fleet_summary m
+WHERE m."timestamp" > $1 - interval '5 minutes' AND m."timestamp" <= $1 AND m.uptime_seconds < 600
+	-- One that is seen for the first time was not known to be up before.
+	AND EXISTS (SELECT FROM observ.vps_metrics o WHERE o.vps_name = m.vps_name AND o."timestamp" > $1 - interval '7 days'
+		AND o."timestamp" < m."timestamp" - m.uptime_seconds * interval '1 second')
+GROUP BY m.vps_name
+$$, '0', '0', '1 minute', 'medium', '{}',
+ 'A VPS that was up before, within a week, was booted less than ten minutes ago.',
  '{"summary": "{{ labels.vps_name }} was rebooted",
    "description": "It has been up for {{ value | duration }}.",
-   "action": "If nobody planned it: last -x, and the end of the previous boot by journalctl -b -1 -e. Look whether all services came back: systemctl --failed."}');
-
-INSERT INTO observ.alert_rules (name, category, source, query, for_duration, keep_firing_for, evaluation_interval, severity, labels, description, annotations) VALUES
+   "action": "If nobody planned it: last -x, and the end of the previous boot by journalctl -b -1 -e. Look whether all services came back: systemctl --failed."}'),
 ('ServerDownLong', 'server', 'query', $$
 SELECT jsonb_build_object('vps_name', a.instance) AS labels, (extract(epoch FROM $1 - a.starts_at))::float8 AS value, true AS breach
 FROM observ.alert_rules r JOIN observ.alerts a ON a.rule_id = r.rule_id AND a.status <> 'resolved'

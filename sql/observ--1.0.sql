@@ -971,7 +971,7 @@ CREATE TABLE observ_data.group_channels (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE observ_data.group_channels IS 'Per group and channel: number and time of the latest notification. Stays for 30 days when the group is gone';
 COMMENT ON COLUMN observ_data.group_channels.seq IS 'number of the latest notification, never used again';
-COMMENT ON COLUMN observ_data.group_channels.incident IS 'counts incidents: from a first notification until all is resolved';
+COMMENT ON COLUMN observ_data.group_channels.incident IS 'seq of the notification that the incident began with; it lasts until all is resolved';
 COMMENT ON COLUMN observ_data.group_channels.repeats IS 'repetitions since something last changed';
 COMMENT ON COLUMN observ_data.group_channels.sent_at IS 'logical time of the flush that made the latest notification';
 COMMENT ON COLUMN observ_data.group_channels.decision IS 'hash of the latest decision: the same again goes on in its row of observ.notification_decisions';
@@ -1037,7 +1037,7 @@ COMMENT ON COLUMN observ.notification_decisions."timestamp" IS 'first flush that
 COMMENT ON COLUMN observ.notification_decisions.last_at IS 'latest flush that did';
 COMMENT ON COLUMN observ.notification_decisions.flushes IS 'how many did';
 COMMENT ON COLUMN observ.notification_decisions.decision IS 'sent, nothing_new, suppressed, no_channel';
-COMMENT ON COLUMN observ.notification_decisions.suppressed IS 'object: alert_id -> why it was left out: {"by":"silence","id":3}, inhibition, hold, grace, maintenance, mute_time_interval, flapping, acknowledged';
+COMMENT ON COLUMN observ.notification_decisions.suppressed IS 'object: alert_id -> why it was left out: {"by":"silence","id":3,"rule":"its comment"}, inhibition, hold, grace, maintenance, mute_time_interval, flapping, acknowledged';
 
 -- ---- default rules: rules/*.sql
 CREATE TABLE observ_data.default_rules_seen (
@@ -1960,7 +1960,7 @@ CREATE FUNCTION observ.dispatch_notifications(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_dispatch_notifications';
 COMMENT ON FUNCTION observ.dispatch_notifications(timestamptz) IS
-'Takes alerts that changed to their groups, and flushes the groups whose time has come: notifications go to the outbox, observ.notifications, and why or why not to observ.notification_decisions. A time before the latest dispatch counts as that one (dispatched_at says). routed: alerts taken to groups; flushed: groups; next_flush_at: of the next group. status: ok, busy, paused, standby';
+'Takes alerts that changed to their groups, and flushes the groups whose time has come: notifications go to the outbox, observ.notifications, and why or why not to observ.notification_decisions. A time up to 10 minutes before the latest dispatch counts as that one (dispatched_at says); an earlier one is believed, and timers of groups are moved back. routed: alerts taken to groups; flushed: groups; next_flush_at: of the next group. status: ok, busy, paused, standby';
 
 CREATE FUNCTION observ.explain_route(
 	labels jsonb DEFAULT NULL, alert_id bigint DEFAULT NULL,
@@ -2060,7 +2060,7 @@ CREATE FUNCTION observ.silence(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_silence';
 COMMENT ON FUNCTION observ.silence(text, interval, text, timestamptz, timestamptz, text, interval, boolean, timestamptz) IS
-'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide every alert that fires (of more than one) or more than half of more than 10: observ.preview_silence() shows them';
+'Silences alerts that match, {vps_name="db-1"} or {alertname=~"Disk.*",env!="prod"}, for a duration or until a time, and returns the silence_id. Refused, unless confirm is true, when it would hide more than half of the alerts that fire, and these are more than 10: observ.preview_silence() shows them';
 
 CREATE FUNCTION observ.expire_silence(silence_id bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS boolean
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
@@ -2134,7 +2134,7 @@ INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equ
 		'A server that is down mutes everything else about it, but not that nobody sees to it'),
 	('agent silent', '{alertname="AgentSilent"}', '{app_name!="",alertname!~"AgentSilent|ServerDown.*",category!~"server|observ"}', '{vps_name,app_name}', false, true,
 		'A silent collector mutes what comes from it, not what is seen from elsewhere'),
-	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container}', true, false,
+	('same family', '{family!=""}', '{family!=""}', '{family,vps_name,app_name,url,mount,device,interface,container,name,unit,job,datname,standby,slot,rule,channel}', true, false,
 		'Of alerts of one family about the same thing only the most severe is told');
 
 -- ---- default rules

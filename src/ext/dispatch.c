@@ -14,6 +14,7 @@
 #include "ext/spi_util.h"
 #include "ext/times.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_dispatch_notifications);
@@ -57,6 +58,39 @@ write_state(const Dispatch *dispatch, const State *before)
 				   "INSERT INTO observ_data.evaluation_state (evaluated_at, dispatched_at, routes_digest) "
 				   "VALUES ('-infinity', $1, $2)",
 				   2, types, values, NULL);
+}
+
+/* The timers of groups go on as if the time between had not been: else everybody would be kept waiting for the clock that was wrong. */
+static void
+move_back(int64 by)
+{
+	static const Oid types[] = {INTERVALOID};
+	Interval span = {.time = by};
+	Datum values[] = {IntervalPGetDatum(&span)};
+
+	observ_spi(
+		SPI_OK_UPDATE,
+		"UPDATE observ_data.alert_groups SET opened_at = opened_at - $1, last_flush_at = last_flush_at - "
+		"$1, next_flush_at = next_flush_at - $1",
+		1, types, values, NULL);
+	/* Its row of decisions lies in the future: the next flush begins another. */
+	observ_spi(SPI_OK_UPDATE,
+			   "UPDATE observ_data.group_channels SET sent_at = sent_at - $1, decided_at = NULL", 1, types,
+			   values, NULL);
+	observ_spi(SPI_OK_UPDATE, "UPDATE observ_data.escalation_clocks SET running_since = running_since - $1",
+			   1, types, values, NULL);
+}
+
+/* A clock that was set back a little stands still for timers; further, and it is believed. */
+static void
+set_time(Dispatch *dispatch, const State *state)
+{
+	dispatch->at = observ_timer_time(dispatch->at, state->dispatched_at);
+	dispatch->before = state->dispatched_at;
+	if (dispatch->at < state->dispatched_at) {
+		dispatch->before = DT_NOBEGIN;
+		move_back(state->dispatched_at - dispatch->at);
+	}
 }
 
 /* Once a day: what channels were told last of groups that nobody has seen for long. */
@@ -116,8 +150,9 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	saved = observ_as_owner_begin();
 	SPI_connect();
 	state = read_state();
-	/* A clock that was set back stands still for timers. */
-	dispatch.at = Max(dispatch.at, state.dispatched_at);
+	/* Alerts are read in this one, taken after the lock: it sees what the dispatch before wrote, whatever the caller's statement sees. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	set_time(&dispatch, &state);
 	observ_end_acknowledgements(dispatch.at);
 	observ_end_clear_silences(dispatch.at);
 	dispatch.routes = observ_load_routes();
@@ -128,6 +163,7 @@ observ_dispatch_notifications(PG_FUNCTION_ARGS)
 	forget_old_groups(&dispatch, &state);
 	write_state(&dispatch, &state);
 	next = next_flush(&no_next);
+	PopActiveSnapshot();
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return result_row(fcinfo, "ok", &dispatch, next, no_next);

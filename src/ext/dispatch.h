@@ -28,6 +28,7 @@ typedef struct DispatchRule {
 
 typedef struct Dispatch {
 	TimestampTz at;
+	TimestampTz before; /* of the dispatch before, not later than at; DT_NOBEGIN: there was none */
 	ObservRoutes *routes;
 	ObservEscalations *escalations;
 	List *released; /* keys of groups of escalations that are flushed at once */

@@ -86,7 +86,7 @@ static bool
 is_withheld(const DispatchMember *m, const DispatchTold *told, const DispatchSettings *settings)
 {
 	return !m->firing && told->state == TOLD_FIRING && !settings->resolved_during_silence &&
-		   m->suppression.by == SUPPRESSED_SILENCED;
+		   m->suppression.silenced;
 }
 
 static View
@@ -191,9 +191,10 @@ notify(View *view, enum notify_reason reason, DispatchWrites *writes)
 	NotificationCounts counts = {.firing = view->firing, .muted = view->muted, .resolved = view->resolved};
 	int n = 0, listed, number;
 
-	if (!view->settings.told_anything && channel->seq > 0 && !reopens(view))
-		channel->incident++;
 	channel->seq++;
+	/* By the number of its first notification, which is never used again. */
+	if (!view->settings.told_anything && !reopens(view))
+		channel->incident = channel->seq;
 	channel->repeats = reason == NOTIFY_REPEAT ? channel->repeats + 1 : 0;
 	channel->sent_at = view->group->at;
 	for (int i = 0; i < view->n; i++) {
@@ -227,10 +228,10 @@ put_suppressed(StringInfo json, const DispatchMember *m)
 						 m->alert->acknowledged ? "acknowledged"
 						 : m->flapping          ? "flapping"
 												: "route");
-	else if (m->suppression.by == SUPPRESSED_NOT)
-		appendStringInfo(json, "\"%s\"}", m->suppressed);
 	else {
-		appendStringInfo(json, "\"%s\",\"id\":" INT64_FORMAT, m->suppressed, m->suppression.id);
+		appendStringInfo(json, "\"%s\"", m->suppressed);
+		if (m->suppression.by != SUPPRESSED_NOT)
+			appendStringInfo(json, ",\"id\":" INT64_FORMAT, m->suppression.id);
 		if (m->suppression.rule != NULL) {
 			appendStringInfoString(json, ",\"rule\":");
 			escape_json(json, m->suppression.rule);

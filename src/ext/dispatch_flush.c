@@ -332,8 +332,10 @@ set_member(Dispatch *d, DispatchGroup *group, DispatchMember *m)
 	m->firing = observ_is_trouble(d->at, alert);
 	m->suppression = observ_suppression_of(d->suppressions, alert);
 	m->suppressed = observ_suppressed_names[m->suppression.by];
-	if (m->suppressed == NULL && route >= 0 && d->interval[route] != NULL)
+	if (m->suppressed == NULL && route >= 0 && d->interval[route] != NULL) {
 		m->suppressed = "mute_time_interval";
+		m->suppression.rule = d->interval[route];
+	}
 }
 
 /* By their numbers: the memberships were written a moment ago, and are not in the snapshot that alerts are read in. */

@@ -162,6 +162,16 @@ group_key(const ObservRoute *route, int64 escalation_id, const StringInfo pairs,
 	pfree(id);
 }
 
+/*
+ * group_wait counts from the moment the alert began to fire, however late the dispatch comes; but what was there at the dispatch before (a route
+ * was changed, an alert began anew) did not begin earlier than that, or it would be told before what inhibits it.
+ */
+static TimestampTz
+group_begins(const Dispatch *dispatch, const ObservAlert *alert)
+{
+	return Max(Min(alert->starts_at, dispatch->at), dispatch->before);
+}
+
 /* A group that an alert belongs to. */
 typedef struct Target {
 	const ObservRoute *route;
@@ -188,12 +198,13 @@ join_group(Batch *batch, const ObservAlert *alert, Target *target)
 		}
 	hash_search(batch->groups, key, HASH_ENTER, &found);
 	if (!found) {
-		TimestampTz at = batch->dispatch->at;
+		TimestampTz at =
+			target->escalation_id == 0 ? group_begins(batch->dispatch, alert) : batch->dispatch->at;
 		Datum row[] = {CStringGetTextDatum(key),
 					   Int64GetDatum(target->route->route_id),
 					   JsonbPGetDatum(target->labels),
 					   TimestampTzGetDatum(at),
-					   TimestampTzGetDatum(at + target->wait_us),
+					   TimestampTzGetDatum(Max(at + target->wait_us, batch->dispatch->at)),
 					   Int64GetDatum(target->escalation_id)};
 
 		observ_row_batch_add(batch->new_groups, row, NULL);

@@ -22,8 +22,6 @@
 
 OBSERV_SQL_FUNCTION(observ_evaluate_alerts);
 
-/* A clock that went back further is believed: waiting for it would be worse. */
-#define BELIEVED_BACK_US (INT64CONST(600) * USECS_PER_SEC)
 /* How often counts in the fleet summary are looked at though nothing changed; for how long at each evaluation. */
 #define RECOUNT_EVERY_US (INT64CONST(300) * USECS_PER_SEC)
 #define YOUNG_US         (INT64CONST(60) * USECS_PER_SEC)
@@ -120,11 +118,7 @@ read_state(Call *call)
 				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("observ_data.evaluation_state is empty"),
 				 errhint("INSERT INTO observ_data.evaluation_state VALUES ('-infinity', '-infinity').")));
 	call->before = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
-	call->at = call->asked;
-	/* Timers never run backwards (alerting.md 2.11). */
-	if (!TIMESTAMP_NOT_FINITE(call->before) && call->before > call->asked &&
-		call->before - call->asked <= BELIEVED_BACK_US)
-		call->at = call->before;
+	call->at = observ_timer_time(call->asked, call->before);
 }
 
 static void

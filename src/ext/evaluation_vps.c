@@ -113,22 +113,24 @@ observ_expected_interval(ObservEvaluation *evaluation, const char *vps_name, int
 }
 
 typedef struct Selected {
+	ObservEvaluation *evaluation;
 	const char *vps_name, *app_name;
-	Jsonb *labels;
 } Selected;
 
 static struct slice
 selected_label(void *arg, struct slice name)
 {
 	const Selected *selected = arg;
+	Jsonb *labels;
 	JsonbValue v;
 
 	if (slice_equals(name, "vps_name") || slice_equals(name, "instance"))
 		return slice_of(selected->vps_name);
 	if (slice_equals(name, "app_name"))
 		return slice_of(selected->app_name ? selected->app_name : "");
-	if (selected->labels == NULL ||
-		getKeyJsonValueFromContainer(&selected->labels->root, name.p, name.end - name.p, &v) == NULL ||
+	labels = observ_vps_labels(selected->evaluation, selected->vps_name);
+	if (labels == NULL ||
+		getKeyJsonValueFromContainer(&labels->root, name.p, name.end - name.p, &v) == NULL ||
 		v.type != jbvString)
 		return slice_of("");
 	return (struct slice){v.val.string.val, v.val.string.val + v.val.string.len};
@@ -138,12 +140,11 @@ bool
 observ_rule_selects(ObservEvaluation *evaluation, const ObservRule *rule, const char *vps_name,
 					const char *app_name)
 {
-	Selected selected = {vps_name, app_name};
+	Selected selected = {evaluation, vps_name, app_name};
 
 	if (observ_vps_is_retired(evaluation, vps_name))
 		return false;
 	if (rule->selector == NULL || vps_name == NULL)
 		return true;
-	selected.labels = observ_vps_labels(evaluation, vps_name);
 	return observ_matchers_accept(rule->selector, selected_label, &selected);
 }

@@ -12,6 +12,8 @@
 #include "ext/versions.h"
 #include "utils/timestamp.h"
 
+#define BELIEVED_BACK_US (INT64CONST(600) * USECS_PER_SEC)
+
 TimestampTz
 observ_job_time(FunctionCallInfo fcinfo)
 {
@@ -21,6 +23,15 @@ observ_job_time(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time of a job must be finite")));
 	return at;
+}
+
+TimestampTz
+observ_timer_time(TimestampTz asked, TimestampTz last_run)
+{
+	bool shortly_before =
+		!TIMESTAMP_NOT_FINITE(last_run) && last_run > asked && last_run - asked <= BELIEVED_BACK_US;
+
+	return shortly_before ? last_run : asked;
 }
 
 const char *

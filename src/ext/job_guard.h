@@ -9,6 +9,12 @@
 extern TimestampTz observ_job_time(FunctionCallInfo fcinfo);
 
 /*
+ * Time that timers go by: they never run backwards (alerting.md 2.11), so a time shortly before that of the last run counts as that. A clock that went
+ * back further than ten minutes is believed: waiting for it would be worse.
+ */
+extern TimestampTz observ_timer_time(TimestampTz asked, TimestampTz last_run);
+
+/*
  * NULL when the job may go on: it then holds its advisory lock until the transaction ends. Else the status that the job's row
  * is to have: standby, paused, or busy (another session has the lock). Raises when library, SQL and layout don't belong together.
  */

@@ -43,7 +43,8 @@ typedef struct Pass {
 
 /*
  * $1 time, $2 who was heard later than this is in the store, $3 whether the summary is not of that time. The last column: whether rows know better
- * than the summary, which then has nothing of that time, or of a time after it.
+ * than the summary, which then has nothing of that time, or of a time after it. Of the summary last_seen is asked for (it is never null) so that it
+ * is read as it lies: its rows change all the time, through its index each of them is looked up twice.
  */
 static const char silent_sql[] =
 	"SELECT f.vps_name, f.app_name, coalesce(f.\"timestamp\", f.last_seen), coalesce(f.interval_ms, "
@@ -53,7 +54,8 @@ static const char silent_sql[] =
 	"WHERE $3 AND coalesce(f.\"timestamp\", f.last_seen) > $1 "
 	"UNION ALL SELECT v.vps_name, NULL, v.enrolled_at, NULL, $3 FROM observ.vps v WHERE v.status <> "
 	"'retired' "
-	"AND NOT EXISTS (SELECT FROM observ.fleet_summary f WHERE f.vps_name = v.vps_name)";
+	"AND NOT EXISTS (SELECT FROM observ.fleet_summary f WHERE f.vps_name = v.vps_name AND f.last_seen IS NOT "
+	"NULL)";
 
 /* What the rows say of VPSs: $1 time, $2 names. */
 static const char rows_sql[] =

@@ -2,7 +2,7 @@
  * Values of rules about long windows of observ.vps_metrics, and about what is usual at an hour of the day.
  * What does not belong here: reading roll-ups (window_rollup.c), aggregates (core/window_cells.h).
  *
- * Long windows are made of whole buckets, of 5 minutes or, where the window is longer than a day, of an hour; raw samples of what is not rolled up yet are
+ * Long windows are made of whole buckets, of 5 minutes or, where the window is longer than 12 hours, of an hour; raw samples of what is not rolled up yet are
  * put into such buckets too. So a value does not depend on how far observ.roll_up() has come, nor whether it ever ran.
  */
 #include "postgres.h"
@@ -17,8 +17,8 @@
 
 /* Windows longer than this are read from roll-ups … */
 #define LONG_WINDOW (2 * USECS_PER_HOUR)
-/* … and longer than this in buckets of an hour. */
-#define VERY_LONG_WINDOW USECS_PER_DAY
+/* … and longer than this in buckets of an hour: a day of five minutes would be 12 kB per metric and VPS. */
+#define VERY_LONG_WINDOW (12 * USECS_PER_HOUR)
 
 bool
 observ_is_long(const ObservRule *rule)

@@ -66,7 +66,7 @@ check_breadth(const char *matchers, TimestampTz at)
 
 	for (int i = 0; i < live; i++)
 		hidden += matches(sets, &names, &alerts[i]);
-	if (!(live > 1 && hidden == live) && !(live > FEW_ALERTS && 2 * (int64) hidden > live))
+	if (live <= FEW_ALERTS || 2 * (int64) hidden <= live)
 		return;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg(hidden == live ? "this silence would hide every alert that fires"
@@ -265,7 +265,7 @@ observ_alert_matchers(PG_FUNCTION_ARGS)
 		SPI_OK_SELECT,
 		"SELECT l.key, l.value FROM observ.alerts a, "
 		"jsonb_each_text(jsonb_build_object('alertname', a.labels ->> 'alertname') || a.identity) l "
-		"WHERE a.alert_id = $1 ORDER BY l.key <> 'alertname', l.key COLLATE \"C\"",
+		"WHERE a.alert_id = $1 AND l.value IS NOT NULL ORDER BY l.key <> 'alertname', l.key COLLATE \"C\"",
 		lengthof(types), types, values, NULL);
 	if (n == 0)
 		ereport(

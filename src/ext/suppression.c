@@ -133,14 +133,15 @@ ObservSuppression
 observ_suppression_of(ObservSuppressions *all, const ObservAlert *alert)
 {
 	struct slice *values = observ_alert_values(&all->names, alert);
-	ObservSuppression found = {.by = SUPPRESSED_NOT};
+	ObservSuppression found = {.by = SUPPRESSED_NOT}, silence = silence_of(all, values);
 
 	if (all->inhibitions != NULL)
 		found = observ_inhibition_of(all->inhibitions, alert, values);
 	if (found.by == SUPPRESSED_NOT)
-		found = silence_of(all, values);
+		found = silence;
 	if (found.by == SUPPRESSED_NOT && all->maintenance != NULL)
 		found = observ_maintenance_of(all->maintenance, alert);
+	found.silenced = silence.by == SUPPRESSED_SILENCED;
 	pfree(values);
 	return found;
 }

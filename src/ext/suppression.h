@@ -23,6 +23,7 @@ typedef struct ObservSuppression {
 	int64 id;
 	const char *rule;  /* name of the inhibition rule, comment of the silence, name of the window */
 	TimestampTz until; /* when it ends by itself, as far as is known; DT_NOEND */
+	bool silenced;     /* a silence matches, though something else may come before it */
 } ObservSuppression;
 
 /* All that can suppress alerts at that time: read once per dispatch, in the current memory context. Needs SPI_connect(). */

@@ -40,6 +40,10 @@ typedef struct Bucket {
 typedef struct Recipe {
 	const struct rule_metric *metric;
 	int column, divisor; /* -1: none */
+	/* Of buckets: its own windows may be shorter than others. */
+	TimestampTz start; /* what came before is not kept */
+	int skipped;       /* so many buckets of the table */
+	int place;         /* of its first bucket among the values */
 } Recipe;
 
 /* Names of a VPS and application, and what is kept of them: an array per metric. */
@@ -93,7 +97,8 @@ observ_is_rolled_up(const struct rule_metric *metric)
 static Recipe
 recipe_of(const struct rule_metric *metric)
 {
-	return (Recipe){metric, column_of(metric->column), column_of(metric->divisor)};
+	return (Recipe){
+		.metric = metric, .column = column_of(metric->column), .divisor = column_of(metric->divisor)};
 }
 
 /* The bucket of a metric that a rolled-up row says; count 0: nothing. */
@@ -172,14 +177,14 @@ cell_of(const Bucket *b)
 /* ---- tables */
 
 static void
-begin_table(Table *table, const char *what, const Recipe *recipes, int n, Size value_size)
+begin_table(Table *table, const char *what, const Recipe *recipes, int n, Size size)
 {
 	MemoryContext old;
 
 	observ_keep(&table->kept, what);
 	table->until_clock = GetCurrentTransactionStartTimestamp() + LIFE;
 	table->n_recipes = n;
-	table->size = value_size * n;
+	table->size = size;
 	old = MemoryContextSwitchTo(table->kept.context);
 	table->entries = observ_vps_table_create(what, sizeof(Entry), 1024);
 	table->recipes = palloc(sizeof(Recipe) * Max(n, 1));
@@ -252,10 +257,14 @@ take(ObservRecent *recent, TupleTableSlot *slot, TimestampTz start)
 		int i = (int) ((start - buckets->base) / buckets->step);
 
 		for (int m = 0; m < reading->table->n_recipes; m++) {
-			Bucket b = bucket_of(&reading->table->recipes[m], &row);
+			const Recipe *recipe = &reading->table->recipes[m];
+			Bucket b;
 
+			if (i < recipe->skipped)
+				continue;
+			b = bucket_of(recipe, &row);
 			b.part = (int32) ((start - buckets->base) % buckets->step / USECS_PER_MINUTE);
-			join(&all[m * buckets->n + i], &b);
+			join(&all[recipe->place + i - recipe->skipped], &b);
 		}
 	} else {
 		float4 *days = values;
@@ -323,10 +332,27 @@ has_buckets(const Buckets *b, TimestampTz until, const ObservBucketNeed *needs, 
 {
 	if (!is_usable(&b->table) || b->done > until || until > b->base + b->n * b->step)
 		return false;
-	for (int i = 0; i < n; i++)
-		if (needs[i].start < b->base || recipe_in(&b->table, needs[i].metric) < 0)
+	for (int i = 0; i < n; i++) {
+		int m = recipe_in(&b->table, needs[i].metric);
+
+		if (m < 0 || needs[i].start < b->table.recipes[m].start)
 			return false;
+	}
 	return true;
+}
+
+/* Where the buckets of each metric are; returns how many there are in all. */
+static Size
+place_buckets(const Buckets *b, Recipe *recipes, int n)
+{
+	Size total = 0;
+
+	for (int i = 0; i < n; i++) {
+		recipes[i].skipped = (int) ((recipes[i].start - b->base) / b->step);
+		recipes[i].place = (int) total;
+		total += b->n - recipes[i].skipped;
+	}
+	return total;
 }
 
 static void
@@ -340,17 +366,21 @@ begin_buckets(Buckets *b, TimestampTz until, const ObservBucketNeed *needs, int 
 
 	memcpy(recipes, b->table.recipes, sizeof(Recipe) * old);
 	for (int i = 0; i < n; i++) {
+		TimestampTz start = observ_floor_time(needs[i].start, b->step);
 		int j = 0;
 
-		base = Min(base, observ_floor_time(needs[i].start, b->step));
+		base = Min(base, start);
 		while (j < used && recipes[j].metric != needs[i].metric)
 			j++;
-		if (j == used)
-			recipes[used++] = recipe_of(needs[i].metric);
+		if (j == used) {
+			recipes[used] = recipe_of(needs[i].metric);
+			recipes[used++].start = start;
+		}
+		recipes[j].start = Min(recipes[j].start, start);
 	}
 	b->base = base;
 	b->n = (int) ((until - base) / b->step) + SPARE_BUCKETS;
-	begin_table(&b->table, "rolled up", recipes, used, sizeof(Bucket) * b->n);
+	begin_table(&b->table, "rolled up", recipes, used, sizeof(Bucket) * place_buckets(b, recipes, used));
 	b->done = base;
 	pfree(recipes);
 }
@@ -387,14 +417,15 @@ observ_bucket_line(int64 step, const ObservVpsKey *key, const struct rule_metric
 {
 	const Buckets *b = buckets_of(step);
 	const Entry *entry = hash_search(b->table.entries, key, HASH_FIND, NULL);
+	const Recipe *recipe;
 
 	if (entry == NULL)
 		return false;
-	*line =
-		(ObservBucketLine){.buckets = (const Bucket *) entry->values + recipe_in(&b->table, metric) * b->n,
-						   .step = step,
-						   .base = b->base,
-						   .n = b->n};
+	recipe = &b->table.recipes[recipe_in(&b->table, metric)];
+	*line = (ObservBucketLine){.buckets = (const Bucket *) entry->values + recipe->place,
+							   .step = step,
+							   .base = b->base + recipe->skipped * step,
+							   .n = b->n - recipe->skipped};
 	return true;
 }
 
@@ -476,7 +507,7 @@ observ_load_usual(const ObservUsualNeed *needs, int n)
 	recipes = palloc(sizeof(Recipe) * used);
 	for (int i = 0; i < used; i++)
 		recipes[i] = recipe_of(all[i].metric);
-	begin_table(&usual.table, "usual", recipes, used, sizeof(float4) * WINDOW_USUAL_DAYS);
+	begin_table(&usual.table, "usual", recipes, used, sizeof(float4) * WINDOW_USUAL_DAYS * used);
 	usual.needs = MemoryContextAlloc(usual.table.kept.context, sizeof(ObservUsualNeed) * used);
 	memcpy(usual.needs, all, sizeof(ObservUsualNeed) * used);
 	for (int i = 0, same; i < used; i += same) {

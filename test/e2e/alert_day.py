@@ -38,6 +38,8 @@ RULES = [
               "FROM observ.vps_metrics m WHERE m.\"timestamp\" > $1 - interval '1 minute' AND m.\"timestamp\" <= $1 AND m.cpu_percent > 95 GROUP BY 1"},
 ]
 SET_UP = [
+    # What asks about the server itself: a kill is something to them.
+    "UPDATE observ.alert_rules SET enabled = false WHERE query LIKE '%pg_stat%'",
     # It asks when the latest evaluation was: asked once more for the same time it sees the one before.
     "UPDATE observ.alert_rules SET enabled = false WHERE name = 'EvaluatorLagging'",
     "INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equal) VALUES ('day', '{alertname=\"DaySilent\"}', '{alertname!=\"DaySilent\"}', '{vps_name}')",
@@ -47,7 +49,7 @@ SET_UP = [
         (20, 'memory', '{alertname="DayMemory"}', '{chat}', '{...}', '0', '1 min', '{4 min,10 min}', '{lunch}'),
         (30, 'queue', '{alertname="DayQueue"}', '{chat,polite}', '{}', '1 min', '5 min', '{1 h}', NULL)""",
     "INSERT INTO observ.notification_channels (name, resolved_during_silence, send_resolved) VALUES ('polite', false, true), ('deaf', true, false), ('chat', true, true)",
-    "INSERT INTO observ.escalations (name, matchers, after, channels, repeat_interval) VALUES ('boss', '{severity=~\"critical|emergency\"}', '15 min', '{boss}', '20 min')",
+    "INSERT INTO observ.escalations (name, matchers, after, channels, repeat_interval) VALUES ('boss', '{severity=~\"critical|emergency\"}', '6 min', '{boss}', '10 min')",
 ]
 FEED = {
     "vps_metrics": """INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent, memory_percent, disk_percent, uptime_seconds, cpu_cores, load_avg_5m, interval_ms)
@@ -225,7 +227,8 @@ OUTCOME = {
          FROM jsonb_each(d.suppressed) s) AS suppressed
         FROM observ.notification_decisions d ORDER BY group_key, channel, "timestamp", d.id""",
     "groups": "SELECT to_jsonb(g) FROM observ_data.alert_groups g ORDER BY group_key",
-    "members": f"SELECT group_key, {NAMED.format('m.alert_id')} AS episode, departed, suppressed FROM observ_data.group_members m ORDER BY 1, 2",
+    "members": f"SELECT group_key, {NAMED.format('m.alert_id')} AS episode, departed, suppressed, due_at FROM observ_data.group_members m ORDER BY 1, 2",
+    "clocks": f"SELECT to_jsonb(c) - 'alert_id' || jsonb_build_object('episode', {NAMED.format('c.alert_id')}) FROM observ_data.escalation_clocks c ORDER BY {NAMED.format('c.alert_id')} COLLATE \"C\"",
     # decision is a hash of a decision, alert numbers in it.
     "channels": "SELECT to_jsonb(c) - 'decision' FROM observ_data.group_channels c ORDER BY group_key, channel",
     "rules": "SELECT to_jsonb(s) FROM observ_data.rule_state s ORDER BY rule_id",

@@ -98,7 +98,8 @@ def bad_window(rnd):
 
 def bad_escalation(rnd):
     row = {"name": noise(rnd), "matchers": GOOD, "after": "15 min", "channels": "{boss}"}
-    row |= rnd.choice([{"after": rnd.choice(["-1 s", None, "soon"])}, {"channels": rnd.choice([None, "boss", "{a"])}, {"name": None}, {"matchers": None}, {"enabled": "x"}, {"repeat_interval": "often"}])
+    row |= rnd.choice([{"after": rnd.choice(["-1 s", None, "soon"])}, {"channels": rnd.choice([None, "boss", "{a", "{}", "{NULL}", '{""}'])}, {"name": rnd.choice([None, ""])}, {"matchers": rnd.choice([*BAD_MATCHERS, None])},
+                       {"enabled": "x"}, {"repeat_interval": rnd.choice([*BAD_INTERVALS[:-3], "0"])}])
     return insert("escalations", row)
 
 
@@ -201,14 +202,16 @@ GOING_WRONG = {
     "Loops": "WITH RECURSIVE r (i) AS (SELECT 1 FROM public.knob UNION ALL SELECT 1 - i FROM r, public.knob k WHERE k.turned) SELECT jsonb_build_object('what', 'it') AS labels, count(i)::float8 AS value, true AS breach FROM r",
     "Wrong labels": "SELECT CASE WHEN k.turned THEN '[1]' ELSE '{\"what\": \"it\"}' END::jsonb AS labels, 1::float8 AS value, true AS breach FROM public.knob k",
     "Numbers as labels": "SELECT jsonb_build_object('what', CASE WHEN k.turned THEN to_jsonb(1) ELSE to_jsonb('it'::text) END) AS labels, 1::float8 AS value, true AS breach FROM public.knob k",
-    "Long labels": "SELECT jsonb_build_object('what', repeat('it', CASE WHEN k.turned THEN 10000000 ELSE 1 END)) AS labels, 1::float8 AS value, true AS breach FROM public.knob k",
+    "Long labels": "SELECT jsonb_build_object('what', repeat('it', CASE WHEN k.turned THEN 10000 ELSE 1 END)) AS labels, 1::float8 AS value, true AS breach FROM public.knob k",
     "Twice": "SELECT jsonb_build_object('what', 'it') AS labels, i::float8 AS value, true AS breach FROM public.knob k, generate_series(1, CASE WHEN k.turned THEN 2 ELSE 1 END) i",
     "Table gone": "SELECT jsonb_build_object('what', 'it') AS labels, 1::float8 AS value, true AS breach FROM public.doomed",
     "Right gone": "SELECT jsonb_build_object('what', 'it') AS labels, 1::float8 AS value, true AS breach FROM public.secret",
+    "Endless": "SELECT jsonb_build_object('n', i::text) AS labels, 1::float8 AS value, true AS breach FROM public.knob k, generate_series(1, CASE WHEN k.turned THEN 1000000000000 ELSE 1 END) i",
     "Writes": "SELECT jsonb_build_object('what', 'it') AS labels, CASE WHEN k.turned THEN public.write() ELSE 1 END::float8 AS value, true AS breach FROM public.knob k",
 }
-# It does not fail, but gives more than anybody wants.
-ENORMOUS = "SELECT jsonb_build_object('n', i::text) AS labels, 1000000 - i AS value, true AS breach FROM public.knob k, generate_series(1, CASE WHEN k.turned THEN 1000000000 ELSE 1 END) i"
+# It does not fail, but gives more, row by row, than anybody wants.
+ENORMOUS = """SELECT jsonb_build_object('n', i::text) AS labels, -i::float8 AS value, true AS breach
+    FROM (SELECT generate_series(1, CASE WHEN k.turned THEN 1000000000000 ELSE 1 END) AS i FROM public.knob k) s"""
 BREAK = ["UPDATE public.knob SET turned = true", "ALTER TABLE public.doomed RENAME TO gone", "REVOKE SELECT ON public.secret FROM alice"]
 MEND = ["UPDATE public.knob SET turned = false", "ALTER TABLE public.gone RENAME TO doomed", "GRANT SELECT ON public.secret TO alice"]
 ALERTS = """SELECT r.name, a.alert_id, a.status, a.active_at, a.starts_at, a.value, a.labels, a.changes FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id)
@@ -238,6 +241,8 @@ def test_rules_that_go_wrong_hurt_nobody(make_server):
     db = server.create_database("wrong", extension=True)
     make_rules(server, db)
     names = sorted(GOING_WRONG)
+    errors = {"Divides": "22012", "Sleeps": "54000", "Loops": "54000", "Endless": "54000", "Long labels": "54000", "Wrong labels": "22023", "Numbers as labels": "22023", "Twice": "21000", "Table gone": "42P01",
+              "Right gone": "42501", "Writes": "25006"}
     with server.connect(db) as conn:
         def feed(vps, cpu):
             conn.execute("INSERT INTO observ.vps_metrics (vps_name, cpu_percent, interval_ms) VALUES (%s, %s, 600000)", (vps, cpu))
@@ -252,6 +257,7 @@ def test_rules_that_go_wrong_hurt_nobody(make_server):
         for statement in BREAK:
             conn.execute(statement)
         wait_until(lambda: rows(FAILING, 3) == [(name,) for name in names], 120, "every broken rule to have failed three times")
+        assert dict(rows("SELECT name, last_error_sqlstate FROM observ.rule_status WHERE status = 'failing'")) == errors
         assert rows(ALERTS, names) == before
         # Others go on meanwhile, in both directions.
         feed("two", 99)

@@ -87,6 +87,32 @@ def test_who_may_not_log_in_runs_the_queries(server, edited):
         server.drop_database(copy)
 
 
+def test_a_fresh_install_is_quiet(server):
+    """A healthy VPS that was booted minutes ago, in a server that was just started, and nobody who sends notifications yet: only Watchdog fires."""
+    name = server.create_database("fresh", extension=True)
+    try:
+        server.sql(name, "SELECT observ.enroll_vps('web-1')")
+        server.sql(name, """
+            INSERT INTO observ.vps_metrics ("timestamp", vps_name, app_name, cpu_percent, memory_percent, disk_percent, cpu_cores, load_avg_1m, load_avg_5m,
+                load_avg_15m, uptime_seconds, oom_kills, zombies, clock_offset_ms, interval_ms)
+            SELECT now() + m * interval '1 minute', 'web-1', 'shop', 5 + m % 7, 40, 30, 2, 0.2, 0.2, 0.2, 120 + 60 * m, 0, 0, 3, 60000
+            FROM generate_series(0, 30) m""")
+        server.sql(name, """
+            INSERT INTO observ.health_checks ("timestamp", vps_name, app_name, url, success, response_time_ms)
+            SELECT now() + m * interval '1 minute', 'web-1', 'shop', 'https://shop.example', true, 20 FROM generate_series(0, 30) m""")
+        with server.connect(name) as conn:
+            begin = conn.execute("SELECT now()").fetchone()[0]
+            for n in range(61):
+                at = "%s::timestamptz + %s * interval '30 seconds'"
+                for job in ("refresh_fleet_summary", "evaluate_alerts", "dispatch_notifications"):
+                    conn.execute(f"SELECT * FROM observ.{job}({at})", (begin, n))
+        assert server.sql(name, "SELECT r.name, a.identity FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id) "
+                          "WHERE a.starts_at IS NOT NULL") == [("Watchdog", {})]
+        assert server.value(name, "SELECT count(*) FROM observ.notifications WHERE status = 'queued'") == 1
+    finally:
+        server.drop_database(name)
+
+
 def test_documented(server, edited):
     """docs/default-rules.md has each rule, with its severity and how many there are."""
     text = (harness.ROOT / "docs/default-rules.md").read_text(encoding="utf-8")

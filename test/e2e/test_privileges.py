@@ -3,6 +3,7 @@
 OBSERV_UPDATE_EXPECTED=1 writes the expected file anew; read the difference before committing it.
 """
 
+import json
 import os
 import pathlib
 
@@ -246,6 +247,70 @@ ADMIN_CALLS = ["observ.maintain_partitions()", "observ.refresh_fleet_summary()",
                "observ.status()", "observ.start_workers()", "observ.stop_workers()", "observ.reset_job('refresh_fleet_summary')",
                "observ.use_pg_cron()", "observ.use_bgworker()", "observ.agents()", "observ.agent_overview()", "observ.topology()",
                "observ.performance_trends()", "observ_data._pg_cron_jobs()", "observ_data._jobs()", "observ_data._create_roles()", "observ_data._finish_install()"]
+
+
+# What each role may do in alerting; those after it in the list may, too.
+ALERTING = {
+    "reader": ["SELECT * FROM observ.alerts", "SELECT * FROM observ.alert_rules", "SELECT * FROM observ.rule_status", "SELECT * FROM observ.alert_history",
+               "SELECT * FROM observ.active_silences", "SELECT * FROM observ.silence_audit", "SELECT * FROM observ.notifications",
+               "SELECT * FROM observ.notification_decisions", "SELECT * FROM observ.alert_metrics()", "SELECT * FROM observ.default_rules()",
+               "SELECT * FROM observ.explain_alert('hot')", "SELECT * FROM observ.explain_alert((SELECT min(alert_id) FROM observ.alerts))",
+               "SELECT * FROM observ.explain_route('{}')", "SELECT * FROM observ.explain_timing('root')", "SELECT * FROM observ.suppressed_alerts()",
+               "SELECT * FROM observ.preview_silence('{alertname=\"hot\"}')", "SELECT * FROM observ.backtest_rule('hot', now() - interval '5 minutes')",
+               "SELECT * FROM observ.backtest_rule('{\"name\": \"x\", \"metric_name\": \"cpu_usage\", \"threshold\": 1}'::jsonb, now() - interval '5 minutes')"],
+    "operator": ["SELECT observ.acknowledge_alert(alert_id), observ.unacknowledge_alert(alert_id), observ.resolve_alert(alert_id) "
+                 "FROM observ.alerts WHERE status = 'firing'",
+                 "SELECT observ.expire_silence(observ.silence('{alertname=\"cold\"}', '1 hour', 'c'))",
+                 "SELECT observ.silence_alert(min(alert_id), '1 hour', 'c') FROM observ.alerts",
+                 "INSERT INTO observ.silences (matchers, ends_at, comment) VALUES ('{a=\"b\"}', now() + interval '1 hour', 'c')"],
+    "admin": ["SELECT observ.create_alert_rule('{\"name\": \"y\", \"metric_name\": \"cpu_usage\", \"threshold\": 1}')",
+              "UPDATE observ.alert_rules SET threshold = 86 WHERE name = 'CpuHigh'", "SELECT observ.restore_default_rule('CpuHigh')",
+              "INSERT INTO observ.routes (name, matchers) VALUES ('r', '{a=\"b\"}')", "INSERT INTO observ.notification_channels (name) VALUES ('c')",
+              "INSERT INTO observ.time_intervals (name, times) VALUES ('t', '[{\"weekdays\": [\"monday\"]}]')",
+              "INSERT INTO observ.escalations (name, after, channels) VALUES ('e', '1 hour', '{c}')",
+              "INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers) VALUES ('i', '{a=\"b\"}', '{a=\"c\"}')",
+              "SELECT * FROM observ.evaluate_alerts()", "SELECT * FROM observ.dispatch_notifications()"],
+}
+
+
+@pytest.fixture(scope="module")
+def alerting(server, db):
+    """An alert that fires."""
+    server.sql(db, "INSERT INTO observ.alert_rules (name, query) VALUES ('hot', $$SELECT '{}'::jsonb AS labels, 1::float8 AS value, true AS breach$$)")
+    server.sql(db, "SELECT * FROM observ.evaluate_alerts()")
+    return db
+
+
+@pytest.mark.parametrize("least,statement", [(role, s) for role, statements in ALERTING.items() for s in statements])
+def test_who_may_do_what_in_alerting(server, alerting, least, statement):
+    """Each statement as each role, undone. An agent can do nothing of it, nor can a writer."""
+    allowed = list(ALERTING)[list(ALERTING).index(least):]
+    for role in ("nobody", "agent", "writer", "reader", "operator", "admin"):
+        with server.connect(alerting, role, autocommit=False) as conn:
+            if role in allowed:
+                conn.execute(statement)
+            else:
+                with pytest.raises(errors.InsufficientPrivilege):
+                    conn.execute(statement)
+            conn.rollback()
+
+
+def test_a_query_runs_with_no_more_rights_than_who_entered_it(server, alerting):
+    """A reader's backtest runs as the reader, an admin's rule as the admin, a superuser's as observ_rules."""
+    query = "SELECT jsonb_build_object('who', current_user) AS labels, 1::float8 AS value, true AS breach"
+    rule = json.dumps({"name": "who", "query": query})
+    for role in ("reader", "operator", "admin"):
+        assert server.value(alerting, "SELECT labels ->> 'who' FROM observ.backtest_rule(%s::jsonb, now() - interval '1 minute') WHERE kind = 'episode'",
+                            (rule,), user=role) == role
+    refuse(server, alerting, "SELECT * FROM observ.backtest_rule('" + json.dumps({"name": "x", "owner": "observ_owner", "query": "SELECT 1"}) +
+           "'::jsonb, now() - interval '1 minute')", user="reader")
+    for role, runs_as in (("admin", "admin"), ("postgres", "observ_rules")):
+        with server.connect(alerting, role, autocommit=False) as conn:
+            conn.execute("INSERT INTO observ.alert_rules (name, query) VALUES ('who', %s)", (query,))
+            conn.execute("SELECT * FROM observ.evaluate_alerts()")
+            assert conn.execute("SELECT a.identity ->> 'who' FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id) "
+                                "WHERE r.name = 'who'").fetchall() == [(runs_as,)]
+            conn.rollback()
 
 
 @pytest.mark.parametrize("call", ADMIN_CALLS)

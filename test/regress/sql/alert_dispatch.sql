@@ -78,7 +78,16 @@ SELECT pg_temp.fire('B', 20);
 SELECT pg_temp.run(3615, 3615);
 SELECT dispatched_at, flushed, notifications, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(3616));
 -- A clock that is set back stands still.
-SELECT status, dispatched_at, flushed FROM observ.dispatch_notifications(pg_temp.at(60));
+SELECT status, dispatched_at, flushed FROM observ.dispatch_notifications(pg_temp.at(3016));
+-- One that was an hour ahead is not waited for: the next flush is as far away as it was, and so is the repetition.
+SELECT status, dispatched_at, flushed, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(3015));
+SELECT pg_temp.run(3020, 3720, 1);
+SELECT status, dispatched_at, flushed, next_flush_at FROM observ.dispatch_notifications(pg_temp.at(60));
+SELECT pg_temp.run(61, 760, 1);
+-- Alerts are seen as they are, not as the statement found them that calls: nobody is told of what is over.
+SELECT pg_temp.start('0', '1 min', '{10 min}');
+SELECT s AS minute, CASE s WHEN 1 THEN pg_temp.fire('A', 60) WHEN 3 THEN pg_temp.resolve('A', 180) END, (SELECT notifications FROM observ.dispatch_notifications(pg_temp.at(60 * s))) FROM generate_series(1, 4) s;
+SELECT pg_temp.short(n) FROM observ.notifications n ORDER BY notification_id;
 
 -- Timeline D: the end of a silence is told (C4).
 SELECT pg_temp.start('1 s', '2 s', '{100 s}');
@@ -157,6 +166,16 @@ SELECT pg_temp.run(60, 300, 60);
 UPDATE observ.notification_channels SET enabled = true WHERE name = 'off';
 SELECT pg_temp.run(360, 480, 60);
 SELECT * FROM pg_temp.why();
+-- It waits for the silence also when another alert mutes it at the same time.
+SELECT pg_temp.start('0', '1 min', '{10 min}', '{polite}');
+INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers) VALUES ('test', '{alertname="S"}', '{alertname="A"}');
+SELECT pg_temp.fire('A', 0);
+SELECT pg_temp.run(0, 0);
+INSERT INTO observ.silences (matchers, starts_at, ends_at, comment) VALUES ('{alertname="A"}', pg_temp.at(10), pg_temp.at(200), 'ends wait');
+SELECT pg_temp.fire('S', 20);
+SELECT pg_temp.resolve('A', 30);
+SELECT pg_temp.run(60, 300, 60);
+DELETE FROM observ.inhibition_rules WHERE name = 'test';
 DELETE FROM observ.notification_channels WHERE name <> 'default';
 -- Nobody at all.
 SELECT pg_temp.start('0', '1 min', '{10 min}', '{}');

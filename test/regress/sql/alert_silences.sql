@@ -53,19 +53,19 @@ SELECT observ.silence(NULL, '1 hour', 'x');
 SELECT observ.silence('{vps_name="db-1"}', '-1 hour', 'x', at => '2033-03-01 10:00+00');
 SELECT count(*) FROM observ.silences;
 
--- Asked about when it would hide everything, or most of many.
-SELECT observ.silence('{alertname=~".+"}', '1 hour', 'too much', at => '2033-03-01 10:00+00');
-SELECT observ.silence('{alertname=~".+"}', '1 hour', 'all of it', at => '2033-03-01 10:00+00', confirm => true) AS confirmed \gset
-SELECT observ.expire_silence(:confirmed, '2033-03-01 10:00+00');
+-- Asked about when it would hide most of many; four alerts are no crowd.
+SELECT observ.silence('{alertname=~".+"}', '1 hour', 'all of it', at => '2033-03-01 10:00+00') AS few \gset
+SELECT observ.expire_silence(:few, '2033-03-01 10:00+00');
 BEGIN;
-SELECT count(pg_temp.alert('Many', jsonb_build_object('vps_name', 'web-' || i), 'low')) FROM generate_series(1, 5) i;
-SELECT observ.silence('{alertname="Many"}', '1 hour', 'five of nine', at => '2033-03-01 10:00+00') > 0 AS few;
-SELECT count(pg_temp.alert('Many', jsonb_build_object('vps_name', 'web-' || i), 'low')) FROM generate_series(6, 8) i;
+SELECT count(pg_temp.alert('Many', jsonb_build_object('vps_name', 'web-' || i), 'low')) FROM generate_series(1, 6) i;
+SELECT observ.silence('{alertname=~".+"}', '1 hour', 'ten', at => '2033-03-01 10:00+00') > 0 AS few;
+SELECT count(pg_temp.alert('Many', jsonb_build_object('vps_name', 'web-' || i), 'low')) FROM generate_series(7, 8) i;
+SELECT observ.silence('{alertname="CpuHigh"}', '1 hour', 'a few of many', at => '2033-03-01 10:00+00') > 0 AS few;
+SELECT observ.silence('{alertname=~".+"}', '1 hour', 'all of it', at => '2033-03-01 10:00+00', confirm => true) > 0 AS confirmed;
+SAVEPOINT before;
 SELECT observ.silence('{alertname="Many"}', '1 hour', 'eight of twelve', at => '2033-03-01 10:00+00');
-ROLLBACK;
-BEGIN;
-DELETE FROM observ.alerts WHERE labels ->> 'alertname' <> 'CpuHigh' OR instance <> 'db-1';
-SELECT observ.silence('{alertname="CpuHigh"}', '1 hour', 'the only one is no crowd', at => '2033-03-01 10:00+00') > 0 AS one;
+ROLLBACK TO before;
+SELECT observ.silence('{alertname=~".+"}', '1 hour', 'too much', at => '2033-03-01 10:00+00');
 ROLLBACK;
 
 -- Real author, whatever is said; a start in the past is now.
@@ -137,6 +137,7 @@ SELECT observ.silence_alert(0, '1 hour', 'known');
 RESET ROLE;
 SELECT pg_temp.hidden('2033-03-02 10:00+00');
 SELECT pg_temp.alert('Odd', '{"path": "a\"b\\c\nd", "odd name": "größe"}', 'low') AS odd \gset
+UPDATE observ.alerts SET identity = identity || '{"none": null}' WHERE alert_id = :odd;
 SELECT observ.silence_alert(:odd, '1 hour', 'quoted', at => '2033-03-03') AS odd_silence \gset
 SELECT matchers, (SELECT string_agg(alertname, ',') FROM observ.preview_silence(matchers)) AS hides FROM observ.silences WHERE silence_id = :odd_silence;
 

@@ -65,9 +65,10 @@ SELECT * FROM rt.story();
 -- The outbox: one that is given up, one that is tried again and again; others that wait, of a channel that is switched off, too.
 CALL rt.begin('NotificationFailing', 'OutboxBacklog');
 INSERT INTO observ.notification_channels (name, enabled) VALUES ('mail', true), ('off', false);
-INSERT INTO observ.notifications ("timestamp", channel, group_key, seq, incident_key, idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved, status, finished_at)
-	SELECT rt.t(t), channel, 'g', n, 'i', 'k' || n, 'first notification', 'firing', 'high', 'title', '{}', '[]', 1, 0, status, rt.t(finished)
+INSERT INTO observ.notifications ("timestamp", channel, group_key, seq, incident_key, idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved, status, finished_at, attempts)
+	SELECT rt.t(t), channel, 'g', n, 'i', 'k' || n, 'first notification', 'firing', 'high', 'title', '{}', '[]', 1, 0, status, rt.t(finished), (status <> 'queued')::integer
 	FROM (VALUES (1, 0, 'mail', 'dead', 30), (2, 20, 'pager', 'retry', NULL), (3, 40, 'mail', 'queued', NULL), (4, 40, 'off', 'queued', NULL), (5, 50, 'mail', 'sent', 51)) x (n, t, channel, status, finished);
+UPDATE observ.notifications SET attempts = 1 WHERE status <> 'queued';
 CALL rt.run(0, 60);
 UPDATE observ.notifications SET status = 'sent', finished_at = rt.t(60) WHERE status IN ('retry', 'queued');
 CALL rt.run(61, 120);

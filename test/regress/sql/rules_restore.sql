@@ -2,6 +2,13 @@
 \c observ_rules
 SELECT name FROM observ.default_rules() WHERE name NOT IN (SELECT rule FROM rt.covered) ORDER BY 1;
 
+-- Rules of one family mute each other about the same thing only: labels that the built-in inhibition does not look at say nothing more about it.
+SELECT r.labels ->> 'family' AS family, string_agg(DISTINCT l.label, ' ' ORDER BY l.label) AS labels
+FROM rt.labels l JOIN observ.alert_rules r ON r.name = l.rule
+WHERE l.label <> ALL (ARRAY(SELECT unnest(equal) FROM observ.inhibition_rules WHERE name = 'same family'))
+	AND (SELECT count(DISTINCT o.severity) > 1 FROM observ.alert_rules o WHERE o.labels ->> 'family' = r.labels ->> 'family')
+GROUP BY 1 ORDER BY 1;
+
 -- All as shipped again.
 SELECT count(observ.restore_default_rule(name)) = count(*) AS "all" FROM observ.default_rules() WHERE state = 'edited';
 SELECT state, count(*) >= 60 AS enough FROM observ.default_rules() GROUP BY 1;

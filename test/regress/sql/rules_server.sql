@@ -18,7 +18,9 @@ SELECT * FROM rt.story();
 
 CALL rt.begin('ServerRebooted');
 CALL rt.metric('uptime_seconds', '{0,30,31,32,33,34,35,36,37,38,39,40,41}', '{86400,30,90,150,210,270,330,390,450,510,570,630,690}', 60);
-CALL rt.run(0, 60);
+-- Another one is new, and was booted just before it is seen first.
+CALL rt.metric('uptime_seconds', '{30,31,32,33,34,35,36,37,38,39,40}', '{90,150,210,270,330,390,450,510,570,630,690}', 60, 'new');
+CALL rt.run(0, 60, refresh => true);
 SELECT * FROM rt.story();
 
 -- An hour down and nobody has taken it; then somebody does. A VPS that comes and goes.

@@ -27,6 +27,7 @@ SELECT observ_data._rule_definition(to_jsonb(b)) AS nothing_but_what_was_said FR
 -- Helpers. Minute 0 is a midnight long after now, so that nothing of the workers comes in between.
 CREATE SCHEMA rt;
 CREATE TABLE rt.covered (rule text PRIMARY KEY);
+CREATE TABLE rt.labels (rule text, label text, PRIMARY KEY (rule, label));
 CREATE FUNCTION rt.t(minute numeric) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS
 	$$ SELECT '2032-06-16 00:00+00'::timestamptz + minute * interval '1 minute' $$;
 CREATE FUNCTION rt.minute(at timestamptz) RETURNS numeric LANGUAGE sql IMMUTABLE AS
@@ -81,6 +82,7 @@ CREATE FUNCTION rt.story(OUT rule text, OUT about text, OUT pending numeric, OUT
 BEGIN
 	INSERT INTO rt.covered SELECT r.name FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id)
 		WHERE a.starts_at IS NOT NULL AND a.status = 'resolved' AND a.resolved_reason = 'cleared' ON CONFLICT DO NOTHING;
+	INSERT INTO rt.labels SELECT DISTINCT r.name, k FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id), jsonb_object_keys(a.identity) k ON CONFLICT DO NOTHING;
 	RETURN QUERY SELECT r.name, i.identity, rt.minute(a.active_at), rt.minute(a.starts_at), rt.minute(a.ends_at), a.severity, a.summary
 		FROM observ.alerts a JOIN observ.alert_rules r USING (rule_id),
 			LATERAL (SELECT string_agg(e.value, ' ' ORDER BY e.key = 'vps_name' DESC, e.key) FROM jsonb_each_text(a.identity) e) i (identity)
