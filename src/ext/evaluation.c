@@ -22,8 +22,9 @@
 
 OBSERV_SQL_FUNCTION(observ_evaluate_alerts);
 
-/* How often counts in the fleet summary are looked at though nothing changed. */
+/* How often counts in the fleet summary are looked at though nothing changed; for how long at each evaluation. */
 #define RECOUNT_EVERY_US (INT64CONST(300) * USECS_PER_SEC)
+#define YOUNG_US         (INT64CONST(60) * USECS_PER_SEC)
 
 typedef struct Source {
 	enum rule_source source;
@@ -131,6 +132,13 @@ write_state(const Call *call)
 						(Oid[]){TIMESTAMPTZOID}, &value, NULL);
 }
 
+/* The row of its VPS in the summary may be younger than it: the refresh makes that when it sees the sample that the alert came from. */
+static bool
+is_young(const ObservLiveAlert *alert, TimestampTz at)
+{
+	return alert->state.status != ALERT_PENDING && alert->state.fired_at > at - YOUNG_US;
+}
+
 /* VPSs whose counts may have changed; all of them now and then, for people change alerts too. */
 static void
 count_again(const Call *call)
@@ -147,7 +155,8 @@ count_again(const Call *call)
 	for (int i = 0; i < store->n; i++) {
 		const ObservLiveAlert *alert = store->all[i];
 
-		if (alert->changed && alert->instance.vps_name != NULL && (alert->unrouted || alert->relabelled))
+		if (alert->instance.vps_name != NULL &&
+			((alert->changed && (alert->unrouted || alert->relabelled)) || is_young(alert, call->at)))
 			names[n++] = CStringGetTextDatum(alert->instance.vps_name);
 	}
 	if (n > 0)
