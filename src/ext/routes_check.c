@@ -243,7 +243,7 @@ static HeapTuple
 complete_parent(RouteRow *row, const RouteRow *old)
 {
 	bool isnull, no_id, was_root = false;
-	int64 parent = DatumGetInt64(column(row, "parent_id", &isnull)), root;
+	int64 parent = DatumGetInt64(column(row, "parent_id", &isnull)), root = 0;
 	int number;
 	Datum value;
 
