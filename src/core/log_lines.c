@@ -38,8 +38,8 @@ is_space(char c)
 static struct slice
 used_of(const struct log_buffer *b)
 {
-	/* An empty one may have no memory, and NULL + 0 is not defined. */
-	return (struct slice){b->p, b->used == 0 ? b->p : b->p + b->used};
+	/* An empty one may have no memory, and a message is never NULL. */
+	return b->used == 0 ? (struct slice){"", ""} : (struct slice){b->p, b->p + b->used};
 }
 
 static bool
