@@ -364,7 +364,8 @@ begin_buckets(Buckets *b, TimestampTz until, const ObservBucketNeed *needs, int 
 	Recipe *recipes = palloc(sizeof(Recipe) * (old + n));
 	TimestampTz base = early ? b->base : until;
 
-	memcpy(recipes, b->table.recipes, sizeof(Recipe) * old);
+	if (old > 0)
+		memcpy(recipes, b->table.recipes, sizeof(Recipe) * old);
 	for (int i = 0; i < n; i++) {
 		TimestampTz start = observ_floor_time(needs[i].start, b->step);
 		int j = 0;
