@@ -54,6 +54,9 @@ DEFAULT_SETTINGS = {
     "jit": "off",
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
+    # Tests of alerts ask for evaluations; in all others they would only cost time.
+    "observ.evaluation_interval": "0",
+    "observ.dispatch_interval": "0",
 }
 
 

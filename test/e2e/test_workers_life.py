@@ -10,7 +10,7 @@ import pytest
 import harness
 from harness import process_alive, wait_until
 
-SERVER = {"settings": {"observ.refresh_fleet_summary_interval": "1s"}}
+SERVER = {"settings": {"observ.refresh_fleet_summary_interval": "1s", "observ.evaluation_interval": "15s", "observ.dispatch_interval": "5s"}}
 LAUNCHER, SCHEDULER = "observ launcher", "observ scheduler"
 BACK_IN = 10
 
