@@ -62,10 +62,10 @@ e2e_pytest() {
 		--durations=10 "$@")
 }
 
-# Most tests wait most of the time, so there is one more than processors. On a machine that others use, a deadline may pass: what failed
+# Most tests wait most of the time, so there are two for each processor (with 1.5 a processor was idle half of the time). On a machine that others use, a deadline may pass: what failed
 # is run once more, alone, and said to have been.
 run_e2e() {
-	e2e_pytest -n "$(($(nproc) + 1))" --dist loadfile && return 0
+	e2e_pytest -n "$((2 * $(nproc)))" --dist loadfile && return 0
 	echo "### what failed, once more and alone"
 	e2e_pytest -n 0 --last-failed --last-failed-no-failures none
 }
