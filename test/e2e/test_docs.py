@@ -6,7 +6,8 @@ import pytest
 
 from harness import ROOT
 
-SERVER = {"preload": True}
+# The harness switches these off; here they are what they are built in as.
+SERVER = {"preload": True, "settings": {"observ.evaluation_interval": "15s", "observ.dispatch_interval": "5s"}}
 
 
 def documented_parameters(page):
