@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -171,6 +172,7 @@ time_argument(FunctionCallInfo fcinfo)
 Datum
 observ_explain_alert(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ObservIdentity saved;
 	uint64 n;
@@ -215,6 +217,7 @@ explain_named(ReturnSetInfo *result, Datum name, TimestampTz at)
 Datum
 observ_explain_alert_name(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ObservIdentity saved;
 

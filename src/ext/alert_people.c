@@ -14,6 +14,7 @@
 #include "ext/compat.h"
 #include "ext/partitions.h"
 #include "ext/spi_util.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -218,6 +219,7 @@ change(FunctionCallInfo fcinfo, const char *sql, const Call *call)
 Datum
 observ_acknowledge_alert(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	Call call = begin_call(fcinfo, 4);
 
 	set_text(&call, fcinfo, P_UNTIL, 2);
@@ -237,6 +239,7 @@ observ_acknowledge_alert(PG_FUNCTION_ARGS)
 Datum
 observ_unacknowledge_alert(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	Call call = begin_call(fcinfo, 2);
 
 	return change(fcinfo, unacknowledge_sql, &call);
@@ -246,6 +249,7 @@ observ_unacknowledge_alert(PG_FUNCTION_ARGS)
 Datum
 observ_resolve_alert(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	Call call = begin_call(fcinfo, 2);
 
 	return change(fcinfo, resolve_sql, &call);

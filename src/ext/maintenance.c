@@ -10,6 +10,7 @@
 #include "ext/compat.h"
 #include "ext/spi_util.h"
 #include "ext/time_intervals.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -278,6 +279,7 @@ put_periods(ReturnSetInfo *result, const ObservMaintenances *all, const Window *
 Datum
 observ_maintenance_periods(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz from = PG_GETARG_TIMESTAMPTZ(0), to = PG_GETARG_TIMESTAMPTZ(1);
 	ObservMaintenances *all;

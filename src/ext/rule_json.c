@@ -11,6 +11,7 @@
 #include "ext/alert_rule.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
@@ -158,6 +159,7 @@ exists_already(Jsonb *json)
 Datum
 observ_create_alert_rule(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	Jsonb *json = PG_GETARG_JSONB_P(0);
 	Datum values[] = {JsonbPGetDatum(json)};
 	Relation rel = table_open(observ_relid("alert_rules"), AccessShareLock);
@@ -243,6 +245,7 @@ aliases_of(const struct rule_metric *metric, bool *isnull)
 Datum
 observ_alert_metrics(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -12,6 +12,7 @@
 #include "ext/spi_util.h"
 #include "ext/suppression_parts.h"
 #include "ext/times.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -126,6 +127,7 @@ insert_silence(FunctionCallInfo fcinfo, TimestampTz starts_at)
 Datum
 observ_silence(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	TimestampTz at = argument_time(fcinfo, ARG_AT);
 	TimestampTz starts_at = PG_ARGISNULL(ARG_STARTS_AT) ? at : Max(at, PG_GETARG_TIMESTAMPTZ(ARG_STARTS_AT));
 	int64 id = 0;
@@ -173,6 +175,7 @@ expire(int64 id, TimestampTz at)
 Datum
 observ_expire_silence(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	TimestampTz at = argument_time(fcinfo, 1);
 	bool ended = false;
 
@@ -204,6 +207,7 @@ observ_matching_alerts(PG_FUNCTION_ARGS)
 	ObservAlert *alerts;
 	int n;
 
+	observ_require_versions();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	observ_check_matcher_sets(matchers, false, "a silence");
 	SPI_connect();
@@ -253,6 +257,7 @@ append_name(StringInfo out, const char *name)
 Datum
 observ_alert_matchers(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	static const Oid types[] = {INT8OID};
 	Datum values[] = {PG_GETARG_DATUM(0)};
 	MemoryContext caller = CurrentMemoryContext;

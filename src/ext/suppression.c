@@ -12,6 +12,7 @@
 #include "ext/spi_util.h"
 #include "ext/suppression_parts.h"
 #include "ext/time_intervals.h"
+#include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -213,6 +214,7 @@ put_suppressed(ReturnSetInfo *result, const ObservAlert *alert, const ObservSupp
 Datum
 observ_suppressed_alerts(PG_FUNCTION_ARGS)
 {
+	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz at = PG_ARGISNULL(0) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(0);
 	ObservIdentity saved;
