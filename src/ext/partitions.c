@@ -347,7 +347,7 @@ observ_ensure_partition(const char *table, TimestampTz at)
 	return found->range;
 }
 
-/* One raw table and what has been done to it. */
+/* One raw table (NULL: the quarantine) and what has been done to it. */
 typedef struct Maintained {
 	const ObservPartitioned *table;
 	TimestampTz at;
@@ -380,6 +380,16 @@ maintain_table(void *arg)
 	m->done.covered_to = observ_covered_to(m->table->name, m->at);
 }
 
+/* What went wrong with one thing is said, and the pass goes on with the others. */
+static void
+warn_of(ErrorData *error, const char *what)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode), errmsg("could not look after %s: %s", what, error->message),
+			 error->hint ? errhint("%s", error->hint) : 0));
+	FreeErrorData(error);
+}
+
 /* A table that can't be worked on, say because somebody has locked it, does not keep the others from their partitions. */
 static void
 try_maintain_table(const ObservPartitioned *table, TimestampTz at, ObservMaintenance *done)
@@ -388,11 +398,7 @@ try_maintain_table(const ObservPartitioned *table, TimestampTz at, ObservMainten
 	ErrorData *error = observ_in_subtransaction(maintain_table, &m);
 
 	if (error != NULL) {
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("could not look after the partitions of observ.%s: %s", table->name, error->message),
-				 error->hint ? errhint("%s", error->hint) : 0));
-		FreeErrorData(error);
+		warn_of(error, psprintf("the partitions of observ.%s", table->name));
 		m.done = (ObservMaintenance){.failed = 1, .covered_to = at};
 	}
 	done->created += m.done.created;
@@ -401,17 +407,32 @@ try_maintain_table(const ObservPartitioned *table, TimestampTz at, ObservMainten
 }
 
 /* The quarantine is for looking at, not an archive: bounded by age and rows. */
-static int64
-trim_quarantine(TimestampTz at)
+static void
+trim_quarantine(void *arg)
 {
+	Maintained *m = arg;
 	Oid types[] = {TIMESTAMPTZOID};
-	Datum values[] = {TimestampTzGetDatum(at)};
+	Datum values[] = {TimestampTzGetDatum(m->at)};
 
-	return observ_spi(
+	m->done.trimmed = observ_spi(
 		SPI_OK_DELETE,
 		"DELETE FROM observ.quarantine WHERE received_at < $1 - interval '" QUARANTINE_MAX_AGE "' "
 		"OR id <= (SELECT max(id) - " CppAsString2(QUARANTINE_MAX_ROWS) " FROM observ.quarantine)",
 		1, types, values, NULL);
+}
+
+static void
+try_trim_quarantine(TimestampTz at, ObservMaintenance *done)
+{
+	Maintained m = {.at = at};
+	ErrorData *error = observ_in_subtransaction(trim_quarantine, &m);
+
+	if (error != NULL) {
+		warn_of(error, "observ.quarantine");
+		done->failed++;
+		return;
+	}
+	done->trimmed = m.done.trimmed;
 }
 
 void
@@ -423,7 +444,7 @@ observ_maintain(TimestampTz at, ObservMaintenance *done)
 	SPI_connect();
 	for (const ObservPartitioned *table = observ_partitioned; table->name != NULL; table++)
 		try_maintain_table(table, at, done);
-	done->trimmed = trim_quarantine(at);
+	try_trim_quarantine(at, done);
 	SPI_finish();
 	observ_as_owner_end(&saved);
 }

@@ -124,7 +124,8 @@ def test_answers_of_web_servers(server, observ_db, agent_for, make):
         assert row["inconclusive"] is False and row["tls_ms"] is None and row["tls_expires_at"] is None, (name, row)
         assert 0 < row["response_time_ms"] < 3000 and row["connect_ms"] >= 0 and row["dns_ms"] > 0, (name, row)
     slow = wait_for(server, observ_db, "latency")[0]
-    assert 400 <= slow["first_byte_ms"] <= slow["response_time_ms"]
+    # The server waits 400 ms by its own clock.
+    assert 390 <= slow["first_byte_ms"] <= slow["response_time_ms"]
     posts = [(method, headers.get("X-Key"), body) for method, _, headers, body, _ in web.seen if method == "POST"]
     assert posts and set(posts) == {("POST", "k1", "{}")}
     assert "HEAD" in {method for method, *_ in web.seen}

@@ -60,10 +60,13 @@ class Session:
 
 
 class KilledSession(Session):
-    """The same, and its process is killed in some of the steps: {number of step: after which part of the time that such steps take}."""
+    """The same, and its process is killed in some of the steps: {number of step: after which part of the time that such steps take}.
+
+    On a busy machine a kill may come after the answer: the next step gets one that comes earlier.
+    """
 
     def __init__(self, server, db, plan):
-        self.plan = plan
+        self.plan, self.too_late = plan, []
         self.usual = dict.fromkeys(JOBS, 0.01)
         self.struck = {"before": 0, "after": 0, "answered": 0}
         super().__init__(server, db)
@@ -74,7 +77,10 @@ class KilledSession(Session):
 
     def run(self, kind, statement, params=None):
         number = len(self.steps)
-        super().run(kind, statement, params) if number not in self.plan else self.run_killed(self.plan[number], kind, statement, params)
+        part = self.plan.get(number)
+        if part is None and kind in JOBS and self.too_late and self.struck["answered"] < 2 * KILLS:
+            part = self.too_late.pop() / 2
+        super().run(kind, statement, params) if part is None else self.run_killed(part, kind, statement, params)
         if kind in JOBS:
             self.usual[kind] += 0.2 * (self.steps[-1][1] - self.usual[kind])
 
@@ -90,6 +96,8 @@ class KilledSession(Session):
         self.server.wait_for_log("reinitializing", offset)
         wait_until(lambda: self.connect() is None, 30, "the server to be back", retry_on=psycopg.OperationalError)
         self.struck["answered" if answered else "after" if self.is_done(kind, params[0]) else "before"] += 1
+        if answered:
+            self.too_late.append(part)
         # Whoever may have missed the answer asks again.
         super().run(kind, statement, params)
 
@@ -183,7 +191,7 @@ def test_a_day_with_kills_is_the_day_without(make_server):
             check_the_day(expected)
     killed = sessions["killed"]
     print(f"{len(day.rows)} rows, {len(expected['alert_history'])} rows of history, {len(expected['notifications'])} notifications; killed {killed.struck}")
-    assert sum(killed.struck.values()) == KILLS and killed.struck["before"] >= KILLS // 3, "hardly any kill came in the middle"
+    assert sum(killed.struck.values()) >= KILLS and killed.struck["before"] >= KILLS // 3, "hardly any kill came in the middle"
     check_same(expected, alert_day.outcome(killed.conn))
     check_never(killed.conn)
 

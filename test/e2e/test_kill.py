@@ -17,7 +17,8 @@ from simulated_agent import ROWS
 
 KILLS = int(os.environ.get("OBSERV_KILLS", "12"))
 AGENTS = 3
-SETTINGS = {"observ.refresh_fleet_summary_interval": "1", "max_locks_per_transaction": "128", "synchronous_commit": "on",
+SETTINGS = {"observ.refresh_fleet_summary_interval": "1", "observ.evaluation_interval": "1", "observ.dispatch_interval": "1",
+            "max_locks_per_transaction": "128", "synchronous_commit": "on",
             "checkpoint_timeout": "30s", "restart_after_crash": "on"}
 
 
