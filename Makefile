@@ -94,6 +94,8 @@ EXT_OBJS += src/ext/recent_rows.o src/ext/window_store.o src/ext/window_rows.o s
 EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_settle.o src/ext/evaluation_slots.o \
 	src/ext/evaluation_tell.o src/ext/evaluation_vps.o src/ext/alert_store.o src/ext/alert_write.o src/ext/alert_text.o \
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
+# channels and delivery
+EXT_OBJS += src/ext/json_write.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

@@ -780,12 +780,26 @@ COMMENT ON COLUMN observ.alert_history.actor IS 'role of the person; NULL: an ev
 
 CREATE TABLE observ.notification_channels (
 	name text COLLATE "C" PRIMARY KEY CONSTRAINT notification_channels_name_not_empty CHECK (name OPERATOR(pg_catalog.<>) ''),
+	kind text COLLATE "C",
+	config jsonb NOT NULL DEFAULT '{}',
 	enabled boolean NOT NULL DEFAULT true,
 	send_resolved boolean NOT NULL DEFAULT true,
 	resolved_during_silence boolean NOT NULL DEFAULT true,
+	fallback text COLLATE "C",
+	rate_limit integer CONSTRAINT notification_channels_rate_limit_positive CHECK (rate_limit OPERATOR(pg_catalog.>) 0),
+	burst integer CONSTRAINT notification_channels_burst_positive CHECK (burst OPERATOR(pg_catalog.>) 0),
+	title_template text,
+	body_template text,
 	description text
 );
-COMMENT ON TABLE observ.notification_channels IS 'Where notifications go. A channel that rules or routes name and that is not here gets notifications all the same, which wait';
+COMMENT ON TABLE observ.notification_channels IS 'Where notifications go. A channel that rules or routes name and that is not here, or has no kind, gets notifications all the same, which wait';
+COMMENT ON COLUMN observ.notification_channels.kind IS 'email, slack, webhook, …: see observ.channel_kinds; NULL: nothing is sent, notifications wait';
+COMMENT ON COLUMN observ.notification_channels.config IS 'what the kind needs: see observ.channel_fields. Secrets are kept elsewhere, encrypted: here is secret:NAME';
+COMMENT ON COLUMN observ.notification_channels.fallback IS 'channel that is told what could not be delivered through this one';
+COMMENT ON COLUMN observ.notification_channels.rate_limit IS 'notifications per minute; NULL: what the service takes';
+COMMENT ON COLUMN observ.notification_channels.burst IS 'notifications at once before that limit holds; NULL: what the service takes';
+COMMENT ON COLUMN observ.notification_channels.title_template IS 'of the title; NULL: the usual one';
+COMMENT ON COLUMN observ.notification_channels.body_template IS 'of the text; NULL: the form of the kind';
 COMMENT ON COLUMN observ.notification_channels.enabled IS 'false: nobody is told through it';
 COMMENT ON COLUMN observ.notification_channels.send_resolved IS 'whether it wants to know that an alert is over';
 COMMENT ON COLUMN observ.notification_channels.resolved_during_silence IS 'false: not while a silence matches; for chat and mail. Whoever opens an incident must be told';
@@ -950,12 +964,14 @@ CREATE TABLE observ_data.told (
 	reason text,
 	flapping boolean NOT NULL DEFAULT false,
 	acknowledged boolean NOT NULL DEFAULT false,
+	since_seq integer NOT NULL DEFAULT 0,
 	PRIMARY KEY (alert_id, group_key, channel)
 ) WITH (fillfactor = 70);
 CREATE INDEX told_group_idx ON observ_data.told (group_key, channel);
 COMMENT ON TABLE observ_data.told IS 'What each channel was last told of each alert; kept until the episode is closed there';
 COMMENT ON COLUMN observ_data.told.reason IS 'of the notification; NULL: the channel does not want to know of ends';
 COMMENT ON COLUMN observ_data.told.flapping IS 'it was told that the alert flaps';
+COMMENT ON COLUMN observ_data.told.since_seq IS 'number of the notification that first said that it fires: the channel has heard of it when that one, or a later one, was delivered';
 COMMENT ON COLUMN observ_data.told.acknowledged IS 'it was told that somebody looks after it';
 
 CREATE TABLE observ_data.group_channels (
@@ -967,12 +983,14 @@ CREATE TABLE observ_data.group_channels (
 	sent_at timestamptz,
 	decision bigint NOT NULL DEFAULT 0,
 	decided_at timestamptz,
+	delivered_seq integer NOT NULL DEFAULT 0,
 	PRIMARY KEY (group_key, channel)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE observ_data.group_channels IS 'Per group and channel: number and time of the latest notification. Stays for 30 days when the group is gone';
 COMMENT ON COLUMN observ_data.group_channels.seq IS 'number of the latest notification, never used again';
 COMMENT ON COLUMN observ_data.group_channels.incident IS 'seq of the notification that the incident began with; it lasts until all is resolved';
 COMMENT ON COLUMN observ_data.group_channels.repeats IS 'repetitions since something last changed';
+COMMENT ON COLUMN observ_data.group_channels.delivered_seq IS 'number of the latest notification that was delivered; 0: none';
 COMMENT ON COLUMN observ_data.group_channels.sent_at IS 'logical time of the flush that made the latest notification';
 COMMENT ON COLUMN observ_data.group_channels.decision IS 'hash of the latest decision: the same again goes on in its row of observ.notification_decisions';
 COMMENT ON COLUMN observ_data.group_channels.decided_at IS 'timestamp of that row; NULL: something was sent';
@@ -998,8 +1016,12 @@ CREATE TABLE observ.notifications (
 	not_before timestamptz,
 	lease_until timestamptz,
 	attempts integer NOT NULL DEFAULT 0,
+	step integer NOT NULL DEFAULT 0,
 	finished_at timestamptz,
 	last_error text,
+	receipt text,
+	superseded_by bigint,
+	fallback_of bigint,
 	CONSTRAINT notifications_seq_key UNIQUE (channel, group_key, seq)
 ) WITH (fillfactor = 70);
 CREATE INDEX notifications_open_idx ON observ.notifications (channel, group_key, seq) WHERE status OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'sending', 'retry']);
@@ -1013,7 +1035,11 @@ COMMENT ON COLUMN observ.notifications.reason IS 'first notification, new alerts
 COMMENT ON COLUMN observ.notifications.state IS 'firing when any of all its alerts fires';
 COMMENT ON COLUMN observ.notifications.alerts IS 'array of alerts as they were at the flush, new ones first, at most 20 that fire and 10 resolved; mark: new, still, resolved';
 COMMENT ON COLUMN observ.notifications.firing IS 'how many fire, also those that are not in alerts';
-COMMENT ON COLUMN observ.notifications.status IS 'queued, sending, retry, sent, dead, cancelled';
+COMMENT ON COLUMN observ.notifications.status IS 'queued; sending, until lease_until; retry, after not_before; sent; dead: given up; cancelled: there was nothing left to say';
+COMMENT ON COLUMN observ.notifications.step IS 'parts of it that are delivered, of a channel that sends several (phone numbers)';
+COMMENT ON COLUMN observ.notifications.receipt IS 'what the service calls it';
+COMMENT ON COLUMN observ.notifications.superseded_by IS 'notification that says what this one would have said';
+COMMENT ON COLUMN observ.notifications.fallback_of IS 'notification that could not be delivered, whose channel has this one as fallback';
 
 CREATE TABLE observ.notification_decisions (
 	id bigint GENERATED BY DEFAULT AS IDENTITY (CACHE 64),
@@ -1038,6 +1064,61 @@ COMMENT ON COLUMN observ.notification_decisions.last_at IS 'latest flush that di
 COMMENT ON COLUMN observ.notification_decisions.flushes IS 'how many did';
 COMMENT ON COLUMN observ.notification_decisions.decision IS 'sent, nothing_new, suppressed, no_channel';
 COMMENT ON COLUMN observ.notification_decisions.suppressed IS 'object: alert_id -> why it was left out: {"by":"silence","id":3,"rule":"its comment"}, inhibition, hold, grace, maintenance, mute_time_interval, flapping, acknowledged';
+
+-- ---- delivery of notifications
+CREATE TABLE observ.notification_attempts (
+	id bigint GENERATED BY DEFAULT AS IDENTITY (CACHE 64),
+	"timestamp" timestamptz NOT NULL,
+	notification_id bigint,
+	channel text COLLATE "C" NOT NULL,
+	kind text COLLATE "C",
+	attempt integer NOT NULL,
+	step integer NOT NULL DEFAULT 0,
+	outcome text COLLATE "C" NOT NULL,
+	status_code integer,
+	phase text COLLATE "C",
+	error text,
+	excerpt text,
+	latency_ms double precision,
+	retry_after interval,
+	address text COLLATE "C"
+) PARTITION BY RANGE ("timestamp");
+CREATE INDEX notification_attempts_notification_idx ON observ.notification_attempts (notification_id);
+CREATE INDEX notification_attempts_timestamp_idx ON observ.notification_attempts ("timestamp");
+COMMENT ON TABLE observ.notification_attempts IS 'Every attempt to deliver a notification, and what came of it';
+COMMENT ON COLUMN observ.notification_attempts."timestamp" IS 'when it ended';
+COMMENT ON COLUMN observ.notification_attempts.notification_id IS 'NULL: observ.test_channel()';
+COMMENT ON COLUMN observ.notification_attempts.attempt IS 'counts from 1';
+COMMENT ON COLUMN observ.notification_attempts.outcome IS 'sent, retry, dead, unknown (the notifier was gone before it heard)';
+COMMENT ON COLUMN observ.notification_attempts.status_code IS 'of HTTP or SMTP; NULL: no answer';
+COMMENT ON COLUMN observ.notification_attempts.phase IS 'where it ended when there was no answer: render, resolve, connect, tls, send, answer, body';
+COMMENT ON COLUMN observ.notification_attempts.excerpt IS 'of the answer, secrets replaced by ***';
+COMMENT ON COLUMN observ.notification_attempts.retry_after IS 'for how long the receiver asked to be left alone';
+
+CREATE TABLE observ_data.channel_state (
+	channel text COLLATE "C" PRIMARY KEY,
+	blocked_until timestamptz,
+	tokens double precision,
+	tokens_at timestamptz,
+	failures integer NOT NULL DEFAULT 0,
+	last_success_at timestamptz,
+	last_failure_at timestamptz,
+	last_error text
+) WITH (fillfactor = 50);
+COMMENT ON TABLE observ_data.channel_state IS 'How each channel stands: whether it asked to be left alone, what its rate limit still allows, failures in a row';
+COMMENT ON COLUMN observ_data.channel_state.tokens IS 'of the bucket of its rate limit, at tokens_at; NULL: full';
+COMMENT ON COLUMN observ_data.channel_state.failures IS 'attempts in a row that failed';
+
+CREATE TABLE observ_data.secrets (
+	name text COLLATE "C" PRIMARY KEY CONSTRAINT secrets_name_not_empty CHECK (name OPERATOR(pg_catalog.<>) ''),
+	nonce bytea NOT NULL,
+	value bytea NOT NULL,
+	key_id text COLLATE "C" NOT NULL,
+	updated_at timestamptz NOT NULL
+);
+COMMENT ON TABLE observ_data.secrets IS 'Secrets of channels, encrypted (AES-256-GCM); the key is in the data directory, not in the database';
+COMMENT ON COLUMN observ_data.secrets.value IS 'ciphertext and tag; the name is authenticated with it';
+COMMENT ON COLUMN observ_data.secrets.key_id IS 'which key: first 16 hexadecimal digits of its SHA-256';
 
 -- ---- default rules: rules/*.sql
 CREATE TABLE observ_data.default_rules_seen (
@@ -1952,6 +2033,14 @@ CREATE FUNCTION observ.explain_alert(name text, at timestamptz DEFAULT pg_catalo
 COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
 'The same for all live alerts of that name, or the latest that is over; for a rule without alerts why it has none';
 
+-- ---- channels and secrets
+
+-- ---- outbox
+
+-- ---- messages
+
+-- ---- delivery
+
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(
 	at timestamptz DEFAULT pg_catalog.now(),
@@ -2539,6 +2628,14 @@ GRANT EXECUTE ON FUNCTION observ.backtest_rule(text, timestamptz, timestamptz, i
 GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, boolean, timestamptz),
 	observ.unacknowledge_alert(bigint, text, timestamptz), observ.resolve_alert(bigint, text, timestamptz) TO observ_operator;
 GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.explain_alert(text, timestamptz) TO observ_reader;
+
+-- ---- channels and secrets
+
+-- ---- outbox
+
+-- ---- messages
+
+-- ---- delivery
 
 -- ---- routes and notifications
 GRANT EXECUTE ON FUNCTION observ.explain_route(jsonb, bigint), observ.explain_timing(text, timestamptz) TO observ_reader;

@@ -153,6 +153,7 @@ probe_take(struct probe *p, const struct transfer_response *response)
 		r->total_us = response->total_us;
 		probe_fail(p, HEALTH_BAD_STATUS, "a redirect that is not followed: %s", response->error);
 		break;
+	case TRANSFER_REFUSED: /* checks neither log in nor forbid addresses */
 	case TRANSFER_UNUSABLE:
 		probe_fail(p, HEALTH_NOT_TRIED, "%s", response->error);
 		break;

@@ -1,5 +1,5 @@
 /*
- * curl_multi.h: HTTP requests that nobody waits for: any number under way, one descriptor to poll.
+ * curl_multi.h: HTTP requests, and mails, that nobody waits for: any number under way, one descriptor to poll.
  *
  * Belongs here: libcurl's multi interface behind one epoll descriptor, how a request went in words, phase times, the
  * certificate. Does not belong here: what an answer means, retries, schedules; anything of the collector or of PostgreSQL.
@@ -18,8 +18,11 @@
 struct transfers; /* those under way together; their certificate store is read once for all */
 struct transfer;
 
+struct sockaddr;
+
 struct transfer_request {
-	const char *url;      /* http:// or https:// */
+	const char *
+		url; /* http:// or https://; smtp:// or smtps:// with a port, and the name to say EHLO with as path */
 	const char *method;   /* NULL: GET, or POST when there is a body */
 	char *const *headers; /* "Name: value" */
 	int header_count;
@@ -34,6 +37,17 @@ struct transfer_request {
 	bool verify_tls;
 	bool fresh;     /* a look-up and a connection of its own, closed afterwards: phase times of all of it */
 	bool use_proxy; /* as the environment says (https_proxy ...) */
+	const char *proxy;           /* instead: http://, https://, socks5h://; NULL: as use_proxy says */
+	int connect_timeout_ms;      /* for a connection with its handshake; 0: timeout_ms */
+	const char *user, *password; /* HTTP: Basic; SMTP: AUTH, whatever is offered and safe there. NULL: none */
+	/* Asked before each connection is made, with the address behind the name; false: TRANSFER_REFUSED. NULL: any. Not asked for that of a proxy. */
+	bool (*allow)(void *arg, const struct sockaddr *address);
+	void *allow_arg;
+	/* Of mail: the envelope; `body` is the message, lines ending in CR LF, dots not doubled. */
+	const char *mail_from;
+	char *const *mail_to;
+	int mail_to_count;
+	bool require_tls;  /* smtp://: STARTTLS or TRANSFER_TLS; false: when offered */
 	bool connect_only; /* no request: a TCP connection for http://, a TLS handshake for https:// */
 };
 
@@ -47,6 +61,7 @@ enum transfer_outcome {
 	TRANSFER_TIMEOUT,   /* `phase` says what was waited for */
 	TRANSFER_BROKEN,    /* the connection ended in the middle, or what came is no HTTP */
 	TRANSFER_REDIRECT,  /* one too many, or one that must not be followed */
+	TRANSFER_REFUSED,   /* the address is one that `allow` does not want, or the login was not accepted */
 	TRANSFER_UNUSABLE   /* the request itself: address, certificates, memory */
 };
 
@@ -65,8 +80,11 @@ struct transfer_response {
 	/* Microseconds of each phase, summed up over redirects; -1: not reached, or no such phase. */
 	int64_t dns_us, connect_us, tls_us, first_byte_us;
 	int64_t total_us;
-	int64_t tls_expires_s; /* notAfter of the server's certificate, seconds since 1970; 0: not known */
-	int fd;                /* connect_only: the connection; dup() it to keep it. -1: none */
+	bool sent;               /* the request was written whole, answer or not */
+	const char *retry_after; /* that header of the last answer; NULL */
+	char address[64];        /* of the other side; "" */
+	int64_t tls_expires_s;   /* notAfter of the server's certificate, seconds since 1970; 0: not known */
+	int fd;                  /* connect_only: the connection; dup() it to keep it. -1: none */
 };
 
 /* It is over. `response` is valid during the call only; the transfer is gone. Others may be started and cancelled here. */

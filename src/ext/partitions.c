@@ -52,6 +52,7 @@ const ObservPartitioned observ_partitioned[] = {
 	{"health_1h", "rollup_1h", false, 28 * SECS_PER_DAY},
 	{"alert_history", "alerts", false, 28 * SECS_PER_DAY},
 	{"notification_decisions", "alerts", false, 28 * SECS_PER_DAY},
+	{"notification_attempts", "alerts", false, 28 * SECS_PER_DAY},
 	{NULL},
 };
 
@@ -384,9 +385,8 @@ maintain_table(void *arg)
 static void
 warn_of(ErrorData *error, const char *what)
 {
-	ereport(WARNING,
-			(errcode(error->sqlerrcode), errmsg("could not look after %s: %s", what, error->message),
-			 error->hint ? errhint("%s", error->hint) : 0));
+	ereport(WARNING, (errcode(error->sqlerrcode), errmsg("could not look after %s: %s", what, error->message),
+					  error->hint ? errhint("%s", error->hint) : 0));
 	FreeErrorData(error);
 }
 
@@ -414,11 +414,11 @@ trim_quarantine(void *arg)
 	Oid types[] = {TIMESTAMPTZOID};
 	Datum values[] = {TimestampTzGetDatum(m->at)};
 
-	m->done.trimmed = observ_spi(
-		SPI_OK_DELETE,
-		"DELETE FROM observ.quarantine WHERE received_at < $1 - interval '" QUARANTINE_MAX_AGE "' "
-		"OR id <= (SELECT max(id) - " CppAsString2(QUARANTINE_MAX_ROWS) " FROM observ.quarantine)",
-		1, types, values, NULL);
+	m->done.trimmed =
+		observ_spi(SPI_OK_DELETE,
+				   "DELETE FROM observ.quarantine WHERE received_at < $1 - interval '" QUARANTINE_MAX_AGE "' "
+				   "OR id <= (SELECT max(id) - " CppAsString2(QUARANTINE_MAX_ROWS) " FROM observ.quarantine)",
+				   1, types, values, NULL);
 }
 
 static void

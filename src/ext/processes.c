@@ -20,6 +20,7 @@
 bool observ_preloaded = false;
 
 static bool wake_pending = false;
+static bool notify_pending = false;
 static bool xact_callback_registered = false;
 
 static bool
@@ -77,12 +78,18 @@ observ_signal_processes(const char *bgw_type, Oid database, int signal)
 	return count;
 }
 
+static void
+set_latches(const char *bgw_type)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, MyDatabaseId))
+			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+}
+
 void
 observ_wake_scheduler(void)
 {
-	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
-		if (is_ours(&ProcGlobal->allProcs[i], OBSERV_SCHEDULER, MyDatabaseId))
-			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+	set_latches(OBSERV_SCHEDULER);
 }
 
 void
@@ -101,15 +108,30 @@ wake_after_commit(XactEvent event, void *arg)
 		observ_wake_launcher();
 		observ_wake_scheduler();
 	}
-	wake_pending = false;
+	if (notify_pending && event == XACT_EVENT_COMMIT)
+		set_latches(OBSERV_NOTIFIER);
+	wake_pending = notify_pending = false;
+}
+
+static void
+listen_for_commit(void)
+{
+	if (xact_callback_registered)
+		return;
+	RegisterXactCallback(wake_after_commit, NULL);
+	xact_callback_registered = true;
 }
 
 void
 observ_wake_workers_at_commit(void)
 {
-	if (!xact_callback_registered) {
-		RegisterXactCallback(wake_after_commit, NULL);
-		xact_callback_registered = true;
-	}
+	listen_for_commit();
 	wake_pending = true;
+}
+
+void
+observ_wake_notifier_at_commit(void)
+{
+	listen_for_commit();
+	notify_pending = true;
 }

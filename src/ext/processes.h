@@ -5,6 +5,7 @@
 #define OBSERV_LAUNCHER  "observ launcher" /* bgw_type, shown as pg_stat_activity.backend_type */
 #define OBSERV_SCANNER   "observ scanner"
 #define OBSERV_SCHEDULER "observ scheduler"
+#define OBSERV_NOTIFIER  "observ notifier"
 
 /* Whether this server loaded the library through shared_preload_libraries; set once by _PG_init. */
 extern bool observ_preloaded;
@@ -37,5 +38,8 @@ extern void observ_wake_launcher(void);
 
 /* Wakes launcher and this database's scheduler when the current transaction commits. */
 extern void observ_wake_workers_at_commit(void);
+
+/* Wakes this database's notifier then: there is something to send, or a channel was changed. */
+extern void observ_wake_notifier_at_commit(void);
 
 #endif

@@ -117,7 +117,7 @@ SELECT observ.silence('{alertname="r1"}', until => '2035-03-02 00:00+00', commen
 INSERT INTO observ.silence_audit ("timestamp", silence_id, action) VALUES ('2035-03-05 00:00+00', -1, 'expired');
 SELECT data_set, "partition", "from" AT TIME ZONE 'UTC' AS "from", "to" AT TIME ZONE 'UTC' AS "to", size_bytes, rows_estimate, reason, due AT TIME ZONE 'UTC' AS due, waits_for
 FROM observ.retention_preview('2035-03-11 12:00:00+00') WHERE data_set = 'alerts' AND size_bytes IS NULL ORDER BY 2;
-SELECT count(*) > 0 AS partitions, count(*) FILTER (WHERE "partition" ~ '^(alert_history|notification_decisions)_') = count(*) AS of_both
+SELECT count(*) > 0 AS partitions, count(*) FILTER (WHERE "partition" ~ '^(alert_history|notification_decisions|notification_attempts)_') = count(*) AS of_all
 FROM observ.retention_preview('2035-03-11 12:00:00+00') WHERE data_set = 'alerts' AND size_bytes IS NOT NULL AND due <= '2035-03-11 12:00:00+00';
 DELETE FROM observ.silences WHERE comment = 'old';
 SELECT status, dropped > 0 AS dropped, deleted, failed FROM observ.apply_retention('2035-03-11 12:00:00+00');
