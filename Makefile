@@ -96,6 +96,7 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -175,7 +176,8 @@ PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-declaration-after-statement -Wno-missing-field-initializers
 PG_CPPFLAGS = -I$(CURDIR)/src
 PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
-SHLIB_LINK = -Wl,--as-needed
+# libcrypto is in every server already: PostgreSQL links it.
+SHLIB_LINK = -Wl,--as-needed -lcrypto
 
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
