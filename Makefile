@@ -97,9 +97,12 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
-EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
+	src/ext/secret_key.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
+# messages
+EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
