@@ -96,6 +96,8 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
+# channels: chats
+CORE_BACKEND_OBJS += src/core/json_path.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
