@@ -103,6 +103,8 @@ EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_red
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
 # messages
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
+# channels: chats
+CORE_BACKEND_OBJS += src/core/json_path.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
