@@ -98,6 +98,8 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
+# the network
+CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -278,6 +280,7 @@ unit: $(UNIT_PROGRAMS)
 FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
+build/fuzz/fuzz_retry_after: test/fuzz/fuzz_retry_after.c src/core/retry_after.c
 build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/core/slice.c
 build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
 build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
@@ -294,7 +297,8 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path template mail_text sms_text)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path retry_after template)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
