@@ -33,6 +33,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o \
+	src/core/sms_text.o \
 	src/core/template.o \
 	src/core/time_interval.o \
 	src/core/window.o
@@ -288,6 +289,7 @@ build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
 build/fuzz/fuzz_retry_after: test/fuzz/fuzz_retry_after.c src/core/retry_after.c
 build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/core/slice.c
+build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
 build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
@@ -303,7 +305,7 @@ build/fuzz/%:
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
 fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path retry_after template)
-fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path template mail_text)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
