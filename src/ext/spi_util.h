@@ -103,5 +103,6 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_EVALUATE            9
 #define OBSERV_LOCK_DISPATCH            10
 #define OBSERV_LOCK_PG_CRON             20
+#define OBSERV_LOCK_ROUTES              21
 
 #endif
