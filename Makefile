@@ -108,6 +108,8 @@ CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/t
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
+EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
+	src/ext/channel_telegram.o src/ext/channel_ntfy.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
