@@ -99,6 +99,8 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o \
+	src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o
 EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
 	src/ext/secret_key.o
 # the network
@@ -107,6 +109,8 @@ CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/t
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
+EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
+	src/ext/channel_telegram.o src/ext/channel_ntfy.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

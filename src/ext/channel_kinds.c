@@ -5,9 +5,16 @@
 
 #include "ext/channel_kind.h"
 
-/* A line per kind, by name. */
+/* A line per kind, by name, here and below. */
+extern const ChannelKind observ_channel_discord;
+extern const ChannelKind observ_channel_ntfy;
+extern const ChannelKind observ_channel_slack;
+extern const ChannelKind observ_channel_teams;
+extern const ChannelKind observ_channel_telegram;
+
 const ChannelKind *const observ_channel_kinds[] = {
-	NULL,
+	&observ_channel_discord, &observ_channel_ntfy,     &observ_channel_slack,
+	&observ_channel_teams,   &observ_channel_telegram, NULL,
 };
 
 const ChannelKind *
