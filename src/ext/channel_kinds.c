@@ -5,9 +5,16 @@
 
 #include "ext/channel_kind.h"
 
-/* A line per kind, by name. */
+/* A line per kind, by name, here and below. */
+extern const ChannelKind observ_channel_appwrite;
+extern const ChannelKind observ_channel_email;
+extern const ChannelKind observ_channel_opsgenie;
+extern const ChannelKind observ_channel_pagerduty;
+extern const ChannelKind observ_channel_twilio;
+
 const ChannelKind *const observ_channel_kinds[] = {
-	NULL,
+	&observ_channel_appwrite,  &observ_channel_email,  &observ_channel_opsgenie,
+	&observ_channel_pagerduty, &observ_channel_twilio, NULL,
 };
 
 const ChannelKind *
@@ -38,6 +45,16 @@ observ_request_json(ChannelRequest *request)
 	if (request->body.data == NULL)
 		initStringInfo(&request->body);
 	return (JsonWriter){.out = &request->body};
+}
+
+char *
+observ_base_url(const ChannelConfig *config)
+{
+	char *url = pstrdup(observ_config_text(config, "url"));
+
+	for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--)
+		url[n - 1] = '\0';
+	return url;
 }
 
 void
