@@ -111,6 +111,9 @@ EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o sr
 CORE_BACKEND_OBJS += src/core/json_path.o
 EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
 	src/ext/channel_telegram.o src/ext/channel_ntfy.o
+# kinds of channels: mail and pagers
+EXT_OBJS += src/ext/incident.o src/ext/sms_message.o src/ext/channel_email.o src/ext/email_html.o \
+	src/ext/channel_pagerduty.o src/ext/channel_opsgenie.o src/ext/channel_twilio.o src/ext/channel_appwrite.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
