@@ -106,6 +106,7 @@ EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_red
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
 # messages
+CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
@@ -298,7 +299,7 @@ build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core
 build/fuzz/fuzz_retry_after: test/fuzz/fuzz_retry_after.c src/core/retry_after.c
 build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/core/slice.c
 build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
-build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
+build/fuzz/fuzz_template: test/fuzz/fuzz_template.c $(wildcard src/core/template*.c) src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
