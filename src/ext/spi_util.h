@@ -102,6 +102,7 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_EXPIRE_SERIES       8
 #define OBSERV_LOCK_EVALUATE            9
 #define OBSERV_LOCK_DISPATCH            10
+#define OBSERV_LOCK_NOTIFIER            11 /* for the life of the notifier */
 #define OBSERV_LOCK_PG_CRON             20
 
 #endif
