@@ -552,7 +552,7 @@ COMMENT ON COLUMN observ.maintenance_windows.vps_name IS 'VPS that it concerns; 
 COMMENT ON COLUMN observ.maintenance_windows.app_name IS 'application that it concerns; NULL: every application';
 COMMENT ON COLUMN observ.maintenance_windows.selector IS 'VPSs that it concerns, by vps_name and the labels of observ.vps: {env="staging"}; NULL: as vps_name says';
 COMMENT ON COLUMN observ.maintenance_windows.starts_at IS 'first moment in the window; of one that recurs: from when on it does';
-COMMENT ON COLUMN observ.maintenance_windows.ends_at IS 'first moment after it; infinity: until somebody changes it';
+COMMENT ON COLUMN observ.maintenance_windows.ends_at IS 'first moment after it; infinity: until somebody changes it, for windows that recur or say whom they concern';
 COMMENT ON COLUMN observ.maintenance_windows.times IS 'when it recurs between starts_at and ends_at, as observ.time_intervals.times; NULL: it is one window';
 COMMENT ON COLUMN observ.maintenance_windows.timezone IS 'IANA time zone of times';
 COMMENT ON COLUMN observ.maintenance_windows.created_by IS 'role that entered it';

@@ -172,11 +172,11 @@ time_argument(FunctionCallInfo fcinfo)
 Datum
 observ_explain_alert(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ObservIdentity saved;
 	uint64 n;
 
+	observ_require_versions();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("alert_id must not be null")));
 	InitMaterializedSRF(fcinfo, 0);
@@ -217,10 +217,10 @@ explain_named(ReturnSetInfo *result, Datum name, TimestampTz at)
 Datum
 observ_explain_alert_name(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ObservIdentity saved;
 
+	observ_require_versions();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name must not be null")));
 	InitMaterializedSRF(fcinfo, 0);

@@ -117,6 +117,7 @@ begin_call(FunctionCallInfo fcinfo, int time_argument)
 	TimestampTz at = PG_ARGISNULL(time_argument) ? GetCurrentTransactionStartTimestamp()
 												 : PG_GETARG_TIMESTAMPTZ(time_argument);
 
+	observ_require_versions();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("alert_id must not be null")));
 	if (TIMESTAMP_NOT_FINITE(at))
@@ -219,7 +220,6 @@ change(FunctionCallInfo fcinfo, const char *sql, const Call *call)
 Datum
 observ_acknowledge_alert(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	Call call = begin_call(fcinfo, 4);
 
 	set_text(&call, fcinfo, P_UNTIL, 2);
@@ -239,7 +239,6 @@ observ_acknowledge_alert(PG_FUNCTION_ARGS)
 Datum
 observ_unacknowledge_alert(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	Call call = begin_call(fcinfo, 2);
 
 	return change(fcinfo, unacknowledge_sql, &call);
@@ -249,7 +248,6 @@ observ_unacknowledge_alert(PG_FUNCTION_ARGS)
 Datum
 observ_resolve_alert(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	Call call = begin_call(fcinfo, 2);
 
 	return change(fcinfo, resolve_sql, &call);

@@ -91,4 +91,10 @@ extern void observ_classify_http(const ChannelAnswer *answer, ChannelVerdict *ve
 extern void observ_request_header(ChannelRequest *request, const char *name, const char *value);
 extern JsonWriter observ_request_json(ChannelRequest *request);
 
+/* Percent-encoding (RFC 3986): all but letters, digits and -._~, so that it is right in paths, queries and forms. */
+extern void observ_put_urlencoded(StringInfo out, const char *text);
+
+/* One more field of an application/x-www-form-urlencoded body; the first one sets Content-Type. */
+extern void observ_put_form_field(ChannelRequest *request, const char *name, const char *value);
+
 #endif

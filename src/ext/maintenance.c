@@ -279,11 +279,11 @@ put_periods(ReturnSetInfo *result, const ObservMaintenances *all, const Window *
 Datum
 observ_maintenance_periods(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz from = PG_GETARG_TIMESTAMPTZ(0), to = PG_GETARG_TIMESTAMPTZ(1);
 	ObservMaintenances *all;
 
+	observ_require_versions();
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	all = load_windows(from, to);

@@ -5,6 +5,10 @@
 #include "core/notify_decision.h"
 #include "ext/live_alert.h"
 
+/* How many alerts a notification lists. */
+#define OBSERV_LISTED_FIRING   20
+#define OBSERV_LISTED_RESOLVED 10
+
 /* An alert of a notification. */
 typedef struct NotificationItem {
 	const ObservAlert *alert;

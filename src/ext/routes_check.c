@@ -7,6 +7,7 @@
 #include "ext/routes.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/nearest.h"
@@ -17,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_check_route);
@@ -202,26 +204,45 @@ check_root(const RouteRow *row)
 			   "The root takes every alert that no other route takes.", NULL);
 }
 
+/* Whether a route is below another, or is it: as the tree is now, of which the transaction's snapshot may not know. */
+static bool
+is_below(int64 route_id, int64 above)
+{
+	static SPIPlanPtr plan = NULL;
+	static const Oid types[] = {INT8OID, INT8OID};
+	Datum values[] = {Int64GetDatum(route_id), Int64GetDatum(above)};
+	uint64 n;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = observ_spi_read(
+		&plan,
+		"WITH RECURSIVE up AS (SELECT route_id, parent_id FROM observ.routes WHERE route_id = $1 "
+		"UNION SELECT r.route_id, r.parent_id FROM up JOIN observ.routes r ON r.route_id = up.parent_id) "
+		"SELECT FROM up WHERE route_id = $2",
+		lengthof(types), types, values, NULL);
+	PopActiveSnapshot();
+	return n > 0;
+}
+
 /* A route must be below one that there is, and stays there until we are through, and not below itself. */
 static void
-check_parent(const RouteRow *row, int64 parent)
+check_parent(const RouteRow *row, int64 parent, bool moves)
 {
-	static const Oid types[] = {INT8OID, INT8OID};
+	static const Oid types[] = {INT8OID};
 	bool isnull;
-	Datum values[] = {Int64GetDatum(parent), column(row, "route_id", &isnull)};
+	int64 route_id = DatumGetInt64(column(row, "route_id", &isnull));
+	Datum values[] = {Int64GetDatum(parent)};
 
 	if (observ_spi(SPI_OK_SELECT, "SELECT FROM observ.routes WHERE route_id = $1 FOR KEY SHARE", 1, types,
 				   values, NULL) == 0)
 		refuse(row, ERRCODE_FOREIGN_KEY_VIOLATION, "invalid parent_id",
 			   psprintf("There is no route with route_id " INT64_FORMAT ".", parent),
 			   "Leave it out for a route below the root.");
-	observ_spi(
-		SPI_OK_SELECT,
-		"WITH RECURSIVE up AS (SELECT route_id, parent_id FROM observ.routes WHERE route_id = $1 "
-		"UNION SELECT r.route_id, r.parent_id FROM up JOIN observ.routes r ON r.route_id = up.parent_id) "
-		"SELECT EXISTS (SELECT FROM up WHERE route_id = $2)",
-		2, types, values, NULL);
-	if (DatumGetInt64(values[1]) == parent || DatumGetBool(observ_spi_value(0, 1, &isnull)))
+	/* One that is new has none below it. Of two sessions that move routes the second must see where the first has put them. */
+	if (moves)
+		observ_wait_for_lock(OBSERV_LOCK_ROUTES);
+	if (route_id == parent || (moves && is_below(parent, route_id)))
 		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid parent_id", "It is below itself then.",
 			   "See SELECT * FROM observ.explain_route('{}').");
 }
@@ -243,12 +264,12 @@ static HeapTuple
 complete_parent(RouteRow *row, const RouteRow *old)
 {
 	bool isnull, no_id, was_root = false;
-	int64 parent = DatumGetInt64(column(row, "parent_id", &isnull)), root = 0;
+	int64 parent = DatumGetInt64(column(row, "parent_id", &isnull)), old_parent = 0, root = 0;
 	int number;
 	Datum value;
 
 	if (old != NULL) {
-		(void) column(old, "parent_id", &was_root);
+		old_parent = DatumGetInt64(column(old, "parent_id", &was_root));
 		if (DatumGetInt64(column(old, "route_id", &no_id)) != DatumGetInt64(column(row, "route_id", &no_id)))
 			refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid route_id", "It can't be changed.", NULL);
 	}
@@ -257,7 +278,7 @@ complete_parent(RouteRow *row, const RouteRow *old)
 		refuse(row, ERRCODE_INVALID_PARAMETER_VALUE, "invalid parent_id", "The root is below no other route.",
 			   NULL);
 	if (!isnull) {
-		check_parent(row, parent);
+		check_parent(row, parent, old != NULL && parent != old_parent);
 		return row->tuple;
 	}
 	if (row->root && (old != NULL || (root = find_root()) == 0))

@@ -159,14 +159,15 @@ exists_already(Jsonb *json)
 Datum
 observ_create_alert_rule(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	Jsonb *json = PG_GETARG_JSONB_P(0);
 	Datum values[] = {JsonbPGetDatum(json)};
-	Relation rel = table_open(observ_relid("alert_rules"), AccessShareLock);
+	Relation rel;
 	bool isnull;
 	int64 rule_id;
 	List *keys;
 
+	observ_require_versions();
+	rel = table_open(observ_relid("alert_rules"), AccessShareLock);
 	SPI_connect();
 	keys = read_keys(json, RelationGetDescr(rel));
 	table_close(rel, NoLock);
@@ -245,9 +246,9 @@ aliases_of(const struct rule_metric *metric, bool *isnull)
 Datum
 observ_alert_metrics(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
+	observ_require_versions();
 	InitMaterializedSRF(fcinfo, 0);
 	for (const struct rule_metric *metric = rule_metrics; metric->name != NULL; metric++) {
 		Datum values[] = {CStringGetTextDatum(metric->name),

@@ -127,11 +127,11 @@ insert_silence(FunctionCallInfo fcinfo, TimestampTz starts_at)
 Datum
 observ_silence(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	TimestampTz at = argument_time(fcinfo, ARG_AT);
 	TimestampTz starts_at = PG_ARGISNULL(ARG_STARTS_AT) ? at : Max(at, PG_GETARG_TIMESTAMPTZ(ARG_STARTS_AT));
 	int64 id = 0;
 
+	observ_require_versions();
 	if (PG_ARGISNULL(ARG_MATCHERS))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("matchers of a silence must not be null")));
@@ -175,10 +175,10 @@ expire(int64 id, TimestampTz at)
 Datum
 observ_expire_silence(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	TimestampTz at = argument_time(fcinfo, 1);
 	bool ended = false;
 
+	observ_require_versions();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	SPI_connect();
@@ -257,13 +257,13 @@ append_name(StringInfo out, const char *name)
 Datum
 observ_alert_matchers(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	static const Oid types[] = {INT8OID};
 	Datum values[] = {PG_GETARG_DATUM(0)};
 	MemoryContext caller = CurrentMemoryContext;
 	StringInfoData out;
 	uint64 n;
 
+	observ_require_versions();
 	initStringInfo(&out);
 	SPI_connect();
 	n = observ_spi(

@@ -214,7 +214,6 @@ put_suppressed(ReturnSetInfo *result, const ObservAlert *alert, const ObservSupp
 Datum
 observ_suppressed_alerts(PG_FUNCTION_ARGS)
 {
-	observ_require_versions();
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TimestampTz at = PG_ARGISNULL(0) ? GetCurrentTransactionStartTimestamp() : PG_GETARG_TIMESTAMPTZ(0);
 	ObservIdentity saved;
@@ -222,6 +221,7 @@ observ_suppressed_alerts(PG_FUNCTION_ARGS)
 	ObservAlert *alerts;
 	int n;
 
+	observ_require_versions();
 	InitMaterializedSRF(fcinfo, 0);
 	saved = observ_as_owner_begin();
 	SPI_connect();

@@ -76,6 +76,27 @@ observ_check_inhibition_rule(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row);
 }
 
+/* Refuses a window that hides everything for ever. */
+static void
+check_limits(const TriggerData *data, HeapTuple row)
+{
+	static const char *const limits[] = {"vps_name", "app_name", "selector", "times"};
+	bool isnull;
+	Datum ends_at = observ_trigger_value(data, row, "ends_at", &isnull);
+
+	if (isnull || !TIMESTAMP_IS_NOEND(DatumGetTimestampTz(ends_at)))
+		return;
+	for (size_t i = 0; i < lengthof(limits); i++) {
+		(void) observ_trigger_value(data, row, limits[i], &isnull);
+		if (!isnull)
+			return;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("a maintenance window of all VPSs must end or recur"),
+					errdetail("It would keep every alert about a VPS or application from people for ever."),
+					errhint("Give ends_at, times, or whom it concerns: vps_name, app_name, selector.")));
+}
+
 /* observ_data._check_maintenance(): BEFORE INSERT OR UPDATE on observ.maintenance_windows */
 Datum
 observ_check_maintenance(PG_FUNCTION_ARGS)
@@ -101,5 +122,6 @@ observ_check_maintenance(PG_FUNCTION_ARGS)
 					 errhint("The application goes into the column app_name.")));
 	if (!isnull && zone != NULL)
 		(void) observ_check_times(DatumGetJsonbP(times), zone, "a maintenance window");
+	check_limits(data, row);
 	return PointerGetDatum(row);
 }

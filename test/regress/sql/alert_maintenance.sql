@@ -60,6 +60,8 @@ SELECT observ.plan_maintenance('2033-03-01', '2033-03-02', selector => '{app_nam
 SELECT observ.plan_maintenance('2033-03-01', '2033-03-02', selector => '{env="prod"');
 SELECT observ.plan_maintenance('2033-03-01', '2033-03-02', times => '[{"weekdays": ["fryday"]}]');
 SELECT observ.plan_maintenance('2033-03-01', '2033-03-02', times => '[{}]', timezone => 'Nowhere');
+INSERT INTO observ.maintenance_windows (starts_at, ends_at) VALUES ('-infinity', 'infinity');
+SELECT observ.plan_maintenance('2033-03-01', 'infinity');
 SET ROLE observ_regress_operator;
 SELECT observ.plan_maintenance('2033-03-01', '2033-03-02', selector => '{env="prod"}', times => '[{"weekdays": ["saturday"]}]') > 0 AS planned;
 SELECT created_by, timezone FROM observ.maintenance_windows WHERE times IS NOT NULL;
