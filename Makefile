@@ -49,7 +49,8 @@ CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o src/core/units.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o src/common/curl_library.o src/common/curl_result.o src/common/curl_guard.o \
+	src/common/curl_mail.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o src/ext/install.o \
 	src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
@@ -178,7 +179,7 @@ COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/colle
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
 	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/tcp_diag.o src/collector/units.o src/collector/child.o
 
-OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS))
+OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS) $(COMMON_OBJS))
 SCRIPTS_built = obs-agent
 
 PG_CONFIG ?= pg_config
