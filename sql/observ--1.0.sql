@@ -2399,11 +2399,11 @@ COMMENT ON FUNCTION observ.resume() IS
 
 CREATE FUNCTION observ.status(
 	OUT state text, OUT reason text, OUT hint text, OUT launcher_pid integer, OUT scheduler_pid integer,
-	OUT library_version text, OUT sql_version text, OUT layout_version integer, OUT partitions_ahead interval)
+	OUT notifier_pid integer, OUT library_version text, OUT sql_version text, OUT layout_version integer, OUT partitions_ahead interval)
 	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_status';
 COMMENT ON FUNCTION observ.status() IS
-'One row: whether observ works in this database. state: running, paused, no workers, standby, mismatch; reason and hint say why and what to do';
+'One row: whether observ works in this database. state: running, paused, no workers, standby, mismatch; reason and hint say why and what to do. A state of running with a reason: notifications are not sent. notifier_pid: NULL where no channel has a kind';
 
 -- ---- pg_cron
 CREATE FUNCTION observ.use_pg_cron(OUT job_name text, OUT jobid bigint, OUT schedule text) RETURNS SETOF record
