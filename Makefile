@@ -101,8 +101,6 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 EXT_OBJS += src/ext/json_write.o
 EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o \
 	src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o
-EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
-	src/ext/secret_key.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
 # messages
