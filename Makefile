@@ -103,6 +103,7 @@ EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_red
 	src/ext/secret_key.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
+EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o
 # messages
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # channels: chats
