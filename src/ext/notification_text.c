@@ -31,7 +31,7 @@ const char observ_notification_alert_sql[] =
 										"THEN a.acknowledged_by END, "
 										"'resolved_reason', CASE l.mark WHEN 'resolved' THEN "
 										"a.resolved_reason END, 'flapping', a.flapping, "
-										"'stale', a.stale, 'reopened', a.reopened)";
+										"'stale', a.stale, 'reopened', a.reopened, 'since_seq', l.since_seq)";
 
 const char *
 observ_mark_name(enum mark mark)
