@@ -108,7 +108,8 @@ CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/t
 EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o
 # messages
 CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
-EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
+EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o \
+	src/ext/message_values.o src/ext/message_render.o src/ext/channel_webhook.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
 EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \

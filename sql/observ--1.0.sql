@@ -2118,6 +2118,12 @@ COMMENT ON FUNCTION observ.create_channel(jsonb) IS
 
 -- ---- outbox
 -- ---- messages
+CREATE FUNCTION observ_data._render_notification(notification_id bigint, channel text DEFAULT NULL, step integer DEFAULT 0, variant integer DEFAULT 0, at timestamptz DEFAULT NULL)
+	RETURNS jsonb
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_render_notification';
+COMMENT ON FUNCTION observ_data._render_notification(bigint, text, integer, integer, timestamptz) IS
+'The request that a notification would become at a time, through its channel or another one; NULL: as it was made. Secrets are shown as secret:NAME';
 
 -- ---- delivery
 
