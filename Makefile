@@ -99,14 +99,22 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o \
+	src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o
 EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
 	src/ext/secret_key.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
 # messages
+CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
+EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
+	src/ext/channel_telegram.o src/ext/channel_ntfy.o
+# kinds of channels: mail and pagers
+EXT_OBJS += src/ext/incident.o src/ext/sms_message.o src/ext/channel_email.o src/ext/email_html.o \
+	src/ext/channel_pagerduty.o src/ext/channel_opsgenie.o src/ext/channel_twilio.o src/ext/channel_appwrite.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -291,7 +299,7 @@ build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core
 build/fuzz/fuzz_retry_after: test/fuzz/fuzz_retry_after.c src/core/retry_after.c
 build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/core/slice.c
 build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
-build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
+build/fuzz/fuzz_template: test/fuzz/fuzz_template.c $(wildcard src/core/template*.c) src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)

@@ -785,7 +785,7 @@ CREATE TABLE observ.notification_channels (
 	enabled boolean NOT NULL DEFAULT true,
 	send_resolved boolean NOT NULL DEFAULT true,
 	resolved_during_silence boolean NOT NULL DEFAULT true,
-	fallback text COLLATE "C",
+	fallback text COLLATE "C" CONSTRAINT notification_channels_fallback_fkey REFERENCES observ.notification_channels ON UPDATE CASCADE ON DELETE SET NULL,
 	rate_limit integer CONSTRAINT notification_channels_rate_limit_positive CHECK (rate_limit OPERATOR(pg_catalog.>) 0),
 	burst integer CONSTRAINT notification_channels_burst_positive CHECK (burst OPERATOR(pg_catalog.>) 0),
 	title_template text,
@@ -2062,6 +2062,59 @@ COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
 'The same for all live alerts of that name, or the latest that is over; for a rule without alerts why it has none';
 
 -- ---- channels and secrets
+CREATE FUNCTION observ_data._channel_kinds(OUT kind text, OUT description text, OUT concurrency integer, OUT rate_limit integer, OUT burst integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 12 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_channel_kinds';
+COMMENT ON FUNCTION observ_data._channel_kinds() IS 'What observ.channel_kinds shows';
+CREATE VIEW observ.channel_kinds AS
+	SELECT k.kind, k.description, k.concurrency, k.rate_limit, k.burst FROM observ_data._channel_kinds() k;
+COMMENT ON VIEW observ.channel_kinds IS
+'The kinds of channels that this version can send through. concurrency: requests under way at a time, per channel; rate_limit, burst: notifications per minute, and at once before that holds, unless the channel has its own; NULL: any number';
+
+CREATE FUNCTION observ_data._channel_fields(
+	OUT kind text, OUT field text, OUT "position" integer, OUT type text, OUT required boolean, OUT secret boolean, OUT "default" text,
+	OUT choices text, OUT min bigint, OUT max bigint, OUT description text) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 150 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_channel_fields';
+COMMENT ON FUNCTION observ_data._channel_fields() IS 'What observ.channel_fields shows';
+CREATE VIEW observ.channel_fields AS
+	SELECT f.kind, f.field, f."position", f.type, f.required, f.secret, f."default", f.choices, f.min, f.max, f.description
+	FROM observ_data._channel_fields() f;
+COMMENT ON VIEW observ.channel_fields IS
+'What the config of a channel of each kind holds. secret: the text is kept encrypted, config has secret:NAME in its place. type list: an array of texts, or one text with commas; object: of texts';
+
+CREATE FUNCTION observ.set_secret(name text, value text) RETURNS void
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_set_secret';
+COMMENT ON FUNCTION observ.set_secret(text, text) IS
+'Stores a secret, encrypted, in place of one of that name; configs of channels refer to it as secret:NAME. Its key is the file observ.key in the data directory, made at the first use. Errors: 22004 and 22023 for no name or value, 58000 when the key file can''t be used';
+
+CREATE FUNCTION observ.delete_secret(name text) RETURNS void
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_delete_secret';
+COMMENT ON FUNCTION observ.delete_secret(text) IS 'Forgets a secret. Errors: 42704 when there is none of that name, 2BP01 when a channel refers to it';
+
+CREATE FUNCTION observ_data._check_channel() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_check_channel';
+COMMENT ON FUNCTION observ_data._check_channel() IS
+'Trigger of observ.notification_channels: refuses what can''t work; moves texts that are secret out of config, to the secrets channel/NAME/FIELD';
+CREATE FUNCTION observ_data._follow_channel() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_follow_channel';
+COMMENT ON FUNCTION observ_data._follow_channel() IS
+'Trigger of observ.notification_channels: forgets secrets of the channel that nothing refers to any more, wakes the notifier';
+CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE ON observ.notification_channels
+	FOR EACH ROW EXECUTE FUNCTION observ_data._check_channel();
+CREATE TRIGGER follow_channel AFTER INSERT OR UPDATE OR DELETE ON observ.notification_channels
+	FOR EACH ROW EXECUTE FUNCTION observ_data._follow_channel();
+
+CREATE FUNCTION observ.create_channel(channel jsonb) RETURNS text
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_channel';
+COMMENT ON FUNCTION observ.create_channel(jsonb) IS
+'Makes a channel out of {"name": …, "kind": …} with the fields of the kind beside them or in "config", and any other column of observ.notification_channels; returns its name. One that is there without a kind, as default is at first, gets this kind. Errors: 42710 when there is one already, 22023 with the key for what can''t work';
 
 -- ---- outbox
 -- ---- messages
@@ -2657,6 +2710,7 @@ GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, bo
 GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.explain_alert(text, timestamptz) TO observ_reader;
 
 -- ---- channels and secrets
+GRANT EXECUTE ON FUNCTION observ_data._channel_kinds(), observ_data._channel_fields() TO observ_reader, observ_owner;
 
 -- ---- outbox
 

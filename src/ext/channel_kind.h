@@ -91,6 +91,9 @@ extern void observ_classify_http(const ChannelAnswer *answer, ChannelVerdict *ve
 extern void observ_request_header(ChannelRequest *request, const char *name, const char *value);
 extern JsonWriter observ_request_json(ChannelRequest *request);
 
+/* The field "url" without slashes at its end, for a path to follow; palloc'd. */
+extern char *observ_base_url(const ChannelConfig *config);
+
 /* Percent-encoding (RFC 3986): all but letters, digits and -._~, so that it is right in paths, queries and forms. */
 extern void observ_put_urlencoded(StringInfo out, const char *text);
 
