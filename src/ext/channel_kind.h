@@ -28,11 +28,17 @@ typedef struct ChannelRequest {
 /* What came of it. Valid during the call only. */
 typedef struct ChannelAnswer {
 	enum transfer_outcome outcome;
-	int status;              /* of HTTP or of the last SMTP answer; 0: none */
-	const char *body;        /* terminated; "" */
+	int status; /* of HTTP or of the last SMTP answer; 0: none */
+	/*
+	 * Terminated; "". Of mail: the reply that ended it; before it, a line "<address> reply" for each recipient that was refused while others were
+	 * not.
+	 */
+	const char *body;
+	int refused;             /* of mail: the number of those */
 	const char *retry_after; /* that header, as it came; NULL */
-	const char *error;       /* in words, without secrets; NULL when there was an answer */
-	bool sent;               /* the request was written whole: it may have arrived, answer or no answer */
+	int64 date_s;      /* when it was made, seconds since 1970: by the clock of whoever made it, else ours */
+	const char *error; /* in words, without secrets; NULL when there was an answer */
+	bool sent;         /* the request was written whole: it may have arrived, answer or no answer */
 } ChannelAnswer;
 
 enum ChannelOutcome {
