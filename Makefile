@@ -212,6 +212,7 @@ REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_netw
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
 REGRESS += notify_messages notify_templates
+REGRESS += notify_chat
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes
