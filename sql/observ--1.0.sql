@@ -2116,6 +2116,12 @@ CREATE FUNCTION observ.create_channel(channel jsonb) RETURNS text
 COMMENT ON FUNCTION observ.create_channel(jsonb) IS
 'Makes a channel out of {"name": …, "kind": …} with the fields of the kind beside them or in "config", and any other column of observ.notification_channels; returns its name. One that is there without a kind, as default is at first, gets this kind. Errors: 42710 when there is one already, 22023 with the key for what can''t work';
 
+CREATE FUNCTION observ.create_channels_from_env(file text DEFAULT NULL) RETURNS SETOF text
+	LANGUAGE c ROWS 2 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_channels_from_env';
+COMMENT ON FUNCTION observ.create_channels_from_env(text) IS
+'Makes, or brings up to date, the channel email of SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASSWORD, SMTP_FROM, SMTP_TO and SMTP_TLS, and the channel webhook of WEBHOOK_URL (kind slack or discord for their addresses), from the environment of the server, or from a file of NAME=VALUE lines on the server, as systemd and docker have it (needs pg_read_server_files). Returns their names. While the channel default has no kind, routes that tell it tell these instead';
+
 -- ---- outbox
 -- ---- messages
 
