@@ -107,7 +107,8 @@ CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/t
 EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o
 # messages
 CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
-EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
+EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o \
+	src/ext/message_values.o src/ext/message_render.o src/ext/channel_webhook.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
 EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
@@ -356,7 +357,7 @@ build/bench/%.o: bench/%.c
 build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
--include $(LOADER_OBJS:.o=.d)
+-include $(LOADER_OBJS:.o=.d) build/bench/receiver.d
 
 # The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
 build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
@@ -367,6 +368,10 @@ build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLL
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@
+
+# Receives webhooks, for benchmarks and for tests that count.
+build/bench/receiver: build/bench/receiver.o
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -o $@
 
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)
