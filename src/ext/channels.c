@@ -115,6 +115,22 @@ check_config(const TriggerData *data, HeapTuple row, const char *channel)
 	return row;
 }
 
+/* ---- templates */
+
+static void
+check_template(const TriggerData *data, HeapTuple row, const char *column, const char *channel)
+{
+	ErrorContextCallback context = {
+		.previous = error_context_stack, .callback = name_channel, .arg = unconstify(char *, channel)};
+	const char *text = observ_trigger_text(data, row, column);
+
+	if (text == NULL || as_before(data, row, column))
+		return;
+	error_context_stack = &context;
+	observ_check_message_template(column, text);
+	error_context_stack = context.previous;
+}
+
 /* ---- fallback */
 
 static void
@@ -176,6 +192,8 @@ check(const TriggerData *data)
 						errhint("Rules and routes name it then, for instance \"ops-chat\".")));
 	}
 	check_fallback(data, row, channel);
+	check_template(data, row, "title_template", channel);
+	check_template(data, row, "body_template", channel);
 	return check_config(data, row, channel);
 }
 
@@ -220,7 +238,8 @@ observ_follow_channel(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	observ_sweep_secrets(observ_trigger_text(data, data->tg_trigtuple, "name"));
+	observ_sweep_secrets(observ_trigger_text(data, data->tg_trigtuple, "name"),
+						 config_of(data, data->tg_trigtuple));
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return PointerGetDatum(NULL);
