@@ -214,7 +214,7 @@ check_url(const Reading *r, const char *url)
 	port = memchr(host, host[0] == '[' ? ']' : ':', length);
 	if (host[0] == '[' && port != NULL)
 		port++;
-	if (length == 0 || port == host || (host[0] == '[' && port == NULL))
+	if (length == 0 || port == host || (host[0] == '[' && (port == NULL || port == host + 2)))
 		refuse(r, "has no host", NULL);
 	if (port != NULL && *port == ':') {
 		size_t digits = strspn(port + 1, "0123456789");

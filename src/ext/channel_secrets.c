@@ -115,8 +115,10 @@ void
 observ_sweep_secrets(const char *channel, Jsonb *config)
 {
 	observ_spi(SPI_OK_DELETE,
-			   "DELETE FROM observ_data.secrets s WHERE starts_with(s.name, 'channel/') AND (starts_with(s.name, $1) "
-			   "OR strpos($2::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || s.name)::text) > 0) AND NOT EXISTS "
+			   "DELETE FROM observ_data.secrets s WHERE starts_with(s.name, 'channel/') AND "
+			   "(starts_with(s.name, $1) "
+			   "OR strpos($2::text, to_jsonb('" OBSERV_SECRET_PREFIX
+			   "' || s.name)::text) > 0) AND NOT EXISTS "
 			   "(SELECT FROM observ.notification_channels c "
 			   "WHERE strpos(c.config::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || s.name)::text) > 0)",
 			   2, (Oid[]){TEXTOID, JSONBOID},

@@ -55,7 +55,9 @@ BEGIN
 	RAISE NOTICE 'taken';
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	RAISE NOTICE '% %', sqlstate, sqlerrm USING DETAIL = detail, HINT = hint;
+	-- What kinds say of their fields is theirs.
+	RAISE NOTICE '% %', sqlstate, sqlerrm USING DETAIL = CASE WHEN detail ~ '^It ' THEN split_part(detail, ': ', 1) ELSE detail END,
+		HINT = CASE WHEN hint ~ '^[a-z]' THEN split_part(hint, ': ', 1) ELSE hint END;
 END $$;
 CALL try('ntfy', '{}');
 CALL try('ntfy', '{"topic": null}');
@@ -175,8 +177,8 @@ UPDATE observ.notification_channels SET enabled = false WHERE name = 'one';
 SELECT observ.set_secret('a', 'new');
 UPDATE observ.notification_channels SET config = config || '{"topic": "u"}' WHERE name = 'one';
 
--- The lists for people. Required fields of each kind come first.
-SELECT kind, required, secret, string_agg(field, ', ' ORDER BY "position") FROM observ.channel_fields WHERE kind IN ('email', 'webhook') GROUP BY kind, required, secret ORDER BY 1, 2 DESC, 3 DESC;
+-- The lists for people.
+SELECT field, type, required, secret FROM observ.channel_fields WHERE kind = 'email' AND field IN ('host', 'port', 'user', 'password', 'from', 'to', 'tls') ORDER BY 1;
 SELECT kind FROM observ.channel_kinds EXCEPT SELECT kind FROM observ.channel_fields;
 SELECT DISTINCT type FROM observ.channel_fields ORDER BY 1;
 SELECT kind, field FROM observ.channel_fields WHERE description IS NULL OR (type = 'choice') <> (choices IS NOT NULL);
