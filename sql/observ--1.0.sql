@@ -785,7 +785,7 @@ CREATE TABLE observ.notification_channels (
 	enabled boolean NOT NULL DEFAULT true,
 	send_resolved boolean NOT NULL DEFAULT true,
 	resolved_during_silence boolean NOT NULL DEFAULT true,
-	fallback text COLLATE "C" CONSTRAINT notification_channels_fallback_fkey REFERENCES observ.notification_channels ON UPDATE CASCADE ON DELETE SET NULL,
+	fallback text COLLATE "C",
 	rate_limit integer CONSTRAINT notification_channels_rate_limit_positive CHECK (rate_limit OPERATOR(pg_catalog.>) 0),
 	burst integer CONSTRAINT notification_channels_burst_positive CHECK (burst OPERATOR(pg_catalog.>) 0),
 	title_template text,
@@ -2104,7 +2104,7 @@ CREATE FUNCTION observ_data._follow_channel() RETURNS trigger
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_follow_channel';
 COMMENT ON FUNCTION observ_data._follow_channel() IS
-'Trigger of observ.notification_channels: forgets secrets of the channel that nothing refers to any more, wakes the notifier';
+'Trigger of observ.notification_channels: forgets secrets of the channel that nothing refers to any more, tells channels that fall back to it that it is gone or called otherwise, wakes the notifier';
 CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE ON observ.notification_channels
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_channel();
 CREATE TRIGGER follow_channel AFTER INSERT OR UPDATE OR DELETE ON observ.notification_channels

@@ -177,6 +177,20 @@ check_fallback(const TriggerData *data, HeapTuple row, const char *channel)
 		no_such_fallback(channel, fallback);
 }
 
+/* Who falls back to a channel goes on doing so under its new name; to one that is gone nobody does. A foreign key would make pg_dump warn. */
+static void
+follow_fallback(const TriggerData *data)
+{
+	bool gone = TRIGGER_FIRED_BY_DELETE(data->tg_event);
+	char *now = gone ? NULL : observ_trigger_text(data, data->tg_newtuple, "name");
+	Datum values[] = {CStringGetTextDatum(observ_trigger_text(data, data->tg_trigtuple, "name")),
+					  gone ? (Datum) 0 : CStringGetTextDatum(now)};
+
+	if (gone || !as_before(data, data->tg_newtuple, "name"))
+		observ_spi(SPI_OK_UPDATE, "UPDATE observ.notification_channels SET fallback = $2 WHERE fallback = $1",
+				   2, (Oid[]){TEXTOID, TEXTOID}, values, gone ? " n" : NULL);
+}
+
 /* ---- triggers */
 
 static HeapTuple
@@ -238,6 +252,7 @@ observ_follow_channel(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	saved = observ_as_owner_begin();
 	SPI_connect();
+	follow_fallback(data);
 	observ_sweep_secrets(observ_trigger_text(data, data->tg_trigtuple, "name"),
 						 config_of(data, data->tg_trigtuple));
 	SPI_finish();
