@@ -106,6 +106,11 @@ CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/t
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
+# the outbox, from the notifier's side
+CORE_BACKEND_OBJS += src/core/outbox_merge.o
+EXT_OBJS += src/ext/outbox_channels.o src/ext/outbox_claim.o src/ext/outbox_group.o src/ext/outbox_rows.o \
+	src/ext/outbox_message.o src/ext/outbox_record.o src/ext/outbox_state.o src/ext/outbox_expire.o \
+	src/ext/outbox_fallback.o src/ext/outbox_calls.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \

@@ -2064,6 +2064,23 @@ COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
 -- ---- channels and secrets
 
 -- ---- outbox
+CREATE FUNCTION observ_data._claim_deliveries(
+	at timestamptz, at_most integer DEFAULT 256,
+	OUT notification_id bigint, OUT channel text, OUT kind text, OUT attempt integer, OUT step integer, OUT request jsonb)
+	RETURNS SETOF record
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_claim_deliveries_sql';
+COMMENT ON FUNCTION observ_data._claim_deliveries(timestamptz, integer) IS
+'For tests in virtual time: takes the notifications that are due, as the notifier does, and shows the requests that it would send (url, headers, body), secrets as ***';
+
+CREATE FUNCTION observ_data._record_delivery(
+	at timestamptz, notification_id bigint, attempt integer, status_code integer DEFAULT NULL, body text DEFAULT '',
+	retry_after text DEFAULT NULL, outcome text DEFAULT NULL, OUT verdict text)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_record_delivery_sql';
+COMMENT ON FUNCTION observ_data._record_delivery(timestamptz, bigint, integer, integer, text, text, text) IS
+'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again';
+
 -- ---- messages
 
 -- ---- delivery
