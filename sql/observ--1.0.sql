@@ -751,7 +751,7 @@ COMMENT ON COLUMN observ.alerts.flap_at IS 'time of the evaluation that the lowe
 COMMENT ON COLUMN observ.alerts.flapping IS 'it changes so often that its changes are not told';
 COMMENT ON COLUMN observ.alerts.acknowledged_until IS 'until when the acknowledgement holds; NULL: as long as the alert lasts';
 COMMENT ON COLUMN observ.alerts.acknowledged_sticky IS 'the acknowledgement holds also when the severity changes';
-COMMENT ON COLUMN observ.alerts.resolved_reason IS 'cleared, manual, no_data, rule_changed, rule_disabled, rule_deleted, vps_retired';
+COMMENT ON COLUMN observ.alerts.resolved_reason IS 'cleared, manual, no_data, rule_changed, rule_disabled, rule_deleted, vps_retired, vps_deleted';
 COMMENT ON COLUMN observ.alerts.changes IS 'counts changes of state';
 COMMENT ON COLUMN observ.alerts.unrouted IS 'observ.dispatch_notifications() has not seen its latest change';
 
@@ -785,7 +785,7 @@ CREATE TABLE observ.notification_channels (
 	enabled boolean NOT NULL DEFAULT true,
 	send_resolved boolean NOT NULL DEFAULT true,
 	resolved_during_silence boolean NOT NULL DEFAULT true,
-	fallback text COLLATE "C",
+	fallback text COLLATE "C" CONSTRAINT notification_channels_fallback_fkey REFERENCES observ.notification_channels ON UPDATE CASCADE ON DELETE SET NULL,
 	rate_limit integer CONSTRAINT notification_channels_rate_limit_positive CHECK (rate_limit OPERATOR(pg_catalog.>) 0),
 	burst integer CONSTRAINT notification_channels_burst_positive CHECK (burst OPERATOR(pg_catalog.>) 0),
 	title_template text,
@@ -2062,6 +2062,59 @@ COMMENT ON FUNCTION observ.explain_alert(text, timestamptz) IS
 'The same for all live alerts of that name, or the latest that is over; for a rule without alerts why it has none';
 
 -- ---- channels and secrets
+CREATE FUNCTION observ_data._channel_kinds(OUT kind text, OUT description text, OUT concurrency integer, OUT rate_limit integer, OUT burst integer)
+	RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 12 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_channel_kinds';
+COMMENT ON FUNCTION observ_data._channel_kinds() IS 'What observ.channel_kinds shows';
+CREATE VIEW observ.channel_kinds AS
+	SELECT k.kind, k.description, k.concurrency, k.rate_limit, k.burst FROM observ_data._channel_kinds() k;
+COMMENT ON VIEW observ.channel_kinds IS
+'The kinds of channels that this version can send through. concurrency: requests under way at a time, per channel; rate_limit, burst: notifications per minute, and at once before that holds, unless the channel has its own; NULL: any number';
+
+CREATE FUNCTION observ_data._channel_fields(
+	OUT kind text, OUT field text, OUT "position" integer, OUT type text, OUT required boolean, OUT secret boolean, OUT "default" text,
+	OUT choices text, OUT min bigint, OUT max bigint, OUT description text) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT ROWS 150 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_list_channel_fields';
+COMMENT ON FUNCTION observ_data._channel_fields() IS 'What observ.channel_fields shows';
+CREATE VIEW observ.channel_fields AS
+	SELECT f.kind, f.field, f."position", f.type, f.required, f.secret, f."default", f.choices, f.min, f.max, f.description
+	FROM observ_data._channel_fields() f;
+COMMENT ON VIEW observ.channel_fields IS
+'What the config of a channel of each kind holds. secret: the text is kept encrypted, config has secret:NAME in its place. type list: an array of texts, or one text with commas; object: of texts';
+
+CREATE FUNCTION observ.set_secret(name text, value text) RETURNS void
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_set_secret';
+COMMENT ON FUNCTION observ.set_secret(text, text) IS
+'Stores a secret, encrypted, in place of one of that name; configs of channels refer to it as secret:NAME. Its key is the file observ.key in the data directory, made at the first use. Errors: 22004 and 22023 for no name or value, 58000 when the key file can''t be used';
+
+CREATE FUNCTION observ.delete_secret(name text) RETURNS void
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_delete_secret';
+COMMENT ON FUNCTION observ.delete_secret(text) IS 'Forgets a secret. Errors: 42704 when there is none of that name, 2BP01 when a channel refers to it';
+
+CREATE FUNCTION observ_data._check_channel() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_check_channel';
+COMMENT ON FUNCTION observ_data._check_channel() IS
+'Trigger of observ.notification_channels: refuses what can''t work; moves texts that are secret out of config, to the secrets channel/NAME/FIELD';
+CREATE FUNCTION observ_data._follow_channel() RETURNS trigger
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_follow_channel';
+COMMENT ON FUNCTION observ_data._follow_channel() IS
+'Trigger of observ.notification_channels: forgets secrets of the channel that nothing refers to any more, wakes the notifier';
+CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE ON observ.notification_channels
+	FOR EACH ROW EXECUTE FUNCTION observ_data._check_channel();
+CREATE TRIGGER follow_channel AFTER INSERT OR UPDATE OR DELETE ON observ.notification_channels
+	FOR EACH ROW EXECUTE FUNCTION observ_data._follow_channel();
+
+CREATE FUNCTION observ.create_channel(channel jsonb) RETURNS text
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_channel';
+COMMENT ON FUNCTION observ.create_channel(jsonb) IS
+'Makes a channel out of {"name": …, "kind": …} with the fields of the kind beside them or in "config", and any other column of observ.notification_channels; returns its name. One that is there without a kind, as default is at first, gets this kind. Errors: 42710 when there is one already, 22023 with the key for what can''t work';
 
 -- ---- outbox
 CREATE FUNCTION observ_data._claim_deliveries(
@@ -2082,6 +2135,12 @@ COMMENT ON FUNCTION observ_data._record_delivery(timestamptz, bigint, integer, i
 'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again';
 
 -- ---- messages
+CREATE FUNCTION observ_data._render_notification(notification_id bigint, channel text DEFAULT NULL, step integer DEFAULT 0, variant integer DEFAULT 0, at timestamptz DEFAULT NULL)
+	RETURNS jsonb
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_render_notification';
+COMMENT ON FUNCTION observ_data._render_notification(bigint, text, integer, integer, timestamptz) IS
+'The request that a notification would become at a time, through its channel or another one; NULL: as it was made. Secrets are shown as secret:NAME';
 
 -- ---- delivery
 
@@ -2363,11 +2422,11 @@ COMMENT ON FUNCTION observ.resume() IS
 
 CREATE FUNCTION observ.status(
 	OUT state text, OUT reason text, OUT hint text, OUT launcher_pid integer, OUT scheduler_pid integer,
-	OUT library_version text, OUT sql_version text, OUT layout_version integer, OUT partitions_ahead interval)
+	OUT notifier_pid integer, OUT library_version text, OUT sql_version text, OUT layout_version integer, OUT partitions_ahead interval)
 	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_status';
 COMMENT ON FUNCTION observ.status() IS
-'One row: whether observ works in this database. state: running, paused, no workers, standby, mismatch; reason and hint say why and what to do';
+'One row: whether observ works in this database. state: running, paused, no workers, standby, mismatch; reason and hint say why and what to do. A state of running with a reason: notifications are not sent. notifier_pid: NULL where no channel has a kind';
 
 -- ---- pg_cron
 CREATE FUNCTION observ.use_pg_cron(OUT job_name text, OUT jobid bigint, OUT schedule text) RETURNS SETOF record
@@ -2674,6 +2733,7 @@ GRANT EXECUTE ON FUNCTION observ.acknowledge_alert(bigint, text, timestamptz, bo
 GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.explain_alert(text, timestamptz) TO observ_reader;
 
 -- ---- channels and secrets
+GRANT EXECUTE ON FUNCTION observ_data._channel_kinds(), observ_data._channel_fields() TO observ_reader, observ_owner;
 
 -- ---- outbox
 

@@ -43,6 +43,7 @@ typedef struct ObservLiveAlert {
 	TimestampTz told_sampled_at;
 
 	struct ObservLiveAlert *previous;     /* episode before, in memory, that may be reopened */
+	struct ObservLiveAlert *goes_on_as;   /* of one that is gone: the episode before, which was reopened */
 	struct ObservLiveAlert *next_of_rule; /* of rule->index */
 } ObservLiveAlert;
 

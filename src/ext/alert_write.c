@@ -397,7 +397,7 @@ is_updated(const ObservLiveAlert *alert)
 static bool
 is_deleted(const ObservLiveAlert *alert)
 {
-	return alert->stored && alert->gone;
+	return alert->stored && alert->gone && !alert->lost;
 }
 
 static bool
@@ -442,6 +442,49 @@ write_chosen(Writing *writing, Wanted *wanted, void (*work)(Writing *))
 
 	in_batches(writing, alerts, n, work);
 	pfree(alerts);
+}
+
+static bool
+is_replaced(const ObservLiveAlert *alert)
+{
+	return alert->gone && alert->goes_on_as != NULL;
+}
+
+static void
+lock_stored(Writing *writing, ObservLiveAlert **alerts, int n)
+{
+	ObservLiveAlert **stored = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(*stored) * Max(n, 1));
+	int n_stored = 0;
+
+	for (int i = 0; i < n; i++)
+		if (alerts[i]->stored)
+			stored[n_stored++] = alerts[i];
+	in_batches(writing, stored, n_stored, lock_rows);
+	pfree(stored);
+}
+
+/*
+ * A pending alert that goes and the episode that is reopened in its place change together or not at all: where somebody else has either, the next
+ * evaluation finds both as they were.
+ */
+static void
+lock_replaced(Writing *writing)
+{
+	int n = 0;
+	ObservLiveAlert **gone = choose(writing->store, is_replaced, &n);
+	ObservLiveAlert **reopened = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(*reopened) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		reopened[i] = gone[i]->goes_on_as;
+	lock_stored(writing, gone, n);
+	lock_stored(writing, reopened, n);
+	for (int i = 0; i < n; i++)
+		if (gone[i]->lost || reopened[i]->lost) {
+			gone[i]->lost = reopened[i]->lost = true;
+			reopened[i]->changed = reopened[i]->refreshed = false;
+		}
+	pfree(reopened);
+	pfree(gone);
 }
 
 static void
@@ -505,6 +548,7 @@ observ_write_alerts(ObservEvaluation *evaluation, ObservAlertStore *store, Obser
 	writing.context =
 		AllocSetContextCreate(CurrentMemoryContext, "observ alerts to write", ALLOCSET_DEFAULT_SIZES);
 	number_alerts(store);
+	lock_replaced(&writing);
 	/* Rows that go first: a new episode of the same instance may follow. */
 	write_chosen(&writing, is_deleted, delete_batch);
 	write_chosen(&writing, is_updated, update_batch);

@@ -5,8 +5,29 @@
 
 #include "ext/channel_kind.h"
 
-/* A line per kind, by name. */
+/* A line per kind, by name, here and below. */
+extern const ChannelKind observ_channel_appwrite;
+extern const ChannelKind observ_channel_discord;
+extern const ChannelKind observ_channel_email;
+extern const ChannelKind observ_channel_ntfy;
+extern const ChannelKind observ_channel_opsgenie;
+extern const ChannelKind observ_channel_pagerduty;
+extern const ChannelKind observ_channel_slack;
+extern const ChannelKind observ_channel_teams;
+extern const ChannelKind observ_channel_telegram;
+extern const ChannelKind observ_channel_twilio;
+
 const ChannelKind *const observ_channel_kinds[] = {
+	&observ_channel_appwrite,
+	&observ_channel_discord,
+	&observ_channel_email,
+	&observ_channel_ntfy,
+	&observ_channel_opsgenie,
+	&observ_channel_pagerduty,
+	&observ_channel_slack,
+	&observ_channel_teams,
+	&observ_channel_telegram,
+	&observ_channel_twilio,
 	NULL,
 };
 
@@ -38,6 +59,16 @@ observ_request_json(ChannelRequest *request)
 	if (request->body.data == NULL)
 		initStringInfo(&request->body);
 	return (JsonWriter){.out = &request->body};
+}
+
+char *
+observ_base_url(const ChannelConfig *config)
+{
+	char *url = pstrdup(observ_config_text(config, "url"));
+
+	for (size_t n = strlen(url); n > 0 && url[n - 1] == '/'; n--)
+		url[n - 1] = '\0';
+	return url;
 }
 
 void

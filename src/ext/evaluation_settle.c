@@ -129,6 +129,7 @@ reopen(ObservEvaluation *evaluation, ObservLiveAlert *alert, ObservLiveAlert *pr
 			 MemoryContextStrdup(evaluation->context, reason));
 	alert->rule->active -= observ_is_live(alert);
 	alert->gone = true;
+	alert->goes_on_as = previous;
 	alert->changed = alert->stored || alert->changed;
 	state->active_at = previous->state.active_at;
 	state->fired_at = previous->state.fired_at;
@@ -307,6 +308,10 @@ settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 			return;
 		alert->signal = untold(evaluation, alert);
 	}
+	if (alert->signal == SIGNAL_SILENT && observ_is_live(alert) && observ_vps_is_deleted(evaluation, vps)) {
+		observ_close_alert(evaluation, alert, "vps_deleted");
+		return;
+	}
 	advance(evaluation, alert);
 }
 
@@ -387,9 +392,8 @@ settle_rule(ObservEvaluation *evaluation, ObservRule *rule)
 static bool
 may_reopen(const ObservEvaluation *evaluation, const ObservLiveAlert *alert, const ObservLiveAlert *previous)
 {
-	return previous != NULL && !previous->by_hand && !previous->lost &&
-		   previous->state.status == ALERT_RESOLVED && alert->rule->reopen_us > 0 &&
-		   evaluation->at - previous->state.ended_at <= alert->rule->reopen_us;
+	return previous != NULL && !previous->by_hand && previous->state.status == ALERT_RESOLVED &&
+		   alert->rule->reopen_us > 0 && evaluation->at - previous->state.ended_at <= alert->rule->reopen_us;
 }
 
 static void

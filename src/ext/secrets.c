@@ -12,10 +12,22 @@
 
 #include "catalog/pg_type.h"
 #include "core/nearest.h"
+#include "ext/compat.h"
+#include "ext/processes.h"
 #include "ext/secret_key.h"
 #include "ext/spi_util.h"
+#include "ext/versions.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+
+OBSERV_SQL_FUNCTION(observ_set_secret);
+OBSERV_SQL_FUNCTION(observ_delete_secret);
+
+/* Of a name, and of a value: longer ones are slips of the hand. */
+#define NAME_MAX_BYTES  256
+#define VALUE_MAX_BYTES 8192
 
 #define NONCE_BYTES 12
 #define TAG_BYTES   16
@@ -190,4 +202,83 @@ observ_store_secret(const char *name, const char *value)
 					NULL);
 	MemoryContextSwitchTo(caller);
 	observ_as_owner_end(&saved);
+}
+
+void
+observ_hide_statement(void)
+{
+	static const char shown[] = "(not shown: it may hold a secret)";
+
+	debug_query_string = shown;
+	pgstat_report_activity(STATE_RUNNING, shown);
+}
+
+/* ---- for people */
+
+/* Argument `arg`; both functions take NULLs so that their statement is hidden whatever else is wrong. */
+static char *
+text_argument(FunctionCallInfo fcinfo, int arg, const char *what)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the %s of a secret must not be null", what)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+/* observ.set_secret(name, value); see its COMMENT */
+Datum
+observ_set_secret(PG_FUNCTION_ARGS)
+{
+	char *name, *value;
+
+	observ_hide_statement();
+	observ_require_versions();
+	name = text_argument(fcinfo, 0, "name");
+	value = text_argument(fcinfo, 1, "value");
+	if (strlen(name) > NAME_MAX_BYTES)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the name of a secret is too long"),
+						errhint("At most %d bytes. The first argument is the name, the second the value.",
+								NAME_MAX_BYTES)));
+	if (value[0] == '\0' || strlen(value) > VALUE_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the value of secret \"%s\" is %s", name, value[0] == '\0' ? "empty" : "too long"),
+				 errhint("From 1 to %d bytes. observ.delete_secret() forgets one.", VALUE_MAX_BYTES)));
+	SPI_connect();
+	observ_store_secret(name, value);
+	SPI_finish();
+	explicit_bzero(value, strlen(value));
+	observ_wake_notifier_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* observ.delete_secret(name); see its COMMENT */
+Datum
+observ_delete_secret(PG_FUNCTION_ARGS)
+{
+	ObservIdentity saved;
+	Datum value, reference;
+	char *name;
+
+	observ_require_versions();
+	name = text_argument(fcinfo, 0, "name");
+	value = CStringGetTextDatum(name);
+	reference = CStringGetTextDatum(psprintf(OBSERV_SECRET_PREFIX "%s", name));
+	saved = observ_as_owner_begin();
+	SPI_connect();
+	if (observ_spi(SPI_OK_SELECT,
+				   "SELECT name FROM observ.notification_channels WHERE strpos(config::text, "
+				   "to_jsonb($1)::text) > 0 "
+				   "ORDER BY name LIMIT 1",
+				   1, (Oid[]){TEXTOID}, &reference, NULL) > 0)
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("secret \"%s\" is used by channel \"%s\"", name,
+							   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
+						errhint("Change the config of the channel first, or delete the channel.")));
+	if (observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.secrets WHERE name = $1", 1, (Oid[]){TEXTOID},
+				   &value, NULL) == 0)
+		no_such_secret(name);
+	SPI_finish();
+	observ_as_owner_end(&saved);
+	PG_RETURN_VOID();
 }

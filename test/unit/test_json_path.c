@@ -147,13 +147,11 @@ values_as_text(void **state)
 {
 	static const struct {
 		const char *path, *text; /* NULL: none */
-	} cases[] = {{"$.status", "UP"},       {"$.queue", "42"},
-				 {"$.ratio", "-1.5e2"},    {"$.ok", "true"},
-				 {"$.none", NULL},         {"$.items", NULL},
-				 {"$.items[1].id", "8"},   {"$.deep", NULL},
-				 {"$.text", "a\"\xc3\xa9\xf0\x9f\x98\x80?"}, {"$.twice", "2"},
-				 {"$.empty", NULL},        {"$.items[2].id", NULL},
-				 {"$.status.more", NULL},  {"$", NULL}};
+	} cases[] = {{"$.status", "UP"},      {"$.queue", "42"}, {"$.ratio", "-1.5e2"},
+				 {"$.ok", "true"},        {"$.none", NULL},  {"$.items", NULL},
+				 {"$.items[1].id", "8"},  {"$.deep", NULL},  {"$.text", "a\"\xc3\xa9\xf0\x9f\x98\x80?"},
+				 {"$.twice", "2"},        {"$.empty", NULL}, {"$.items[2].id", NULL},
+				 {"$.status.more", NULL}, {"$", NULL}};
 	char text[200];
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

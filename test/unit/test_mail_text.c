@@ -60,12 +60,12 @@ plain_headers(void **state)
 static void
 folded_headers(void **state)
 {
-	char text[1024] = "";
+	char text[1024];
 	const char *line;
 
 	(void) state;
 	for (int i = 0; i < 40; i++)
-		strcat(text, "word-of-words ");
+		snprintf(text + 14 * i, sizeof text - 14 * (size_t) i, "word-of-words ");
 	header("Subject", text);
 	for (line = out; *line != '\0'; line = strstr(line, "\r\n") + 2) {
 		assert_true(strstr(line, "\r\n") - line <= 78);
@@ -84,14 +84,14 @@ folded_headers(void **state)
 static void
 encoded_headers(void **state)
 {
-	char text[1024] = "";
+	char text[1024];
 
 	(void) state;
 	assert_string_equal(header("S", "é"), "S: =?UTF-8?B?w6k=?=\r\n");
 	assert_string_equal(header("S", "\xff"), "S: ?\r\n");
 	assert_string_equal(header("S", "\xc2\x85\xe2\x82"), "S: ??\r\n"); /* NEL is a blank at the beginning */
 	for (int i = 0; i < 100; i++)
-		strcat(text, "\xf0\x9f\x94\xa5"); /* 🔥 */
+		snprintf(text + 4 * i, sizeof text - 4 * (size_t) i, "\xf0\x9f\x94\xa5"); /* 🔥 */
 	header("Subject", text);
 	for (const char *line = out; *line != '\0'; line = strstr(line, "\r\n") + 2) {
 		const char *word = strstr(line, "=?UTF-8?B?"), *end = strstr(line, "?=\r\n");
@@ -233,11 +233,11 @@ quoted_printable(void **state)
 	body(text);
 	assert_int_equal(strstr(out, "\r\n") - out, 76);
 	assert_memory_equal(out + 75, "=\r\nxx\r\n", 8);
-	strcpy(text + 70, "éx");
+	snprintf(text + 70, sizeof text - 70, "éx");
 	assert_non_null(strstr(body(text), "xx=\r\n=C3=A9x\r\n"));
 	/* what begins a line of its own because of a soft line break */
 	memset(text, 'x', 75);
-	strcpy(text + 75, "..");
+	snprintf(text + 75, sizeof text - 75, "..");
 	assert_non_null(strstr(body(text), "=\r\n=2E.\r\n"));
 }
 
