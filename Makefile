@@ -116,6 +116,11 @@ EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.
 # kinds of channels: mail and pagers
 EXT_OBJS += src/ext/incident.o src/ext/sms_message.o src/ext/channel_email.o src/ext/email_html.o \
 	src/ext/channel_pagerduty.o src/ext/channel_opsgenie.o src/ext/channel_twilio.o src/ext/channel_appwrite.o
+# the outbox, from the notifier's side
+CORE_BACKEND_OBJS += src/core/outbox_merge.o
+EXT_OBJS += src/ext/outbox_channels.o src/ext/outbox_claim.o src/ext/outbox_group.o src/ext/outbox_rows.o \
+	src/ext/outbox_message.o src/ext/outbox_record.o src/ext/outbox_state.o src/ext/outbox_expire.o \
+	src/ext/outbox_fallback.o src/ext/outbox_calls.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
