@@ -219,7 +219,7 @@ REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_netw
 # Notifications
 REGRESS += notify_channels
 REGRESS += notify_messages notify_templates
-REGRESS += notify_chat
+REGRESS += notify_chat notify_chat_answers
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
