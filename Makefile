@@ -213,6 +213,7 @@ REGRESS += alert_texts alert_dispatch_storm alert_escalations alert_long_windows
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
+REGRESS += notify_pagers
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes

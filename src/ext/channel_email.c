@@ -159,7 +159,7 @@ plain_text(const Message *message)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%s\n\n%s\n", observ_chat_title(message),
+	appendStringInfo(&text, "%s\n\n%s\n", observ_fit(observ_chat_title(message), MAX_TEXT, true, NULL),
 					 observ_message_text(message, MAX_TEXT, NULL));
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&text, "%s%s: %s\n", i == 0 ? "\n" : "", links[i].text, links[i].url);
