@@ -358,7 +358,7 @@ build/bench/%.o: bench/%.c
 build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
--include $(LOADER_OBJS:.o=.d)
+-include $(LOADER_OBJS:.o=.d) build/bench/receiver.d
 
 # The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
 build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
@@ -369,6 +369,10 @@ build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLL
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@
+
+# Receives webhooks, for benchmarks and for tests that count.
+build/bench/receiver: build/bench/receiver.o
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -o $@
 
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)

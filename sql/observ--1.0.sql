@@ -751,7 +751,7 @@ COMMENT ON COLUMN observ.alerts.flap_at IS 'time of the evaluation that the lowe
 COMMENT ON COLUMN observ.alerts.flapping IS 'it changes so often that its changes are not told';
 COMMENT ON COLUMN observ.alerts.acknowledged_until IS 'until when the acknowledgement holds; NULL: as long as the alert lasts';
 COMMENT ON COLUMN observ.alerts.acknowledged_sticky IS 'the acknowledgement holds also when the severity changes';
-COMMENT ON COLUMN observ.alerts.resolved_reason IS 'cleared, manual, no_data, rule_changed, rule_disabled, rule_deleted, vps_retired';
+COMMENT ON COLUMN observ.alerts.resolved_reason IS 'cleared, manual, no_data, rule_changed, rule_disabled, rule_deleted, vps_retired, vps_deleted';
 COMMENT ON COLUMN observ.alerts.changes IS 'counts changes of state';
 COMMENT ON COLUMN observ.alerts.unrouted IS 'observ.dispatch_notifications() has not seen its latest change';
 

@@ -7,6 +7,8 @@
 
 #include "ext/channel_kind.h"
 
+#include <limits.h>
+
 #include "common/hmac.h"
 #include "common/sha2.h"
 #include "core/hash.h"
