@@ -2721,6 +2721,7 @@ GRANT EXECUTE ON FUNCTION observ_data._channel_kinds(), observ_data._channel_fie
 -- ---- outbox
 
 -- ---- messages
+GRANT EXECUTE ON FUNCTION observ_data._render_notification(bigint, text, integer, integer, timestamptz) TO observ_admin;
 
 -- ---- delivery
 
