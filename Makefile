@@ -366,6 +366,13 @@ build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLL
 
 -include $(wildcard build/tail_probe.d)
 
+# Requests and mails through curl_multi.h: what test_transfers.py talks to.
+build/transfer_probe: test/e2e/transfer_probe.c src/core/address_guard.o $(COMMON_OBJS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -o $@
+
+-include $(wildcard build/transfer_probe.d)
+
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@
 

@@ -137,6 +137,8 @@ read_error(const struct transfer *x, CURLcode rc, struct transfer_response *r)
 		snprintf(r->error, sizeof r->error, "it leads from https to http, or away from both");
 	else if (x->header_bytes > MAX_HEADERS)
 		snprintf(r->error, sizeof r->error, "more than %d kB of header", MAX_HEADERS / 1024);
+	else if (x->refused)
+		snprintf(r->error, sizeof r->error, "address %s is not allowed", x->refused_address);
 	else if (x->resending)
 		snprintf(r->error, sizeof r->error, "the connection ended without an answer");
 	else if (r->outcome != TRANSFER_ANSWERED)
