@@ -101,14 +101,13 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 EXT_OBJS += src/ext/json_write.o
 EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o \
 	src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o
-EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
-	src/ext/secret_key.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
 EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o
 # messages
 CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
-EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o
+EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o \
+	src/ext/message_values.o src/ext/message_render.o src/ext/channel_webhook.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
 EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
@@ -212,6 +211,7 @@ REGRESS += alert_texts alert_dispatch_storm alert_escalations alert_long_windows
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
 # The last: it sees all objects.
+REGRESS += notify_messages notify_templates
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
 ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes

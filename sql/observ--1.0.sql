@@ -751,7 +751,7 @@ COMMENT ON COLUMN observ.alerts.flap_at IS 'time of the evaluation that the lowe
 COMMENT ON COLUMN observ.alerts.flapping IS 'it changes so often that its changes are not told';
 COMMENT ON COLUMN observ.alerts.acknowledged_until IS 'until when the acknowledgement holds; NULL: as long as the alert lasts';
 COMMENT ON COLUMN observ.alerts.acknowledged_sticky IS 'the acknowledgement holds also when the severity changes';
-COMMENT ON COLUMN observ.alerts.resolved_reason IS 'cleared, manual, no_data, rule_changed, rule_disabled, rule_deleted, vps_retired';
+COMMENT ON COLUMN observ.alerts.resolved_reason IS 'cleared, manual, no_data, rule_changed, rule_disabled, rule_deleted, vps_retired, vps_deleted';
 COMMENT ON COLUMN observ.alerts.changes IS 'counts changes of state';
 COMMENT ON COLUMN observ.alerts.unrouted IS 'observ.dispatch_notifications() has not seen its latest change';
 
@@ -2118,6 +2118,12 @@ COMMENT ON FUNCTION observ.create_channel(jsonb) IS
 
 -- ---- outbox
 -- ---- messages
+CREATE FUNCTION observ_data._render_notification(notification_id bigint, channel text DEFAULT NULL, step integer DEFAULT 0, variant integer DEFAULT 0, at timestamptz DEFAULT NULL)
+	RETURNS jsonb
+	LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_render_notification';
+COMMENT ON FUNCTION observ_data._render_notification(bigint, text, integer, integer, timestamptz) IS
+'The request that a notification would become at a time, through its channel or another one; NULL: as it was made. Secrets are shown as secret:NAME';
 
 -- ---- delivery
 
@@ -2715,6 +2721,7 @@ GRANT EXECUTE ON FUNCTION observ_data._channel_kinds(), observ_data._channel_fie
 -- ---- outbox
 
 -- ---- messages
+GRANT EXECUTE ON FUNCTION observ_data._render_notification(bigint, text, integer, integer, timestamptz) TO observ_admin;
 
 -- ---- delivery
 

@@ -27,7 +27,7 @@ static const ChannelField fields[] = {
 	 .type = FIELD_URL,
 	 .required = true,
 	 .secret = true,
-	 .help = "webhook: https://discord.com/api/webhooks/…/…"},
+	 .help = "webhook: https://discord.com/api/webhooks/.../..."},
 	{.name = "thread_id", .type = FIELD_TEXT, .help = "of a thread, or of a post in a forum: digits"},
 	{.name = "username", .type = FIELD_TEXT, .help = "name to write under instead of the webhook's"},
 	{.name = "avatar_url", .type = FIELD_URL, .help = "picture instead of the webhook's"},
@@ -256,7 +256,7 @@ discord_classify(const ChannelConfig *config, const ChannelAnswer *answer, int v
 	observ_classify_http(answer, verdict);
 	if (verdict->outcome == CHANNEL_SENT)
 		verdict->receipt = observ_answer_text(answer, "$.id");
-	else if (answer->outcome == TRANSFER_ANSWERED && answer->status == 429) {
+	else if (answer->status == 429) {
 		int64 wait = observ_wait_ms(observ_answer_text(answer, "$.retry_after"));
 
 		/* The body says it in fractions of a second, the header in whole ones. */

@@ -27,7 +27,7 @@ static const ChannelField fields[] = {
 	 .type = FIELD_TEXT,
 	 .required = true,
 	 .help = "who subscribes to it reads along: without a login it is as good as a password"},
-	{.name = "token", .type = FIELD_TEXT, .secret = true, .help = "access token: tk_…"},
+	{.name = "token", .type = FIELD_TEXT, .secret = true, .help = "access token: tk_..."},
 	{.name = "user", .type = FIELD_TEXT, .help = "instead of token, together with password"},
 	{.name = "password", .type = FIELD_TEXT, .secret = true, .help = "of user"},
 	{.name = "replace",
@@ -192,7 +192,7 @@ ntfy_classify(const ChannelConfig *config, const ChannelAnswer *answer, int vari
 	observ_classify_http(answer, verdict);
 	if (verdict->outcome == CHANNEL_SENT)
 		verdict->receipt = observ_answer_text(answer, "$.id");
-	else if (answer->outcome != TRANSFER_ANSWERED || error == NULL)
+	else if (error == NULL)
 		return;
 	else if (verdict->outcome == CHANNEL_RETRY) {
 		/* Quotas come back slowly: 507 is room or bandwidth, 42908 the messages of a day. */

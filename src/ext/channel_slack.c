@@ -25,7 +25,7 @@ static const ChannelField fields[] = {
 	 .type = FIELD_URL,
 	 .secret = true,
 	 .help = "incoming webhook: https://hooks.slack.com/services/…"},
-	{.name = "token", .type = FIELD_TEXT, .secret = true, .help = "of a bot (xoxb-…), instead of url"},
+	{.name = "token", .type = FIELD_TEXT, .secret = true, .help = "of a bot (xoxb-...), instead of url"},
 	{.name = "channel", .type = FIELD_TEXT, .help = "with token: where the bot writes: C0123ABCD or #alerts"},
 	{.name = "api_url",
 	 .type = FIELD_URL,
@@ -170,7 +170,7 @@ alert_text(const MessageAlert *alert, int max, bool links_too)
 	appendStringInfo(&tail, "\n%s", fit_literal(observ_chat_facts(alert), max / 4, true));
 	for (int i = 0; i < n; i++) {
 		char *link = psprintf(
-			" · <%s|%s>", observ_fit(links[i].url, MAX_INLINE * 5, true, observ_escape_slack), links[i].text);
+			"%s<%s|%s>", CHAT_DOT, observ_fit(links[i].url, MAX_INLINE * 5, true, observ_escape_slack), links[i].text);
 
 		if (observ_utf16_units(text.data) + observ_utf16_units(tail.data) + observ_utf16_units(link) < max)
 			appendStringInfoString(&tail, link);
@@ -356,6 +356,9 @@ slack_classify(const ChannelConfig *config, const ChannelAnswer *answer, int var
 	size_t len = strcspn(answer->body, "\r\n");
 
 	observ_classify_http(answer, verdict);
+	/* Cut off in the middle, there is nothing to be read in it. */
+	if (verdict->outcome == CHANNEL_SENT && answer->outcome != TRANSFER_ANSWERED)
+		return;
 	if (verdict->outcome == CHANNEL_SENT && observ_config_text(config, "token") != NULL)
 		classify_api(config, answer, variant, verdict);
 	else if (verdict->outcome == CHANNEL_SENT && !(len == 2 && memcmp(answer->body, "ok", 2) == 0))

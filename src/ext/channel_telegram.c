@@ -21,11 +21,11 @@ static const ChannelField fields[] = {
 	 .type = FIELD_TEXT,
 	 .required = true,
 	 .secret = true,
-	 .help = "of the bot, as BotFather said it: 123456:ABC…"},
+	 .help = "of the bot, as BotFather said it: 123456:ABC..."},
 	{.name = "chat_id",
 	 .type = FIELD_TEXT,
 	 .required = true,
-	 .help = "of a person, a group (-100…) or a channel (@name)"},
+	 .help = "of a person, a group (-100...) or a channel (@name)"},
 	{.name = "thread_id",
 	 .type = FIELD_INTEGER,
 	 .min = 1,
@@ -177,6 +177,21 @@ plain_text(const Message *message)
 					observ_fit_units(observ_message_text(message, left, NULL), left, false, NULL));
 }
 
+/* A token is 123456:ABC, its colon as it is; whatever else somebody takes for one stays within its part of the path. */
+static void
+put_token(StringInfo url, const char *token)
+{
+	for (const char *part = token;; part++) {
+		size_t len = strcspn(part, ":");
+
+		observ_put_urlencoded(url, pnstrdup(part, len));
+		part += len;
+		if (*part == '\0')
+			return;
+		appendStringInfoChar(url, ':');
+	}
+}
+
 static void
 telegram_render(const ChannelConfig *config, const Message *message, int step, int variant,
 				ChannelRequest *request)
@@ -187,7 +202,7 @@ telegram_render(const ChannelConfig *config, const Message *message, int step, i
 
 	initStringInfo(&url);
 	appendStringInfo(&url, "%s/bot", observ_config_text(config, "api_url"));
-	observ_put_urlencoded(&url, observ_config_text(config, "token"));
+	put_token(&url, observ_config_text(config, "token"));
 	appendStringInfoString(&url, "/sendMessage");
 	request->url = url.data;
 	observ_json_open(&w, '{');
@@ -220,12 +235,12 @@ telegram_classify(const ChannelConfig *config, const ChannelAnswer *answer, int 
 
 	observ_classify_http(answer, verdict);
 	if (verdict->outcome == CHANNEL_SENT) {
-		if (ok != NULL && strcmp(ok, "true") == 0)
+		if (answer->outcome != TRANSFER_ANSWERED || (ok != NULL && strcmp(ok, "true") == 0))
 			verdict->receipt = observ_answer_text(answer, "$.result.message_id");
 		else
 			observ_verdict(config, verdict, CHANNEL_RETRY, "the answer is not one of Telegram: %.100s",
 						   answer->body);
-	} else if (answer->outcome != TRANSFER_ANSWERED || text == NULL)
+	} else if (text == NULL)
 		return;
 	else if (verdict->outcome == CHANNEL_RETRY) {
 		int64 wait = observ_wait_ms(observ_answer_text(answer, "$.parameters.retry_after"));

@@ -65,4 +65,7 @@ extern void observ_rule_failed(ObservEvaluation *evaluation, ObservRule *rule, c
 extern int64 observ_expected_interval(ObservEvaluation *evaluation, const char *vps_name,
 									  int64 said_by_rows_us);
 
+/* Whether the fleet summary was refreshed at about that time. Needs SPI_connect(). */
+extern bool observ_summary_is_of(TimestampTz at);
+
 #endif

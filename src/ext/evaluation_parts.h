@@ -68,6 +68,8 @@ observ_is_live(const ObservLiveAlert *alert)
 
 /* evaluation_vps.c: the registry */
 extern bool observ_vps_is_retired(ObservEvaluation *evaluation, const char *vps_name);
+/* Whether neither the registry nor the fleet summary knows it (false while nobody keeps the summary). Needs SPI_connect(). */
+extern bool observ_vps_is_deleted(ObservEvaluation *evaluation, const char *vps_name);
 extern Jsonb *observ_vps_labels(ObservEvaluation *evaluation, const char *vps_name);
 
 /* evaluation_rules.c: observ_data.rule_state. Both need SPI_connect(). */

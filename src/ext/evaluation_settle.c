@@ -308,6 +308,10 @@ settle_alert(ObservEvaluation *evaluation, ObservLiveAlert *alert, int64 gap)
 			return;
 		alert->signal = untold(evaluation, alert);
 	}
+	if (alert->signal == SIGNAL_SILENT && observ_is_live(alert) && observ_vps_is_deleted(evaluation, vps)) {
+		observ_close_alert(evaluation, alert, "vps_deleted");
+		return;
+	}
 	advance(evaluation, alert);
 }
 

@@ -6,11 +6,14 @@
 
 #include "ext/evaluation_parts.h"
 
+#include "catalog/pg_type.h"
 #include "ext/label_matchers.h"
 #include "ext/spi_util.h"
 #include "ext/vps_key.h"
+#include "ext/window_store.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #define DEFAULT_INTERVAL_US (INT64CONST(60) * USECS_PER_SEC)
 
@@ -92,6 +95,39 @@ observ_vps_is_retired(ObservEvaluation *evaluation, const char *vps_name)
 	const VpsEntry *entry = special_vps(evaluation, vps_name);
 
 	return entry != NULL && entry->retired;
+}
+
+bool
+observ_summary_is_of(TimestampTz at)
+{
+	static SPIPlanPtr plan = NULL;
+	bool isnull;
+	TimestampTz seen;
+
+	if (observ_spi_read(&plan, "SELECT seen_until FROM observ_data.summary_state", 0, NULL, NULL, NULL) == 0)
+		return false;
+	seen = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
+	return seen > at - OBSERV_LOOKBACK && seen < at + OBSERV_LOOKBACK;
+}
+
+bool
+observ_vps_is_deleted(ObservEvaluation *evaluation, const char *vps_name)
+{
+	static SPIPlanPtr plan = NULL;
+	static const char sql[] = "SELECT FROM observ.vps v WHERE v.vps_name = $1 "
+							  "UNION ALL SELECT FROM observ.fleet_summary f WHERE f.vps_name = $1 LIMIT 1";
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(vps_name)};
+	int nest_level;
+	uint64 n;
+
+	if (!observ_summary_is_of(evaluation->at))
+		return false;
+	nest_level = observ_few_rows_begin();
+	n = observ_spi_read(&plan, sql, lengthof(types), types, values, NULL);
+	observ_few_rows_end(nest_level);
+	SPI_freetuptable(SPI_tuptable);
+	return n == 0;
 }
 
 Jsonb *

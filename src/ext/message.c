@@ -1,6 +1,6 @@
 /*
  * Messages: what a row of the outbox says now. What does not belong here: bringing alerts up to date (message_refresh.c), labels (message_labels.c), texts
- * (message_text.c), templates (message_template.c), services (channel_*.c).
+ * (message_text.c), templates (message_values.c), services (channel_*.c).
  */
 #include "postgres.h"
 
@@ -8,10 +8,11 @@
 
 #include <math.h>
 
+#include "ext/channel_kind.h"
+#include "ext/gucs.h"
 #include "ext/message_parts.h"
 #include "ext/notification_text.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -149,17 +150,6 @@ read_alerts(Jsonb *alerts, Message *message)
 /* --- links */
 
 static void
-put_url_text(StringInfo out, const char *text)
-{
-	for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
-		if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-			strchr("-_.~", *p) != NULL)
-			appendStringInfoChar(out, (char) *p);
-		else
-			appendStringInfo(out, "%%%02X", *p);
-}
-
-static void
 put_matcher(StringInfo out, const char *name, const char *value)
 {
 	appendStringInfo(out, "%s%s=\"", out->len > 1 ? "," : "", name);
@@ -193,7 +183,7 @@ silence_url(const char *external, const MessageAlert *alert)
 	appendStringInfoChar(&matchers, '}');
 	initStringInfo(&url);
 	appendStringInfo(&url, "%s/silences/new?matchers=", external);
-	put_url_text(&url, matchers.data);
+	observ_put_urlencoded(&url, matchers.data);
 	return url.data;
 }
 
@@ -201,8 +191,7 @@ silence_url(const char *external, const MessageAlert *alert)
 static const char *
 external_url(void)
 {
-	const char *setting = GetConfigOption("observ.external_url", true, false);
-	char *url = pstrdup(setting == NULL ? "" : setting);
+	char *url = pstrdup(observ_external_url);
 	size_t len = strlen(url);
 
 	while (len > 0 && url[len - 1] == '/')
@@ -337,6 +326,10 @@ observ_message(const MessageSource *source)
 	message->am_group_key = observ_am_group_key(source->route, source->group_labels);
 	message->title = usual_title(source, message, renumbered);
 	if (message->test)
+		message->title = psprintf("[TEST] %s", message->title);
+	observ_apply_templates(source, message);
+	/* A title of the channel's own must not pass for trouble. */
+	if (message->test && strncmp(message->title, "[TEST]", strlen("[TEST]")) != 0)
 		message->title = psprintf("[TEST] %s", message->title);
 	return message;
 }

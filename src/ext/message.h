@@ -87,6 +87,9 @@ extern const char *observ_mark_word(enum mark mark);
 /* One alert in a line as above; parts that there are not are left out. */
 extern char *observ_message_line(const MessageAlert *alert);
 
+/* RFC 3339 in UTC with as many digits of a second as there are: 2026-01-02T03:04:05.678Z; palloc'd. */
+extern char *observ_time_text(TimestampTz time);
+
 /* "5m", "2h 10m", "3d 4h" */
 extern char *observ_duration_text(double seconds);
 

@@ -16,7 +16,7 @@ extern const char *observ_am_group_key(const char *route, Jsonb *group_labels);
 /* message_labels.c: labels or annotations that all alerts of the message have with the same value. */
 extern Jsonb *observ_common_texts(const Message *message, bool annotations);
 
-/* message_template.c: title and body by the templates of the channel. */
+/* message_values.c: title and body by the templates of the channel. */
 extern void observ_apply_templates(const MessageSource *source, Message *message);
 
 /* message_labels.c: the pairs of an object of texts, in the order of the bytes of their names; those without a value are left out. */

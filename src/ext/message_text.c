@@ -12,6 +12,8 @@
 #include "core/slice.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
 
 static const struct {
 	const char *name;
@@ -148,6 +150,24 @@ observ_fit(const char *text, int max, bool one_line, MessageEscape escape)
 }
 
 /* --- an alert in words */
+
+char *
+observ_time_text(TimestampTz time)
+{
+	struct pg_tm tm;
+	fsec_t fraction;
+	char *out = palloc(MAXDATELEN + 1), *end;
+
+	if (TIMESTAMP_NOT_FINITE(time) || timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	end = out + snprintf(out, MAXDATELEN, "%04d-%02d-%02dT%02d:%02d:%02d.%06d", tm.tm_year, tm.tm_mon,
+						 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fraction);
+	while (end[-1] == '0')
+		end--;
+	end -= end[-1] == '.';
+	strcpy(end, "Z");
+	return out;
+}
 
 char *
 observ_duration_text(double seconds)

@@ -67,20 +67,6 @@ static const char rows_sql[] =
 static const char excused_sql[] =
 	"SELECT v.vps_name FROM observ.vps v WHERE v.status = 'maintenance' ORDER BY 1";
 
-/* Whether the summary was refreshed at about that time. */
-static bool
-summary_is_of(TimestampTz at)
-{
-	static SPIPlanPtr plan = NULL;
-	bool isnull;
-	TimestampTz seen;
-
-	if (observ_spi_read(&plan, "SELECT seen_until FROM observ_data.summary_state", 0, NULL, NULL, NULL) == 0)
-		return false;
-	seen = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
-	return seen > at - OBSERV_LOOKBACK && seen < at + OBSERV_LOOKBACK;
-}
-
 /* A row of vps_name, app_name, newest, interval_ms. */
 static Heard
 heard_of_row(uint64 row)
@@ -142,7 +128,7 @@ read_silent(Pass *pass)
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
 	Datum values[] = {TimestampTzGetDatum(pass->at), TimestampTzGetDatum(pass->windows->from[0]),
-					  BoolGetDatum(!summary_is_of(pass->at))};
+					  BoolGetDatum(!observ_summary_is_of(pass->at))};
 	uint64 n = observ_spi_read(&plan, silent_sql, lengthof(types), types, values, NULL);
 	SPITupleTable *rows = SPI_tuptable;
 	Datum *asked = palloc_extended(sizeof(Datum) * (n + 1), MCXT_ALLOC_HUGE);

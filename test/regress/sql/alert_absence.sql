@@ -74,6 +74,22 @@ DELETE FROM observ.vps_metrics;
 SELECT s, pg_temp.see(s) FROM unnest('{1100,1501}'::int[]) s;
 SELECT pg_temp.clear() \g /dev/null
 
+-- A VPS that is taken out of the registry and of the summary ends what is live about it, whatever the rule is about; of one of the two it goes on.
+SELECT pg_temp.put(v, 'shop', '{5000}') FROM unnest('{ab-20,ab-21,ab-22}'::text[]) v \g /dev/null
+SELECT status FROM begin, observ.refresh_fleet_summary(t0 + interval '5010 s');
+SELECT pg_temp.rule('absent', 90) \g /dev/null
+INSERT INTO observ.alert_rules (name, metric_name, threshold, labels) VALUES ('busy', 'cpu_percent', 0, '{"team":"ops"}');
+SELECT s, pg_temp.see(s) FROM unnest('{5010,5400}'::int[]) s;
+SELECT observ.forget('ab-20'), observ.forget('ab-21');
+DELETE FROM observ.vps WHERE vps_name IN ('ab-20', 'ab-22');
+DELETE FROM observ.vps_metrics;
+-- Not by a summary that nobody has kept for long.
+SELECT s, pg_temp.see(s) FROM unnest('{9000}'::int[]) s;
+SELECT status FROM begin, observ.refresh_fleet_summary(t0 + interval '9000 s');
+SELECT s, pg_temp.see(s) FROM unnest('{9010}'::int[]) s;
+SELECT instance, resolved_reason, count(*) FROM observ.alerts WHERE status = 'resolved' GROUP BY 1, 2;
+SELECT pg_temp.clear() \g /dev/null
+
 -- As of earlier: rows that came since do not count.
 SELECT pg_temp.put('ab-15', '', '{0}') \g /dev/null
 SELECT pg_temp.rule('from 90 s on', 90, '{"operator":"gte"}'), pg_temp.rule('late', 90, '{"delay":"1 minute"}') \g /dev/null
