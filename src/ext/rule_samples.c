@@ -151,14 +151,13 @@ make_room(Samples *run, int n)
 	run->scratch = repalloc_huge(run->scratch, sizeof(double) * run->room);
 }
 
-/* An anomaly is one of the average. */
 static struct window_question
 question_of(const ObservRule *rule, const ObservRuleSeries *series, TimestampTz time)
 {
-	return (struct window_question){.aggregate = rule->aggregate == RULE_ANOMALY ? RULE_AVG : rule->aggregate,
-									.at_us = time,
-									.ahead_us = rule->ahead_us,
-									.counter = series->counter};
+	struct window_question question = observ_rule_question(rule, time);
+
+	question.counter = series->counter;
+	return question;
 }
 
 /* Growth is of each series by itself, and adds up. */
