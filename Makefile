@@ -24,6 +24,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/log_query.o \
 	src/core/log_template.o \
 	src/core/log_tokens.o \
+	src/core/mail_text.o \
 	src/core/matchers.o \
 	src/core/nearest.o \
 	src/core/notify_decision.o \
@@ -32,6 +33,7 @@ CORE_BACKEND_OBJS = src/core/fleet_status.o \
 	src/core/series.o \
 	src/core/sla.o \
 	src/core/slice.o \
+	src/core/sms_text.o \
 	src/core/template.o \
 	src/core/time_interval.o \
 	src/core/window.o
@@ -47,7 +49,8 @@ CORE_AGENT_OBJS += src/core/breaker.o src/core/json_path.o src/core/self_doubt.o
 # labelled metrics of the agent
 CORE_AGENT_OBJS += src/core/cgroup.o src/core/exposition.o src/core/series.o src/core/statsd.o src/core/tcp_table.o src/core/units.o
 CORE_OBJS = $(sort $(CORE_BACKEND_OBJS) $(CORE_AGENT_OBJS))
-COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o
+COMMON_OBJS = src/common/strbuf.o src/common/curl_multi.o src/common/curl_library.o src/common/curl_result.o src/common/curl_guard.o \
+	src/common/curl_mail.o
 # BACKEND
 EXT_OBJS = src/ext/gucs.o src/ext/versions.o src/ext/arming.o src/ext/processes.o src/ext/spi_util.o src/ext/install.o \
 	src/ext/partitions.o src/ext/brin.o src/ext/ingest.o src/ext/registry.o src/ext/fleet_refresh.o \
@@ -96,6 +99,24 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o \
+	src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
+	src/ext/secret_key.o
+# the network
+CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
+EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o
+# messages
+CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
+EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o \
+	src/ext/message_values.o src/ext/message_render.o src/ext/channel_webhook.o
+# channels: chats
+CORE_BACKEND_OBJS += src/core/json_path.o
+EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
+	src/ext/channel_telegram.o src/ext/channel_ntfy.o
+# kinds of channels: mail and pagers
+EXT_OBJS += src/ext/incident.o src/ext/sms_message.o src/ext/channel_email.o src/ext/email_html.o \
+	src/ext/channel_pagerduty.o src/ext/channel_opsgenie.o src/ext/channel_twilio.o src/ext/channel_appwrite.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -168,14 +189,15 @@ COLLECTOR_OBJS += src/collector/samples.o src/collector/series_table.o src/colle
 	src/collector/statsd_socket.o src/collector/statsd_store.o src/collector/proc_files.o src/collector/disks.o \
 	src/collector/interfaces.o src/collector/containers.o src/collector/peers.o src/collector/tcp_diag.o src/collector/units.o src/collector/child.o
 
-OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS))
+OBJS = $(sort $(EXT_OBJS) $(BGWORKER_OBJS) $(CORE_BACKEND_OBJS) $(COMMON_OBJS))
 SCRIPTS_built = obs-agent
 
 PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-declaration-after-statement -Wno-missing-field-initializers
 PG_CPPFLAGS = -I$(CURDIR)/src
 PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
-SHLIB_LINK = -Wl,--as-needed
+# libcrypto is in every server already: PostgreSQL links it.
+SHLIB_LINK = -Wl,--as-needed -lcrypto
 
 # In reading order; each file says what it shows.
 REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
@@ -276,7 +298,10 @@ unit: $(UNIT_PROGRAMS)
 FUZZ_CORE = $(wildcard $(CORE_AGENT_OBJS:.o=.c)) src/common/strbuf.c
 build/fuzz/fuzz_procfs: test/fuzz/fuzz_procfs.c $(FUZZ_CORE)
 build/fuzz/fuzz_matchers: test/fuzz/fuzz_matchers.c src/core/matchers.c src/core/slice.c
-build/fuzz/fuzz_template: test/fuzz/fuzz_template.c src/core/template.c src/core/slice.c
+build/fuzz/fuzz_retry_after: test/fuzz/fuzz_retry_after.c src/core/retry_after.c
+build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/core/slice.c
+build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
+build/fuzz/fuzz_template: test/fuzz/fuzz_template.c $(wildcard src/core/template*.c) src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
@@ -290,7 +315,8 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path template)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,frame json_path retry_after template)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
@@ -331,7 +357,7 @@ build/bench/%.o: bench/%.c
 build/bench/loader: $(LOADER_OBJS) src/collector/encode.o src/core/row.o $(COMMON_OBJS)
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lpthread -lm -o $@
 
--include $(LOADER_OBJS:.o=.d)
+-include $(LOADER_OBJS:.o=.d) build/bench/receiver.d
 
 # The source of log files alone, its spool written to standard output: what test_agent_tail.py talks to.
 build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLLECTOR_OBJS)) $(CORE_AGENT_OBJS) $(COMMON_OBJS)
@@ -342,6 +368,10 @@ build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLL
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@
+
+# Receives webhooks, for benchmarks and for tests that count.
+build/bench/receiver: build/bench/receiver.o
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -o $@
 
 bench:
 	$(PYTHON) bench/run.py $(BENCH_ARGS)

@@ -58,7 +58,7 @@ start_launcher(void)
 			ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("no background worker slot is free"),
 			 errhint(
-				 "Raise max_worker_processes (one for the launcher, one for each database, one spare) and "
+				 "Raise max_worker_processes (one for the launcher, two for each database, one spare) and "
 				 "restart the server.")));
 	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
 		ereport(ERROR,
@@ -111,8 +111,7 @@ observ_stop_workers(PG_FUNCTION_ARGS)
 								"observ.pause() to stop "
 								"them in this database only.")));
 	observ_cluster_lock(OBSERV_LOCK_START_WORKERS, ExclusiveLock, true);
-	if (observ_find_process(OBSERV_LAUNCHER, InvalidOid) == 0 &&
-		observ_find_process(OBSERV_SCHEDULER, InvalidOid) == 0)
+	if (observ_find_process(OBSERV_LAUNCHER, InvalidOid) == 0 && observ_find_resident(InvalidOid) == 0)
 		PG_RETURN_BOOL(false);
 	observ_cluster_lock(OBSERV_LOCK_STOP_WORKERS, ExclusiveLock, true);
 	/* A launcher that is just being restarted appears within seconds, finds the lock, and leaves. */

@@ -25,6 +25,7 @@
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/inval.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -33,6 +34,7 @@
 #define FAILURE_LIMIT_MS 300000
 #define RETRY_LIMIT_MS   30000
 #define CRON_CHECK_MS    60000 /* how often to look whether pg_cron still has a job */
+#define SOON_MS          20    /* least pause before a run that a run has asked for */
 #define RESULT_LENGTH    500   /* bytes of what the job returned that are kept */
 
 /* Argument of the steps below. */
@@ -214,6 +216,17 @@ describe_result(void)
 	return text.data;
 }
 
+/* A column of a job's row, as text; NULL when there is no such column, or it is NULL. */
+static char *
+result_column(const char *name)
+{
+	int column = SPI_tuptable == NULL ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(SPI_tuptable->tupdesc, name);
+
+	return column <= 0 || SPI_processed == 0
+			   ? NULL
+			   : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+}
+
 /*
  * What a job's row says as its status. Jobs that do many things each on its own say "failed" when some of them did, and keep what
  * succeeded; "blocked" asks for another try, later and later; "more" for the next run at once.
@@ -221,12 +234,28 @@ describe_result(void)
 static bool
 result_says(const char *word)
 {
-	int column = SPI_tuptable == NULL ? SPI_ERROR_NOATTRIBUTE : SPI_fnumber(SPI_tuptable->tupdesc, "status");
-	char *status = column <= 0 || SPI_processed == 0
-					   ? NULL
-					   : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+	const char *status = result_column("status");
 
 	return status != NULL && strcmp(status, word) == 0;
+}
+
+/* The time in a column of a job's row, if that comes before its period is over; 0: it doesn't. */
+static int64
+asked_time(const ObservJobSlot *slot)
+{
+	const char *text = slot->job->until == NULL ? NULL : result_column(slot->job->until);
+	TimestampTz asked;
+	int64 at;
+
+	if (text == NULL)
+		return 0;
+	asked = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
+													ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	if (TIMESTAMP_NOT_FINITE(asked))
+		return 0;
+	/* Rounded up: a millisecond early would be for nothing. */
+	at = observ_monotonic_ms() + Max((asked - GetCurrentTimestamp()) / 1000 + 1, SOON_MS);
+	return at < slot->last_start + *slot->job->period * INT64CONST(1000) ? at : 0;
 }
 
 /* When a run that went well wants another before its period is over; 0: it doesn't. */
@@ -235,7 +264,15 @@ next_try(const Run *run)
 {
 	if (run->blocked)
 		return observ_monotonic_ms() + observ_backoff_ms(run->slot->retries, FAILURE_LIMIT_MS);
-	return result_says("more") ? observ_monotonic_ms() : 0;
+	return result_says("more") ? observ_monotonic_ms() : asked_time(run->slot);
+}
+
+static bool
+says_changes(void)
+{
+	const char *changes = result_column("changes");
+
+	return changes != NULL && strtol(changes, NULL, 10) > 0;
 }
 
 static void
@@ -264,6 +301,7 @@ step_run(void *arg)
 	else {
 		run->slot->retries = run->blocked ? run->slot->retries + 1 : 0;
 		run->slot->retry_at = next_try(run);
+		run->slot->changed = says_changes();
 		observ_job_runs_success(run->slot->job, result, due_timestamp(run->slot));
 	}
 	SPI_finish();
@@ -314,13 +352,12 @@ log_failure(ObservJobSlot *slot, const ErrorData *error)
 {
 	if (!observ_log_state_changes(&slot->said, unpack_sql_state(error->sqlerrcode)))
 		return;
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("job \"%s\" of observ failed in database \"%s\": %s", slot->job->name,
-					MyBgworkerEntry->bgw_name + strlen(MyBgworkerEntry->bgw_type) + 1, error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 errhint("It is tried again with growing pauses; see SELECT * FROM observ.job_status."),
-			 error->context ? errcontext("%s", error->context) : 0));
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("job \"%s\" of observ failed in database \"%s\": %s", slot->job->name,
+							 observ_worker_database_name(), error->message),
+					  error->detail ? errdetail_internal("%s", error->detail) : 0,
+					  errhint("It is tried again with growing pauses; see SELECT * FROM observ.job_status."),
+					  error->context ? errcontext("%s", error->context) : 0));
 }
 
 static void
@@ -354,6 +391,7 @@ observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
 	pgstat_report_activity(STATE_RUNNING, slot->job->command);
 	debug_query_string = slot->job->command;
 	gate->gate = OBSERV_GATE_BUSY;
+	slot->changed = false;
 	run.error = observ_in_transaction(step_begin, &run);
 	if (run.error == NULL && gate->gate == OBSERV_GATE_OPEN && !slot->disabled && slot->cron_check == 0) {
 		marked = slot->job;
@@ -374,6 +412,13 @@ observ_job_run(ObservJobSlot *slot, ObservGateResult *gate)
 	debug_query_string = NULL;
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+observ_job_hurry(ObservJobSlot *slot)
+{
+	if (slot->failures == 0 && slot->retries == 0 && slot->cron_check == 0)
+		slot->retry_at = 1;
 }
 
 void

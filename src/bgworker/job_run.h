@@ -35,6 +35,7 @@ typedef struct ObservJobSlot {
 	int failures;     /* in a row */
 	int retries;      /* lock conflicts, cancels and blocked runs in a row */
 	bool disabled;
+	bool changed; /* the latest run: its row says changes > 0 */
 	ObservLogState said;
 } ObservJobSlot;
 
@@ -55,6 +56,9 @@ extern void observ_job_reschedule(const ObservJobSlot *slots);
  * open, nothing ran. Errors are recorded, logged once per kind, and backed off.
  */
 extern void observ_job_run(ObservJobSlot *slot, ObservGateResult *gate);
+
+/* Somebody has something to do for the job: it is due before all others, unless it waits after a failure. */
+extern void observ_job_hurry(ObservJobSlot *slot);
 
 /* Exit callback: takes back the mark of a job that an orderly shutdown of the worker interrupts. */
 extern void observ_job_on_exit(int code, Datum arg);

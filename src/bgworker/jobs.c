@@ -27,9 +27,9 @@ const ObservJob observ_jobs[] = {
 	{"update_log_templates", "observ.update_log_templates_interval", &observ_update_log_templates_interval,
 	 "SELECT * FROM observ.update_log_templates(pg_catalog.now())"},
 	{"evaluate_alerts", "observ.evaluation_interval", &observ_evaluation_interval,
-	 "SELECT * FROM observ.evaluate_alerts(pg_catalog.now())"},
+	 "SELECT * FROM observ.evaluate_alerts(pg_catalog.now())", .then = "dispatch_notifications"},
 	{"dispatch_notifications", "observ.dispatch_interval", &observ_dispatch_interval,
-	 "SELECT * FROM observ.dispatch_notifications(pg_catalog.now())"},
+	 "SELECT * FROM observ.dispatch_notifications(pg_catalog.now())", .until = "next_flush_at"},
 };
 /* clang-format on */
 const int observ_job_count = lengthof(observ_jobs);

@@ -11,6 +11,9 @@ typedef struct ObservJob {
 	const char *command;          /* takes the time as its argument, returns one row that says what it did */
 	/* What is done at top level after a run whose status was "blocked", before it is tried again soon; NULL: nothing. */
 	void (*when_blocked)(struct ObservGateResult *gate);
+	const char *then; /* job that is run at once after a run whose row says changes > 0; NULL: none */
+	const char *
+		until; /* column of its row: a time at which it is to run, if that comes before its period is over; NULL: none */
 	bool movable; /* minutes are fine enough for it: observ.use_pg_cron() moves it to pg_cron */
 } ObservJob;
 

@@ -310,10 +310,7 @@ start_scheduler(Launcher *l, Entry *entry, Oid role)
 	MemoryContext old = MemoryContextSwitchTo(l->context);
 
 	observ_worker_describe(&worker, OBSERV_SCHEDULER, "observ_scheduler_main");
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %s", OBSERV_SCHEDULER, entry->name);
-	worker.bgw_main_arg = ObjectIdGetDatum(entry->database);
-	memcpy(worker.bgw_extra, &role, sizeof(role));
-	worker.bgw_notify_pid = MyProcPid;
+	observ_worker_settle(&worker, entry->database, entry->name, role);
 	entry->started_at = observ_monotonic_ms();
 	if (RegisterDynamicBackgroundWorker(&worker, &entry->handle))
 		observ_log_state_changes(&l->said_slots, NULL);
@@ -325,7 +322,7 @@ start_scheduler(Launcher *l, Entry *entry, Oid role)
 			ereport(LOG,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("no background worker slot is free for observ in database \"%s\"", entry->name),
-					 errhint("Raise max_worker_processes (one for the launcher, one for each database, one "
+					 errhint("Raise max_worker_processes (one for the launcher, two for each database, one "
 							 "spare) and "
 							 "restart the server.")));
 	}
@@ -356,23 +353,32 @@ start_missing(Launcher *l, const List *wanted)
 	}
 }
 
-/* Asks schedulers in databases that are not wanted to leave after the job they are at, and forgets their entries. */
+/* Asks processes of that type in databases that are not wanted to leave after what they are at. */
 static void
-retire_unwanted(Launcher *l, const List *wanted)
+send_home(Launcher *l, const char *bgw_type, const List *wanted)
 {
 	ObservProcess *running;
-	int count = observ_list_processes(OBSERV_SCHEDULER, &running);
-	ListCell *cell;
+	int count = observ_list_processes(bgw_type, &running);
 
 	for (int i = 0; i < count; i++) {
 		/* Not connected yet: look again when it is. */
 		if (OidIsValid(running[i].database)) {
 			if (observ_database_by_oid(wanted, running[i].database) != NULL)
 				continue;
-			observ_signal_processes(OBSERV_SCHEDULER, running[i].database, SIGUSR2);
+			observ_signal_processes(bgw_type, running[i].database, SIGUSR2);
 		}
 		look_no_later_than(l, observ_monotonic_ms() + BUSY_POLL_MS);
 	}
+}
+
+/* Ends what runs in databases that are not wanted, and forgets their entries. */
+static void
+retire_unwanted(Launcher *l, const List *wanted)
+{
+	ListCell *cell;
+
+	send_home(l, OBSERV_SCHEDULER, wanted);
+	send_home(l, OBSERV_NOTIFIER, wanted);
 	foreach (cell, l->entries) {
 		Entry *entry = lfirst(cell);
 
@@ -410,14 +416,14 @@ turn(void *arg)
 	start_missing(l, wanted);
 }
 
-/* observ.stop_workers(): takes the schedulers along and leaves; exit code 0 makes the postmaster forget us. */
+/* observ.stop_workers(): takes schedulers and notifiers along and leaves; exit code 0 makes the postmaster forget us. */
 static void
 stop_for_good(void)
 {
 	int64 deadline = observ_monotonic_ms() + STOP_PATIENCE_MS;
 	int signal = SIGUSR2;
 
-	while (observ_signal_processes(OBSERV_SCHEDULER, InvalidOid, signal) > 0) {
+	while (observ_signal_residents(InvalidOid, signal) > 0) {
 		if (observ_monotonic_ms() >= deadline)
 			signal = SIGTERM;
 		observ_worker_wait(observ_monotonic_ms() + 100);

@@ -14,7 +14,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #define RECHECK_MS 60000                    /* of a closed gate, when nobody wakes us */
@@ -27,46 +26,11 @@ typedef struct Scheduler {
 	ObservGateResult gate;
 	Oid loaded_for; /* the extension whose observ.job_runs the slots were filled from */
 	int64 check_gate_at;
+	bool woken; /* somebody set the latch: a notifier may be wanted, or may have ended */
 	ObservLogState said;
 } Scheduler;
 
 extern PGDLLEXPORT void observ_scheduler_main(Datum main_arg);
-
-/* Settings that a role, a database or the configuration may have, and that jobs must not have. */
-static const char *const pinned_settings[][2] = {
-	{"search_path", "pg_catalog, pg_temp"},
-	{"default_transaction_read_only", "off"},
-	{"default_transaction_isolation", "read committed"},
-	{"default_transaction_deferrable", "off"},
-	{"session_replication_role", "origin"},
-	{"row_security", "on"},
-	{"statement_timeout", "0"}, /* armed for each job instead */
-	{"idle_in_transaction_session_timeout", "0"},
-	{"idle_session_timeout", "0"},
-	{"synchronous_commit", "local"}, /* a standby that is away must not stop monitoring */
-	{"check_function_bodies", "on"},
-	{"DateStyle", "ISO, YMD"},
-	{"IntervalStyle", "postgres"},
-	{"TimeZone", "UTC"},
-	{"extra_float_digits", "1"},
-};
-
-static void
-pin_settings(void)
-{
-	char lock_timeout[32];
-
-	for (size_t i = 0; i < lengthof(pinned_settings); i++)
-		SetConfigOption(pinned_settings[i][0], pinned_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	snprintf(lock_timeout, sizeof(lock_timeout), "%d", observ_job_lock_timeout);
-	SetConfigOption("lock_timeout", lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-static const char *
-database_name(void)
-{
-	return MyBgworkerEntry->bgw_name + strlen(OBSERV_SCHEDULER) + 1;
-}
 
 /* Says once what the gate is now, and when to look at it again. */
 static void
@@ -76,11 +40,12 @@ note_gate(Scheduler *s)
 
 	s->check_gate_at = observ_monotonic_ms() + (gate->gate == OBSERV_GATE_BUSY ? BUSY_MS : RECHECK_MS);
 	if (gate->gate == OBSERV_GATE_OPEN && observ_log_state_changes(&s->said, "open"))
-		ereport(LOG, (errmsg("observ works in database \"%s\"", database_name())));
+		ereport(LOG, (errmsg("observ works in database \"%s\"", observ_worker_database_name())));
 	if ((gate->gate == OBSERV_GATE_CLOSED || gate->gate == OBSERV_GATE_DISARMED) &&
 		observ_log_state_changes(&s->said, gate->reason))
-		ereport(LOG, (errmsg("observ idles in database \"%s\": %s", database_name(), gate->reason),
-					  errhint("%s", gate->hint)));
+		ereport(LOG,
+				(errmsg("observ idles in database \"%s\": %s", observ_worker_database_name(), gate->reason),
+				 errhint("%s", gate->hint)));
 	/* The launcher starts another when it is armed again. Staying would cost a worker slot, which its scanner may need. */
 	if (gate->gate == OBSERV_GATE_DISARMED && observ_databases[0] == '\0')
 		proc_exit(0);
@@ -129,7 +94,7 @@ reschedule(void *arg)
 static void
 adopt_settings(Scheduler *s)
 {
-	pin_settings();
+	observ_worker_pin_settings();
 	if (s->gate.gate != OBSERV_GATE_OPEN)
 		s->check_gate_at = 0;
 	/* An error here (a lock, most likely) only leaves a stale next_run until the job has run. */
@@ -179,6 +144,7 @@ wait_for(Scheduler *s, int64 due)
 	bool trouble = s->gate.gate == OBSERV_GATE_OPEN && any_trouble(s);
 	bool woken = observ_worker_wait(trouble ? Min(due, observ_monotonic_ms() + TROUBLE_MS) : due);
 
+	s->woken |= woken;
 	if (trouble || (woken && (s->gate.gate != OBSERV_GATE_OPEN || any_left_to_cron(s))))
 		look_at_gate(s);
 }
@@ -197,6 +163,19 @@ is_doubled(void)
 }
 
 static void
+run(Scheduler *s, ObservJobSlot *slot)
+{
+	observ_job_run(slot, &s->gate);
+	if (slot->changed && slot->job->then != NULL)
+		observ_job_hurry(&s->slots[observ_job_by_name(slot->job->then)]);
+	if (s->gate.gate == OBSERV_GATE_OPEN && s->gate.extension != s->loaded_for)
+		look_at_gate(s);
+	note_gate(s);
+	/* Interrupts and a changed configuration are answered between jobs that are all due. */
+	s->woken |= observ_worker_wait(0);
+}
+
+static void
 run_or_wait(Scheduler *s)
 {
 	ObservJobSlot *slot = first_due(s);
@@ -208,14 +187,8 @@ run_or_wait(Scheduler *s)
 		wait_for(s, due);
 	else if (s->gate.gate != OBSERV_GATE_OPEN)
 		look_at_gate(s);
-	else {
-		observ_job_run(slot, &s->gate);
-		if (s->gate.gate == OBSERV_GATE_OPEN && s->gate.extension != s->loaded_for)
-			look_at_gate(s);
-		note_gate(s);
-		/* Interrupts and a changed configuration are answered between jobs that are all due. */
-		observ_worker_wait(0);
-	}
+	else
+		run(s, slot);
 }
 
 void
@@ -225,13 +198,9 @@ observ_scheduler_main(Datum main_arg)
 	MemoryContext turn_context =
 		AllocSetContextCreate(TopMemoryContext, "observ scheduler turn", ALLOCSET_DEFAULT_SIZES);
 	int64 started = observ_monotonic_ms();
-	Oid role;
 
-	observ_worker_init();
-	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), role, 0);
+	observ_worker_connect(main_arg);
 	before_shmem_exit(observ_job_on_exit, 0);
-	pin_settings();
 	s->slots = MemoryContextAllocZero(TopMemoryContext, sizeof(ObservJobSlot) * observ_job_count);
 	for (int i = 0; i < observ_job_count; i++)
 		s->slots[i].job = &observ_jobs[i];

@@ -56,8 +56,7 @@ wait_a_little(const instr_time *start, double limit)
 static bool
 has_workers(Oid database)
 {
-	return observ_find_process(OBSERV_SCHEDULER, database) != 0 ||
-		   observ_find_process(OBSERV_SCANNER, database) != 0;
+	return observ_find_resident(database) != 0 || observ_find_process(OBSERV_SCANNER, database) != 0;
 }
 
 /* Ends observ's workers in the database and waits until they are gone: politely first, which idle ones follow at once. */
@@ -70,7 +69,7 @@ send_away(Oid database)
 	INSTR_TIME_SET_CURRENT(start);
 	do {
 		observ_signal_processes(OBSERV_SCANNER, database, SIGTERM);
-		observ_signal_processes(OBSERV_SCHEDULER, database, patient ? SIGUSR2 : SIGTERM);
+		observ_signal_residents(database, patient ? SIGUSR2 : SIGTERM);
 		patient = patient && wait_a_little(&start, POLITE_MS);
 	} while (wait_a_little(&start, PATIENCE_MS) && has_workers(database));
 }
@@ -227,8 +226,8 @@ free_extension(bool with_tables)
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
 	INSTR_TIME_SET_CURRENT(start);
 	while (LockAcquire(&tag, AccessExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) {
-		/* A scheduler between two jobs ignores this. */
-		observ_signal_processes(OBSERV_SCHEDULER, MyDatabaseId, SIGINT);
+		/* A worker between two steps ignores this. */
+		observ_signal_residents(MyDatabaseId, SIGINT);
 		if (!wait_a_little(&start, EXTENSION_PATIENCE))
 			return;
 	}

@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "ext/compat.h"
+#include "ext/gucs.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -57,6 +58,19 @@ observ_worker_init(void)
 	BackgroundWorkerUnblockSignals();
 }
 
+void
+observ_worker_interrupts(void)
+{
+	/* A cancel that arrives between two steps was meant for one that has ended. */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending) {
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		config_changed = true;
+	}
+}
+
 bool
 observ_worker_wait(int64 deadline)
 {
@@ -67,14 +81,7 @@ observ_worker_wait(int64 deadline)
 
 	if (rc & WL_LATCH_SET)
 		ResetLatch(MyLatch);
-	/* A cancel that arrives between two jobs was meant for one that has ended. */
-	QueryCancelPending = false;
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending) {
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-		config_changed = true;
-	}
+	observ_worker_interrupts();
 	return (rc & WL_LATCH_SET) != 0;
 }
 
@@ -134,6 +141,42 @@ observ_in_transaction(ObservStep step, void *arg)
 	return error;
 }
 
+/* Settings that a role, a database or the configuration may have, and that what workers run must not have. */
+static const char *const pinned_settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_deferrable", "off"},
+	{"session_replication_role", "origin"},
+	{"row_security", "on"},
+	{"statement_timeout", "0"}, /* armed for each step instead */
+	{"idle_in_transaction_session_timeout", "0"},
+	{"idle_session_timeout", "0"},
+	{"synchronous_commit", "local"}, /* a standby that is away must not stop monitoring */
+	{"check_function_bodies", "on"},
+	{"DateStyle", "ISO, YMD"},
+	{"IntervalStyle", "postgres"},
+	{"TimeZone", "UTC"},
+	{"extra_float_digits", "1"},
+};
+
+void
+observ_worker_pin_settings(void)
+{
+	char lock_timeout[32];
+
+	for (size_t i = 0; i < lengthof(pinned_settings); i++)
+		SetConfigOption(pinned_settings[i][0], pinned_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	snprintf(lock_timeout, sizeof(lock_timeout), "%d", observ_job_lock_timeout);
+	SetConfigOption("lock_timeout", lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+const char *
+observ_worker_database_name(void)
+{
+	return MyBgworkerEntry->bgw_name + strlen(MyBgworkerEntry->bgw_type) + 1;
+}
+
 bool
 observ_log_state_changes(ObservLogState *state, const char *key)
 {
@@ -169,4 +212,30 @@ observ_worker_describe(BackgroundWorker *worker, const char *type, const char *f
 	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
 	strlcpy(worker->bgw_library_name, "observ", BGW_MAXLEN);
 	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+}
+
+void
+observ_worker_settle(BackgroundWorker *worker, Oid database, const char *name, Oid role)
+{
+	snprintf(worker->bgw_name, BGW_MAXLEN, "%s %s", worker->bgw_type, name);
+	worker->bgw_main_arg = ObjectIdGetDatum(database);
+	memcpy(worker->bgw_extra, &role, sizeof(role));
+	worker->bgw_notify_pid = MyProcPid;
+}
+
+Oid
+observ_worker_role_oid(void)
+{
+	Oid role;
+
+	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
+	return role;
+}
+
+void
+observ_worker_connect(Datum main_arg)
+{
+	observ_worker_init();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), observ_worker_role_oid(), 0);
+	observ_worker_pin_settings();
 }

@@ -20,11 +20,23 @@ extern void observ_worker_init(void);
  */
 extern bool observ_worker_wait(int64 deadline);
 
-/* True when SIGUSR2 arrived since the last call. To the launcher it means "look again", to a scheduler "leave". */
+/* Between two steps: answers interrupts, reloads the configuration. observ_worker_wait() does so by itself. */
+extern void observ_worker_interrupts(void);
+
+/* True when SIGUSR2 arrived since the last call. To the launcher it means "look again", to others "leave". */
 extern bool observ_worker_was_poked(void);
 
 /* True when the configuration was reloaded since the last call. */
 extern bool observ_worker_config_changed(void);
+
+/*
+ * Gives settings that a role, a database or the configuration may have the values that observ's own statements need. For workers of one
+ * database: after the connection is made, and after each reload.
+ */
+extern void observ_worker_pin_settings(void);
+
+/* The database that such a worker was started for, as it was called then. */
+extern const char *observ_worker_database_name(void);
 
 typedef void (*ObservStep)(void *arg);
 
@@ -50,5 +62,14 @@ extern int64 observ_backoff_ms(int failures, int64 limit_ms);
 
 /* A worker of observ with library, type and flags filled in. */
 extern void observ_worker_describe(BackgroundWorker *worker, const char *type, const char *function);
+
+/* … that stays in that database, as that role (InvalidOid: the bootstrap superuser), and whose life the caller is told of. */
+extern void observ_worker_settle(BackgroundWorker *worker, Oid database, const char *name, Oid role);
+
+/* What such a worker does first: signals, connection, settings. */
+extern void observ_worker_connect(Datum main_arg);
+
+/* The role that it was started as. */
+extern Oid observ_worker_role_oid(void);
 
 #endif

@@ -4,12 +4,10 @@
  * https://curl.se/libcurl/c/libcurl-multi.html, "Multi-socket". libcurl caches the parsed certificate store in the multi handle (since
  * 7.87), but only where there is no CAPATH: that is the difference between 1 and 25 ms of CPU for a handshake.
  */
-#define CURL_DISABLE_TYPECHECK
 #include "common/curl_multi.h"
 
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,97 +18,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/strbuf.h"
+#include "common/curl_parts.h"
 
-#define OLDEST_LIBCURL 0x075500 /* CURLOPT_PROTOCOLS_STR */
 #define EVENTS_AT_ONCE 16
-#define MAX_HEADERS    262144 /* bytes, of all answers together: libcurl itself has no limit, and keeps them */
-
-/* What is used of libcurl: one line each. */
-#define LIBCURL(X)                                                                                           \
-	X(curl_global_init)                                                                                      \
-	X(curl_version_info)                                                                                     \
-	X(curl_getdate)                                                                                          \
-	X(curl_easy_init)                                                                                        \
-	X(curl_easy_setopt)                                                                                      \
-	X(curl_easy_getinfo)                                                                                     \
-	X(curl_easy_strerror)                                                                                    \
-	X(curl_easy_cleanup)                                                                                     \
-	X(curl_slist_append)                                                                                     \
-	X(curl_slist_free_all)                                                                                   \
-	X(curl_multi_init)                                                                                       \
-	X(curl_multi_setopt)                                                                                     \
-	X(curl_multi_add_handle)                                                                                 \
-	X(curl_multi_remove_handle)                                                                              \
-	X(curl_multi_socket_action)                                                                              \
-	X(curl_multi_info_read)                                                                                  \
-	X(curl_multi_cleanup)
-
-#define AS_MEMBER(name) __typeof__(name) *name;
-#define AS_SYMBOL(name) {#name, offsetof(struct libcurl, name)},
-
-/* Process-wide, as libcurl itself is. */
-static struct libcurl {
-	LIBCURL(AS_MEMBER)
-	bool loaded;
-} lib;
+#define MAX_KEPT                                                                                             \
+	256 /* connections without a transfer; libcurl's own limit falls with the number of transfers */
 
 struct transfers {
 	CURLM *multi;
 	int epoll_fd, timer_fd;
 	struct transfer *first;
 };
-
-struct transfer {
-	struct transfers *all;
-	struct transfer *next, **link; /* all->first ... */
-	CURL *easy;
-	struct curl_slist *headers;
-	transfer_done done;
-	void *arg;
-	struct strbuf body;
-	size_t max_body, header_bytes;
-	bool cut, connect_only;
-	enum transfer_phase phase; /* of the present hop */
-	char error[CURL_ERROR_SIZE];
-};
-
-static bool
-load_library(char *error, size_t size)
-{
-	static const struct {
-		const char *name;
-		size_t offset;
-	} symbols[] = {LIBCURL(AS_SYMBOL)};
-	void *handle;
-
-	if (lib.loaded)
-		return true;
-	handle = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
-	if (!handle) {
-		snprintf(error, size, "%s", dlerror());
-		return false;
-	}
-	for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-		void *symbol = dlsym(handle, symbols[i].name);
-		if (!symbol) {
-			snprintf(error, size, "libcurl.so.4 has no %s", symbols[i].name);
-			return false;
-		}
-		memcpy((char *) &lib + symbols[i].offset, &symbol, sizeof symbol);
-	}
-	const curl_version_info_data *version = lib.curl_version_info(CURLVERSION_NOW);
-	if (version->version_num < OLDEST_LIBCURL) {
-		snprintf(error, size, "libcurl is too old: %s, needed is 7.85", version->version);
-		return false;
-	}
-	if (lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-		snprintf(error, size, "libcurl could not be initialized");
-		return false;
-	}
-	lib.loaded = true;
-	return true;
-}
 
 /* libcurl 7.88 counts a connection whose TLS handshake fails as never made. The first wait for an answer tells
  * that it was. When exactly stays unknown. */
@@ -121,10 +39,10 @@ note_tcp(CURL *easy, int fd)
 	socklen_t len = sizeof peer;
 	struct transfer *x = NULL;
 
-	if (lib.curl_easy_getinfo(easy, CURLINFO_PRIVATE, &x) != CURLE_OK || !x || x->phase != PHASE_CONNECT ||
-		getpeername(fd, (struct sockaddr *) &peer, &len) < 0)
+	if (libcurl.curl_easy_getinfo(easy, CURLINFO_PRIVATE, &x) != CURLE_OK || !x ||
+		x->phase != PHASE_CONNECT || getpeername(fd, (struct sockaddr *) &peer, &len) < 0)
 		return;
-	x->phase = PHASE_TLS;
+	x->phase = x->is_mail ? PHASE_FIRST_BYTE : PHASE_TLS; /* the greeting comes before STARTTLS */
 }
 
 /* libcurl waits for something else on this socket from now on. */
@@ -168,7 +86,7 @@ transfers_open(char *error, size_t size)
 	struct transfers *t;
 	struct epoll_event event = {.events = EPOLLIN};
 
-	if (!load_library(error, size))
+	if (!libcurl_load(error, size))
 		return NULL;
 	t = calloc(1, sizeof *t);
 	if (!t) {
@@ -177,7 +95,7 @@ transfers_open(char *error, size_t size)
 	}
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	t->multi = lib.curl_multi_init();
+	t->multi = libcurl.curl_multi_init();
 	event.data.fd = t->timer_fd;
 	if (t->epoll_fd < 0 || t->timer_fd < 0 || !t->multi ||
 		epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, t->timer_fd, &event) < 0) {
@@ -185,10 +103,11 @@ transfers_open(char *error, size_t size)
 		transfers_close(t);
 		return NULL;
 	}
-	lib.curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	lib.curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
-	lib.curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	lib.curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+	libcurl.curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	libcurl.curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+	libcurl.curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	libcurl.curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+	libcurl.curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long) MAX_KEPT);
 	return t;
 }
 
@@ -198,7 +117,7 @@ transfers_close(struct transfers *t)
 	while (t->first)
 		transfer_cancel(t->first);
 	if (t->multi)
-		lib.curl_multi_cleanup(t->multi);
+		libcurl.curl_multi_cleanup(t->multi);
 	if (t->timer_fd >= 0)
 		close(t->timer_fd);
 	if (t->epoll_fd >= 0)
@@ -236,6 +155,12 @@ on_request(void *arg, char *remote, char *local, int remote_port, int local_port
 {
 	struct transfer *x = arg;
 
+	if (!transfer_address_allowed(x, remote))
+		return CURL_PREREQFUNC_ABORT;
+	x->resending = x->once && x->requests > 0;
+	if (x->resending)
+		return CURL_PREREQFUNC_ABORT;
+	x->requests++;
 	x->phase = PHASE_FIRST_BYTE;
 	return CURL_PREREQFUNC_OK;
 }
@@ -251,6 +176,22 @@ on_body(char *bytes, size_t one, size_t len, void *arg)
 	return x->cut || x->body.failed ? 0 : len;
 }
 
+/* "Name: value" CR LF: the value, if it is that header. */
+static bool
+header_value(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+	size_t n = strlen(name);
+
+	if (len <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
+		return false;
+	for (line += n + 1, len -= n + 1; len > 0 && (*line == ' ' || *line == '\t'); line++)
+		len--;
+	while (len > 0 && strchr("\r\n\t ", line[len - 1]))
+		len--;
+	snprintf(out, size, "%.*s", (int) len, line);
+	return true;
+}
+
 /* A new answer begins (after a redirect). Once it was https it stays https. */
 static size_t
 on_header(char *bytes, size_t one, size_t len, void *arg)
@@ -261,13 +202,24 @@ on_header(char *bytes, size_t one, size_t len, void *arg)
 	x->header_bytes += len;
 	if (x->header_bytes > MAX_HEADERS)
 		return 0;
-	if (len < 5 || strncasecmp(bytes, "HTTP/", 5) != 0)
+	if (x->is_mail) {
+		transfer_mail_line(x, bytes, len);
 		return len;
+	}
+	if (len < 5 || strncasecmp(bytes, "HTTP/", 5) != 0) {
+		char date[64];
+		header_value(bytes, len, "Retry-After", x->retry_after, sizeof x->retry_after);
+		if (header_value(bytes, len, "Date", date, sizeof date))
+			x->date_s = libcurl.curl_getdate(date, NULL);
+		return len;
+	}
 	strbuf_reset(&x->body);
+	x->retry_after[0] = '\0';
+	x->date_s = 0;
 	x->phase = PHASE_BODY;
-	if (lib.curl_easy_getinfo(x->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme &&
+	if (libcurl.curl_easy_getinfo(x->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme &&
 		strcasecmp(scheme, "https") == 0)
-		lib.curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+		libcurl.curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
 	return len;
 }
 
@@ -277,29 +229,29 @@ set_body(struct transfer *x, const struct transfer_request *r)
 	CURLcode rc = CURLE_OK;
 
 	if (r->body) {
-		lib.curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
-		rc = lib.curl_easy_setopt(x->easy, CURLOPT_COPYPOSTFIELDS, r->body);
+		libcurl.curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) r->body_len);
+		rc = libcurl.curl_easy_setopt(x->easy, CURLOPT_COPYPOSTFIELDS, r->body);
 	}
 	if (!r->method || rc != CURLE_OK)
 		return rc == CURLE_OK;
 	if (strcmp(r->method, "HEAD") == 0)
-		return lib.curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+		return libcurl.curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
 	/* GET and POST are libcurl's own: after a redirect POST becomes GET, where RFC 9110 says so. */
 	if (strcmp(r->method, r->body ? "POST" : "GET") == 0)
 		return true;
-	return lib.curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, r->method) == CURLE_OK;
+	return libcurl.curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, r->method) == CURLE_OK;
 }
 
 static bool
 set_headers(struct transfer *x, const struct transfer_request *r)
 {
 	for (int i = 0; i < r->header_count; i++) {
-		struct curl_slist *longer = lib.curl_slist_append(x->headers, r->headers[i]);
+		struct curl_slist *longer = libcurl.curl_slist_append(x->headers, r->headers[i]);
 		if (!longer)
 			return false;
 		x->headers = longer;
 	}
-	return lib.curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers) == CURLE_OK;
+	return libcurl.curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers) == CURLE_OK;
 }
 
 /* Where a connection comes from and whom it trusts. */
@@ -310,55 +262,77 @@ set_connection(struct transfer *x, const struct transfer_request *r)
 				  : r->ip_family == 6 ? CURL_IPRESOLVE_V6
 									  : CURL_IPRESOLVE_WHATEVER;
 
-	lib.curl_easy_setopt(x->easy, CURLOPT_NOSIGNAL, 1L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_QUICK_EXIT,
-						 1L); /* a look-up that hangs is left behind, not waited for */
-	lib.curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long) r->timeout_ms);
-	lib.curl_easy_setopt(x->easy, CURLOPT_CONNECTTIMEOUT_MS, (long) r->timeout_ms);
-	lib.curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, family);
-	lib.curl_easy_setopt(x->easy, CURLOPT_CAPATH, NULL);
-	if (r->ca_file)
-		lib.curl_easy_setopt(x->easy, CURLOPT_CAINFO, r->ca_file);
-	lib.curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYPEER, r->verify_tls ? 1L : 0L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYHOST, r->verify_tls ? 2L : 0L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_CERTINFO, 1L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_CONNECT_ONLY, r->connect_only ? 1L : 0L);
-	if (!r->use_proxy)
-		lib.curl_easy_setopt(x->easy, CURLOPT_PROXY, "");
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_NOSIGNAL, 1L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_QUICK_EXIT,
+							 1L); /* a look-up that hangs is left behind, not waited for */
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, (long) r->timeout_ms);
+	libcurl.curl_easy_setopt(
+		x->easy, CURLOPT_CONNECTTIMEOUT_MS,
+		(long) (r->connect_timeout_ms && !x->is_mail ? r->connect_timeout_ms : r->timeout_ms));
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, family);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_CAPATH, NULL);
+	if (r->ca_file) {
+		libcurl.curl_easy_setopt(x->easy, CURLOPT_CAINFO, r->ca_file);
+		libcurl.curl_easy_setopt(x->easy, CURLOPT_PROXY_CAINFO, r->ca_file);
+	}
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYPEER, r->verify_tls ? 1L : 0L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYHOST, r->verify_tls ? 2L : 0L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_CERTINFO, 1L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_CONNECT_ONLY, r->connect_only ? 1L : 0L);
+	if (!r->use_proxy && !r->proxy)
+		libcurl.curl_easy_setopt(x->easy, CURLOPT_PROXY, "");
 	if (!r->fresh)
 		return;
-	lib.curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L);
 	/* A connection that is wanted for itself must be there when it is reported; it goes with its transfer. */
-	lib.curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, r->connect_only ? 0L : 1L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, r->connect_only ? 0L : 1L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+}
+
+/* A proxy of its own, whatever the environment says of exceptions; a login. */
+static bool
+set_account(struct transfer *x, const struct transfer_request *r)
+{
+	if (r->proxy && (libcurl.curl_easy_setopt(x->easy, CURLOPT_PROXY, r->proxy) != CURLE_OK ||
+					 libcurl.curl_easy_setopt(x->easy, CURLOPT_NOPROXY, "") != CURLE_OK))
+		return false;
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (!r->user)
+		return true;
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
+	return libcurl.curl_easy_setopt(x->easy, CURLOPT_USERNAME, r->user) == CURLE_OK &&
+		   libcurl.curl_easy_setopt(x->easy, CURLOPT_PASSWORD, r->password ? r->password : "") == CURLE_OK;
 }
 
 static bool
 set_request(struct transfer *x, const struct transfer_request *r)
 {
+	const char *protocols = x->is_mail ? "smtp,smtps" : "http,https";
+
 	set_connection(x, r);
-	lib.curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
-	lib.curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, x->error);
-	lib.curl_easy_setopt(x->easy, CURLOPT_WRITEFUNCTION, on_body);
-	lib.curl_easy_setopt(x->easy, CURLOPT_WRITEDATA, x);
-	lib.curl_easy_setopt(x->easy, CURLOPT_HEADERFUNCTION, on_header);
-	lib.curl_easy_setopt(x->easy, CURLOPT_HEADERDATA, x);
-	lib.curl_easy_setopt(x->easy, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
-	lib.curl_easy_setopt(x->easy, CURLOPT_RESOLVER_START_DATA, x);
-	lib.curl_easy_setopt(x->easy, CURLOPT_SOCKOPTFUNCTION, on_connect);
-	lib.curl_easy_setopt(x->easy, CURLOPT_SOCKOPTDATA, x);
-	lib.curl_easy_setopt(x->easy, CURLOPT_PREREQFUNCTION, on_request);
-	lib.curl_easy_setopt(x->easy, CURLOPT_PREREQDATA, x);
-	lib.curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	lib.curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	lib.curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-	lib.curl_easy_setopt(x->easy, CURLOPT_FOLLOWLOCATION, r->max_redirects > 0 ? 1L : 0L);
-	lib.curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, (long) r->max_redirects);
-	lib.curl_easy_setopt(x->easy, CURLOPT_COOKIEFILE, ""); /* cookies are kept within one transfer */
-	return lib.curl_easy_setopt(x->easy, CURLOPT_URL, r->url) == CURLE_OK &&
-		   lib.curl_easy_setopt(x->easy, CURLOPT_USERAGENT, r->user_agent) == CURLE_OK && set_body(x, r) &&
-		   set_headers(x, r);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, x->error);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_WRITEFUNCTION, on_body);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_WRITEDATA, x);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_HEADERFUNCTION, on_header);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_HEADERDATA, x);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_RESOLVER_START_DATA, x);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_SOCKOPTFUNCTION, on_connect);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_SOCKOPTDATA, x);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_PREREQFUNCTION, on_request);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_PREREQDATA, x);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, protocols);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_FOLLOWLOCATION, r->max_redirects > 0 ? 1L : 0L);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, (long) r->max_redirects);
+	libcurl.curl_easy_setopt(x->easy, CURLOPT_COOKIEFILE, ""); /* cookies are kept within one transfer */
+	return libcurl.curl_easy_setopt(x->easy, CURLOPT_URL, r->url) == CURLE_OK &&
+		   libcurl.curl_easy_setopt(x->easy, CURLOPT_USERAGENT, r->user_agent) == CURLE_OK &&
+		   set_account(x, r) && transfer_set_guard(x, r) &&
+		   (x->is_mail ? transfer_set_mail(x, r) : set_body(x, r) && set_headers(x, r));
 }
 
 static void
@@ -369,23 +343,54 @@ free_transfer(struct transfer *x)
 		if (x->next)
 			x->next->link = x->link;
 	}
-	lib.curl_easy_cleanup(x->easy);
-	lib.curl_slist_free_all(x->headers);
+	libcurl.curl_easy_cleanup(x->easy);
+	libcurl.curl_slist_free_all(x->headers);
 	strbuf_free(&x->body);
+	transfer_free_mail(x);
 	free(x);
+}
+
+static bool
+has_line_end(const char *text)
+{
+	return text && text[strcspn(text, "\r\n")] != '\0';
+}
+
+const char *
+transfer_fault(const struct transfer_request *r)
+{
+	for (int i = 0; i < r->header_count; i++)
+		if (has_line_end(r->headers[i]))
+			return "a header has a line end in it";
+	if (has_line_end(r->url) || has_line_end(r->method) || has_line_end(r->user_agent))
+		return "the address or the method has a line end in it";
+	if (!is_mail_url(r->url))
+		return NULL;
+	if (!r->mail_from || r->mail_to_count < 1)
+		return "a mail has no sender or no recipient";
+	for (int i = -1; i < r->mail_to_count; i++) {
+		const char *address = i < 0 ? r->mail_from : r->mail_to[i];
+		if (address[strcspn(address, "\r\n<>")] != '\0' || (i >= 0 && !*address))
+			return "a mail address is empty or has a line end or an angle bracket in it";
+	}
+	return NULL;
 }
 
 struct transfer *
 transfer_start(struct transfers *t, const struct transfer_request *request, transfer_done done, void *arg)
 {
-	struct transfer *x = calloc(1, sizeof *x);
+	struct transfer *x;
 
-	if (!x)
+	if (transfer_fault(request) || !(x = calloc(1, sizeof *x)))
 		return NULL;
 	*x = (struct transfer){.all = t, .done = done, .arg = arg, .max_body = request->max_body};
+	x->body_len = request->body ? request->body_len : 0;
 	x->connect_only = request->connect_only;
-	x->easy = lib.curl_easy_init();
-	if (!x->easy || !set_request(x, request) || lib.curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) {
+	x->is_mail = is_mail_url(request->url);
+	x->once = request->once;
+	x->easy = libcurl.curl_easy_init();
+	if (!x->easy || !set_request(x, request) ||
+		libcurl.curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) {
 		free_transfer(x);
 		return NULL;
 	}
@@ -400,129 +405,38 @@ transfer_start(struct transfers *t, const struct transfer_request *request, tran
 void
 transfer_cancel(struct transfer *transfer)
 {
-	lib.curl_multi_remove_handle(transfer->all->multi, transfer->easy);
+	libcurl.curl_multi_remove_handle(transfer->all->multi, transfer->easy);
 	free_transfer(transfer);
-}
-
-/* libcurl's times count from the start; -1 for what was not reached (0). */
-static int64_t
-phase_us(CURL *easy, CURLINFO end, CURLINFO begin)
-{
-	curl_off_t to = 0, from = 0;
-
-	lib.curl_easy_getinfo(easy, end, &to);
-	if (begin != CURLINFO_NONE)
-		lib.curl_easy_getinfo(easy, begin, &from);
-	return to == 0 ? -1 : to > from ? to - from : 0;
-}
-
-static void
-read_times(const struct transfer *x, struct transfer_response *out)
-{
-	out->phase = x->phase;
-	out->dns_us = phase_us(x->easy, CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_NONE);
-	out->connect_us = phase_us(x->easy, CURLINFO_CONNECT_TIME_T, CURLINFO_NAMELOOKUP_TIME_T);
-	out->tls_us = phase_us(x->easy, CURLINFO_APPCONNECT_TIME_T, CURLINFO_CONNECT_TIME_T);
-	out->first_byte_us = phase_us(x->easy, CURLINFO_STARTTRANSFER_TIME_T, CURLINFO_PRETRANSFER_TIME_T);
-	out->total_us = phase_us(x->easy, CURLINFO_TOTAL_TIME_T, CURLINFO_NONE);
-}
-
-/* "Expire date:Nov 21 15:07:32 2026 GMT" of the first certificate, the server's own. */
-static int64_t
-read_expiry(CURL *easy)
-{
-	static const char key[] = "Expire date:";
-	struct curl_certinfo *info = NULL;
-
-	if (lib.curl_easy_getinfo(easy, CURLINFO_CERTINFO, &info) != CURLE_OK || !info || info->num_of_certs < 1)
-		return 0;
-	for (const struct curl_slist *line = info->certinfo[0]; line; line = line->next)
-		if (strncmp(line->data, key, sizeof key - 1) == 0) {
-			time_t when = lib.curl_getdate(line->data + sizeof key - 1, NULL);
-			return when > 0 ? when : 0;
-		}
-	return 0;
-}
-
-static enum transfer_outcome
-classify(CURLcode rc, const struct transfer *x, const struct transfer_response *r)
-{
-	static const struct {
-		CURLcode code;
-		enum transfer_outcome outcome;
-	} known[] = {
-		{CURLE_OK, TRANSFER_ANSWERED},
-		{CURLE_COULDNT_RESOLVE_HOST, TRANSFER_DNS},
-		{CURLE_COULDNT_RESOLVE_PROXY, TRANSFER_DNS},
-		{CURLE_COULDNT_CONNECT, TRANSFER_CONNECT},
-		{CURLE_INTERFACE_FAILED, TRANSFER_CONNECT},
-		{CURLE_OPERATION_TIMEDOUT, TRANSFER_TIMEOUT},
-		{CURLE_SSL_CONNECT_ERROR, TRANSFER_TLS},
-		{CURLE_SSL_CIPHER, TRANSFER_TLS},
-		{CURLE_SSL_INVALIDCERTSTATUS, TRANSFER_UNTRUSTED},
-		{CURLE_PEER_FAILED_VERIFICATION, TRANSFER_UNTRUSTED},
-		{CURLE_TOO_MANY_REDIRECTS, TRANSFER_REDIRECT},
-		{CURLE_GOT_NOTHING, TRANSFER_BROKEN},
-		{CURLE_SEND_ERROR, TRANSFER_BROKEN},
-		{CURLE_RECV_ERROR, TRANSFER_BROKEN},
-		{CURLE_PARTIAL_FILE, TRANSFER_BROKEN},
-		{CURLE_WEIRD_SERVER_REPLY, TRANSFER_BROKEN},
-		{CURLE_BAD_CONTENT_ENCODING, TRANSFER_BROKEN},
-	};
-
-	if (rc == CURLE_WRITE_ERROR && x->cut)
-		return TRANSFER_ANSWERED;
-	if (x->header_bytes > MAX_HEADERS)
-		return TRANSFER_BROKEN;
-	/* The address that the last answer names can't or must not be used. */
-	if ((rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_URL_MALFORMAT) && r->status >= 300 &&
-		r->status < 400)
-		return TRANSFER_REDIRECT;
-	if (rc == CURLE_UNSUPPORTED_PROTOCOL && r->phase >= PHASE_FIRST_BYTE)
-		return TRANSFER_BROKEN; /* HTTP/0.9, or no HTTP at all */
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (known[i].code == rc)
-			return known[i].outcome;
-	return TRANSFER_UNUSABLE;
 }
 
 static void
 finish(struct transfer *x, CURLcode rc)
 {
-	struct transfer_response r = {
-		.fd = -1, .body = x->body.data ? x->body.data : "", .body_len = x->body.len};
-	long status = 0, redirects = 0;
-	curl_socket_t fd = CURL_SOCKET_BAD;
+	struct transfer_response r;
 
-	lib.curl_easy_getinfo(x->easy, CURLINFO_EFFECTIVE_URL, &r.url);
-	lib.curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
-	lib.curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_COUNT, &redirects);
-	r.status = (int) status;
-	r.redirects = (int) redirects;
-	r.cut = x->cut;
-	read_times(x, &r);
-	r.tls_expires_s = read_expiry(x->easy);
-	r.outcome = classify(rc, x, &r);
-	if (r.outcome == TRANSFER_TLS || r.outcome == TRANSFER_UNTRUSTED)
-		r.phase = PHASE_TLS;
-	if (r.outcome == TRANSFER_ANSWERED && x->connect_only &&
-		lib.curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK)
-		r.fd = fd;
-	if (r.outcome == TRANSFER_REDIRECT && rc == CURLE_UNSUPPORTED_PROTOCOL)
-		snprintf(r.error, sizeof r.error, "it leads from https to http, or away from both");
-	else if (x->header_bytes > MAX_HEADERS)
-		snprintf(r.error, sizeof r.error, "more than %d kB of header", MAX_HEADERS / 1024);
-	else if (r.outcome != TRANSFER_ANSWERED)
-		snprintf(r.error, sizeof r.error, "%s", x->error[0] ? x->error : lib.curl_easy_strerror(rc));
+	transfer_result(x, rc, &r);
 	x->done(x->arg, &r);
 	transfer_cancel(x);
+}
+
+/* libcurl goes on. Threads that it starts, for looking up names, must not be where a signal of this process is handled. */
+static void
+let_run(struct transfers *t, curl_socket_t fd, int what)
+{
+	sigset_t all, before;
+	int running;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	libcurl.curl_multi_socket_action(t->multi, fd, what, &running);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void
 transfers_run(struct transfers *t)
 {
 	struct epoll_event event[EVENTS_AT_ONCE];
-	int count = epoll_wait(t->epoll_fd, event, EVENTS_AT_ONCE, 0), running, left;
+	int count = epoll_wait(t->epoll_fd, event, EVENTS_AT_ONCE, 0), left;
 	const CURLMsg *message;
 	uint64_t expired;
 
@@ -530,7 +444,7 @@ transfers_run(struct transfers *t)
 		int fd = event[i].data.fd, what = 0;
 		if (fd == t->timer_fd) {
 			if (read(fd, &expired, sizeof expired) == sizeof expired)
-				lib.curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+				let_run(t, CURL_SOCKET_TIMEOUT, 0);
 			continue;
 		}
 		if (event[i].events & EPOLLIN)
@@ -539,14 +453,14 @@ transfers_run(struct transfers *t)
 			what |= CURL_CSELECT_OUT;
 		if (event[i].events & (EPOLLERR | EPOLLHUP))
 			what |= CURL_CSELECT_ERR;
-		lib.curl_multi_socket_action(t->multi, fd, what, &running);
+		let_run(t, fd, what);
 	}
-	while ((message = lib.curl_multi_info_read(t->multi, &left)) != NULL) {
+	while ((message = libcurl.curl_multi_info_read(t->multi, &left)) != NULL) {
 		struct transfer *x = NULL;
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		CURLcode rc = message->data.result;
-		lib.curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
+		libcurl.curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
 		finish(x, rc);
 	}
 }

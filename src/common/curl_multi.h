@@ -37,17 +37,26 @@ struct transfer_request {
 	bool verify_tls;
 	bool fresh;     /* a look-up and a connection of its own, closed afterwards: phase times of all of it */
 	bool use_proxy; /* as the environment says (https_proxy ...) */
-	const char *proxy;           /* instead: http://, https://, socks5h://; NULL: as use_proxy says */
-	int connect_timeout_ms;      /* for a connection with its handshake; 0: timeout_ms */
+	const char *proxy; /* instead: http://, https://, socks5h://; NULL: as use_proxy says */
+	/*
+	 * For look-up, connection and handshake; 0: timeout_ms. Not for mail: libcurl counts the whole login as part of it, and servers that let
+	 * strangers wait for their greeting are many.
+	 */
+	int connect_timeout_ms;
 	const char *user, *password; /* HTTP: Basic; SMTP: AUTH, whatever is offered and safe there. NULL: none */
-	/* Asked before each connection is made, with the address behind the name; false: TRANSFER_REFUSED. NULL: any. Not asked for that of a proxy. */
+	/*
+	 * Asked before anything goes to an address, with the one behind the name, also when a connection was kept; false: TRANSFER_REFUSED. NULL: any.
+	 * Not asked for the address of a proxy; behind one, which looks names up itself, only for URLs with an address instead of a name.
+	 */
 	bool (*allow)(void *arg, const struct sockaddr *address);
 	void *allow_arg;
 	/* Of mail: the envelope; `body` is the message, lines ending in CR LF, dots not doubled. */
 	const char *mail_from;
 	char *const *mail_to;
 	int mail_to_count;
-	bool require_tls;  /* smtp://: STARTTLS or TRANSFER_TLS; false: when offered */
+	bool require_tls; /* smtp://: STARTTLS or TRANSFER_TLS; false: when offered */
+	bool
+		once; /* written at most once: not again when a kept connection ends without an answer, as libcurl would */
 	bool connect_only; /* no request: a TCP connection for http://, a TLS handshake for https:// */
 };
 
@@ -82,9 +91,16 @@ struct transfer_response {
 	int64_t total_us;
 	bool sent;               /* the request was written whole, answer or not */
 	const char *retry_after; /* that header of the last answer; NULL */
-	char address[64];        /* of the other side; "" */
-	int64_t tls_expires_s;   /* notAfter of the server's certificate, seconds since 1970; 0: not known */
-	int fd;                  /* connect_only: the connection; dup() it to keep it. -1: none */
+	int64_t date_s;          /* its header Date, seconds since 1970; 0: none */
+	/*
+	 * Of mail: `status` and `body` are the reply that ended it, TRANSFER_ANSWERED with 2xx: the reply to the final dot. Recipients that were
+	 * refused while others were not, a line "<address> reply" each.
+	 */
+	int refused;
+	const char *refusals;  /* NULL: none */
+	char address[64];      /* of the other side; "" */
+	int64_t tls_expires_s; /* notAfter of the server's certificate, seconds since 1970; 0: not known */
+	int fd;                /* connect_only: the connection; dup() it to keep it. -1: none */
 };
 
 /* It is over. `response` is valid during the call only; the transfer is gone. Others may be started and cancelled here. */
@@ -102,7 +118,13 @@ int transfers_fd(const struct transfers *t);
 /* Goes on with whatever can go on, without waiting, and calls back for what is over. */
 void transfers_run(struct transfers *t);
 
-/* Begins; strings of the request are copied. NULL when memory or descriptors have run out; `done` is not called then. */
+/* What is wrong with a request whoever is asked: line ends in headers or addresses, no recipient. Words for people, NULL: nothing. */
+const char *transfer_fault(const struct transfer_request *request);
+
+/*
+ * Begins; strings of the request are copied. NULL when memory or descriptors have run out, or when the request has a fault; `done` is not called
+ * then.
+ */
 struct transfer *transfer_start(struct transfers *t, const struct transfer_request *request,
 								transfer_done done, void *arg);
 

@@ -465,18 +465,25 @@ find(struct slice path, struct slice document, struct slice *out)
 	return true;
 }
 
+static bool
+take_document(struct slice document, struct slice *all)
+{
+	skip_blanks(&document);
+	if (!take_value(&document, 0, all))
+		return false;
+	skip_blanks(&document);
+	return document.p == document.end;
+}
+
 bool
 json_path_holds(const struct json_path *c, struct slice document, char *why, size_t size)
 {
-	struct slice rest = document, all, value;
+	struct slice all, value;
 	char path[SHOWN_BYTES], shown[SHOWN_BYTES], digits[24];
 	int64_t length;
 
 	slice_printable(c->path, path, sizeof path);
-	skip_blanks(&rest);
-	bool valid = take_value(&rest, 0, &all);
-	skip_blanks(&rest);
-	if (!valid || rest.p != rest.end) {
+	if (!take_document(document, &all)) {
 		snprintf(why, size, "the body is no JSON");
 		return false;
 	}
@@ -497,4 +504,24 @@ json_path_holds(const struct json_path *c, struct slice document, char *why, siz
 	slice_printable(value, shown, sizeof shown);
 	snprintf(why, size, c->length ? "length(%s) is %s" : "%s is %s", path, shown);
 	return false;
+}
+
+bool
+json_path_text(const char *path, struct slice document, char *out, size_t size)
+{
+	struct slice all, value;
+	char bytes[1024];
+	size_t n = 0;
+
+	*out = '\0';
+	if (!take_document(document, &all) || !find(slice_of(path), all, &value) || *value.p == '{' ||
+		*value.p == '[' || slice_equals(value, "null"))
+		return false;
+	struct string_reader r = {.rest = value, .plain = true};
+	if (is_quoted(value))
+		r = unquoted(value);
+	for (int byte; n < sizeof bytes && (byte = next_byte(&r)) >= 0;)
+		bytes[n++] = (char) byte;
+	slice_printable((struct slice){bytes, bytes + n}, out, size);
+	return true;
 }

@@ -1,5 +1,5 @@
 /*
- * json_path.h: one condition on a JSON document: `$.status == "UP"`, `$.queue < 100`, `$.items[0].id`, `length($.items) > 0`.
+ * json_path.h: one condition on a JSON document, or one value of it: `$.status == "UP"`, `$.queue < 100`, `$.items[0].id`, `length($.items) > 0`.
  *
  * Belongs here: the little language, and looking into a document without making a tree of it.
  * Does not belong here: where the document comes from. NEUTRAL, pure.
@@ -36,5 +36,11 @@ const char *json_path_parse(const char *text, struct json_path *out);
  * "there is no $.status", "the body is no JSON". Values of different types are not equal, and have no order.
  */
 bool json_path_holds(const struct json_path *c, struct slice document, char *why, size_t size);
+
+/*
+ * The value at a path ($.error.code) as text: of a string what it stands for, of numbers, true and false what is written. Printable UTF-8, cut at
+ * `size`. False, and "": there is none, it is null, an object or an array, or the document is no JSON.
+ */
+bool json_path_text(const char *path, struct slice document, char *out, size_t size);
 
 #endif

@@ -4,9 +4,7 @@
  * Belongs here: checking and rendering them. Does not belong here: which annotations there are, where labels come from.
  * NEUTRAL, pure.
  *
- *   expression = operand { "|" filter }  |  filter operand                  in {{ and }}; blanks anywhere between
- *   operand    = value  |  threshold  |  labels.NAME  |  rule.FIELD  |  "text"  |  number
- *   filter     = NAME [ "(" argument ")" ]  |  NAME argument
+ * Expressions are those of template_expression.h, with these values: value, threshold, labels.NAME, rule.FIELD.
  * Prometheus's spelling works, too: $value, $labels.NAME, {{ humanize $value }}, {{ $value | printf "%.1f" }}.
  */
 #ifndef OBSERV_CORE_TEMPLATE_H
@@ -16,15 +14,10 @@
 #include <stddef.h>
 
 #include "core/slice.h"
+#include "core/template_expression.h"
 
 /* Room for a text that is rendered, its terminator included; templates longer than that are refused. */
 #define TEMPLATE_MAX 4096
-
-struct template_error {
-	size_t offset;       /* byte of the text where the mistake is */
-	const char *message; /* lower case, no full stop */
-	const char *hint;    /* what there is instead, a sentence; NULL: nothing to say */
-};
 
 /* Whether a text can be rendered; false, with *error filled, when it can't. */
 bool template_check(struct slice text, struct template_error *error);

@@ -28,11 +28,17 @@ typedef struct ChannelRequest {
 /* What came of it. Valid during the call only. */
 typedef struct ChannelAnswer {
 	enum transfer_outcome outcome;
-	int status;              /* of HTTP or of the last SMTP answer; 0: none */
-	const char *body;        /* terminated; "" */
+	int status; /* of HTTP or of the last SMTP answer; 0: none */
+	/*
+	 * Terminated; "". Of mail: the reply that ended it; before it, a line "<address> reply" for each recipient that was refused while others were
+	 * not.
+	 */
+	const char *body;
+	int refused;             /* of mail: the number of those */
 	const char *retry_after; /* that header, as it came; NULL */
-	const char *error;       /* in words, without secrets; NULL when there was an answer */
-	bool sent;               /* the request was written whole: it may have arrived, answer or no answer */
+	int64 date_s;      /* when it was made, seconds since 1970: by the clock of whoever made it, else ours */
+	const char *error; /* in words, without secrets; NULL when there was an answer */
+	bool sent;         /* the request was written whole: it may have arrived, answer or no answer */
 } ChannelAnswer;
 
 enum ChannelOutcome {
@@ -90,5 +96,14 @@ extern void observ_classify_http(const ChannelAnswer *answer, ChannelVerdict *ve
 /* Helpers for renderers. observ_request_json() sets Content-Type and hands out a writer into the body. */
 extern void observ_request_header(ChannelRequest *request, const char *name, const char *value);
 extern JsonWriter observ_request_json(ChannelRequest *request);
+
+/* The field "url" without slashes at its end, for a path to follow; palloc'd. */
+extern char *observ_base_url(const ChannelConfig *config);
+
+/* Percent-encoding (RFC 3986): all but letters, digits and -._~, so that it is right in paths, queries and forms. */
+extern void observ_put_urlencoded(StringInfo out, const char *text);
+
+/* One more field of an application/x-www-form-urlencoded body; the first one sets Content-Type. */
+extern void observ_put_form_field(ChannelRequest *request, const char *name, const char *value);
 
 #endif

@@ -9,12 +9,12 @@
 
 typedef struct DeliveryRun DeliveryRun;
 
-/* It is over; `result` and its texts live in the delivery's context. The run is gone. */
+/* It is over; `result` and its texts live in the delivery's context, which may be deleted here, as others may be started. The run is gone. Must not raise. */
 typedef void (*DeliveryDone)(void *arg, Delivery *delivery, DeliveryResult *result);
 
 /*
  * Renders and begins. Follow-ups (CHANNEL_AGAIN) are sent by itself. Never raises: what can't be rendered or begun is a result, too, told before
- * this returns; NULL is returned then.
+ * this returns; NULL is returned then. Whoever calls it must ignore SIGPIPE, as backends do.
  */
 extern DeliveryRun *observ_delivery_start(struct transfers *transfers, Delivery *delivery, DeliveryDone done,
 										  void *arg);

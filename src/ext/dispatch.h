@@ -48,6 +48,7 @@ typedef struct DispatchTold {
 	enum told_state state;
 	bool flapping, acknowledged; /* it was told that it is */
 	bool changed;                /* by this flush */
+	int since_seq; /* number of the notification that first said that it fires; 0: it was not told, or long ago */
 } DispatchTold;
 
 /* An alert of a group. */

@@ -157,6 +157,13 @@ count(View *view, bool sent)
 	}
 }
 
+/* Of an alert in the notification that was just made. */
+static int
+since_seq(const DispatchChannel *channel, const DispatchTold *told)
+{
+	return told->state == TOLD_FIRING ? told->since_seq : channel->seq;
+}
+
 /* What the channel knows after it was told. */
 static void
 remember(const View *view, enum notify_reason reason)
@@ -167,10 +174,11 @@ remember(const View *view, enum notify_reason reason)
 		enum mark mark = view->alert[i].mark;
 
 		if (mark == MARK_NEW || mark == MARK_STILL)
-			now = (DispatchTold){TOLD_FIRING, m->flapping, m->alert->acknowledged};
+			now = (DispatchTold){TOLD_FIRING, m->flapping, m->alert->acknowledged,
+								 .since_seq = since_seq(view->channel, told)};
 		else if (!m->firing && told->state == TOLD_FIRING)
 			/* Also of a channel that does not want to know: what fires then is a first notification. */
-			now = (DispatchTold){TOLD_RESOLVED};
+			now = (DispatchTold){TOLD_RESOLVED, .since_seq = told->since_seq};
 		if (now.state == told->state && now.flapping == told->flapping &&
 			now.acknowledged == told->acknowledged)
 			continue;
@@ -202,7 +210,8 @@ notify(View *view, enum notify_reason reason, DispatchWrites *writes)
 
 		if (view->alert[i].mark == MARK_NONE)
 			continue;
-		items[n++] = (NotificationItem){alert, view->alert[i].mark};
+		items[n++] = (NotificationItem){alert, view->alert[i].mark,
+										since_seq(channel, &channel->told[view->member[i]])};
 		counts.fresh += view->alert[i].mark == MARK_NEW;
 		note.severity = Max(note.severity, alert->severity);
 	}
@@ -213,7 +222,7 @@ notify(View *view, enum notify_reason reason, DispatchWrites *writes)
 										   view->group->route == NULL ? "" : view->group->route->name);
 	number = observ_write_note(writes, &note);
 	for (int i = 0; i < listed; i++)
-		observ_write_listed(writes, number, i, items[i].alert->alert_id, items[i].mark);
+		observ_write_listed(writes, number, i, items[i].alert->alert_id, items[i].mark, items[i].since_seq);
 	return number;
 }
 

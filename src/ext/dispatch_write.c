@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "ext/notification_text.h"
+#include "ext/processes.h"
 #include "ext/spi_util.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -17,74 +18,61 @@
 
 static const Oid note_types[] = {INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID,  TEXTOID, INT4OID,
 								 TEXTOID, TEXTOID,        INT4OID, TEXTOID, JSONBOID, INT4OID, INT4OID};
-static const Oid listed_types[] = {INT4OID, INT4OID, INT8OID, TEXTOID};
+static const Oid listed_types[] = {INT4OID, INT4OID, INT8OID, TEXTOID, INT4OID};
 static const Oid decision_types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,       TEXTOID,
 									 INT4OID,        INT4OID, INT4OID, TEXTOID, TIMESTAMPTZOID};
 static const Oid channel_types[] = {TEXTOID, TEXTOID,        INT4OID, INT4OID,
 									INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID};
 static const Oid told_types[] = {INT8OID,        TEXTOID, TEXTOID, TEXTOID,
-								 TIMESTAMPTZOID, TEXTOID, BOOLOID, BOOLOID};
+								 TIMESTAMPTZOID, TEXTOID, BOOLOID, BOOLOID, INT4OID};
 static const Oid member_types[] = {TEXTOID, INT8OID, TEXTOID};
 static const Oid closed_types[] = {TEXTOID, INT8OID};
 static const Oid group_types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 static const Oid empty_types[] = {TEXTOID};
 
 /* Of the statement that writes the outbox. */
-#define MAX_ARGUMENTS 30
+#define MAX_ARGUMENTS 31
 
 /* Keys are hashes, so that receivers get the same bytes whatever names mean: SHA-256 of channel, group and number, blanks between them. */
 #define KEY_OF(number)                                                                                       \
 	"encode(sha256(convert_to(concat_ws(' ', n.channel, n.group_key, " number "), 'UTF8')), 'hex')"
 
-/* $1 to $14 notifications, $15 to $18 the alerts in them, $19 to $29 decisions, $30 the earliest row that goes on. */
-#define OUTBOX_SQL_BEFORE                                                                                    \
-	"WITH n AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "          \
-	"    n (number, at, channel, group_key, seq, route, incident, reason, state, severity, title, labels, "  \
-	"firing, resolved)), "                                                                                   \
-	"listed AS (SELECT l.number, jsonb_agg("
-#define OUTBOX_SQL_AFTER                                                                                     \
-	" ORDER BY l.position) AS alerts "                                                                       \
-	"  FROM unnest($15, $16, $17, $18) l (number, position, alert_id, mark) "                                \
-	"  JOIN observ.alerts a USING (alert_id) JOIN n USING (number) GROUP BY l.number), "                     \
-	"made AS (INSERT INTO observ.notifications (\"timestamp\", channel, group_key, seq, route, "             \
-	"    incident_key, idempotency_key, reason, state, severity, title, group_labels, alerts, firing, "      \
-	"resolved) "                                                                                             \
-	"  SELECT n.at, n.channel, n.group_key, n.seq, nullif(n.route, ''), " KEY_OF(                            \
-		"'incident', n.incident") ", " KEY_OF("n.seq") ", n.reason, n.state, "                               \
-													   "(enum_range(NULL::observ.severity))[n.severity + "   \
-													   "1], "                                                \
-													   "n.title, n.labels, coalesce(listed.alerts, '[]'), "  \
-													   "n.firing, n.resolved "                               \
-													   "  FROM n LEFT JOIN listed USING (number) ORDER BY "  \
-													   "n.number RETURNING notification_id, channel, "       \
-													   "group_key), "                                        \
-													   "d AS (SELECT * FROM unnest($19, $20, $21, $22, "     \
-													   "$23, $24, $25, $26, $27, $28, $29) "                 \
-													   "    d (at, group_key, channel, route, decision, "    \
-													   "reason, note, firing, resolved, suppressed, "        \
-													   "since)), "                                           \
-													   "same AS (UPDATE observ.notification_decisions o "    \
-													   "SET last_at = d.at, flushes = o.flushes + 1 FROM d " \
-													   "  WHERE d.since > '-infinity' AND o.group_key = "    \
-													   "d.group_key AND o.channel = d.channel "              \
-													   "    AND o.\"timestamp\" = d.since AND "              \
-													   "o.\"timestamp\" >= $30 RETURNING o.group_key, "      \
-													   "o.channel) "                                         \
-													   "INSERT INTO observ.notification_decisions "          \
-													   "(\"timestamp\", last_at, group_key, channel, "       \
-													   "route, "                                             \
-													   "  decision, reason, notification_id, firing, "       \
-													   "resolved, suppressed) "                              \
-													   "SELECT d.at, d.at, d.group_key, d.channel, "         \
-													   "nullif(d.route, ''), d.decision, d.reason, "         \
-													   "  made.notification_id, d.firing, d.resolved, "      \
-													   "nullif(d.suppressed, '')::jsonb "                    \
-													   "FROM d LEFT JOIN made ON d.note > 0 AND "            \
-													   "made.channel = d.channel AND made.group_key = "      \
-													   "d.group_key "                                        \
-													   "WHERE NOT EXISTS (SELECT FROM same s WHERE "         \
-													   "s.group_key = d.group_key AND s.channel = "          \
-													   "d.channel)"
+/*
+ * $1 to $14 notifications, $15 to $19 the alerts in them, $20 to $30 decisions, $31 the earliest row that goes on. What is made is queued for the
+ * notifier (outbox.h).
+ */
+static const char outbox_before[] =
+	"WITH n AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
+	"    n (number, at, channel, group_key, seq, route, incident, reason, state, severity, title, labels, "
+	"firing, resolved)), "
+	"listed AS (SELECT l.number, jsonb_agg(";
+static const char outbox_after[] =
+	" ORDER BY l.position) AS alerts "
+	"  FROM unnest($15, $16, $17, $18, $19) l (number, position, alert_id, mark, since_seq) "
+	"  JOIN observ.alerts a USING (alert_id) JOIN n USING (number) GROUP BY l.number), "
+	"made AS (INSERT INTO observ.notifications (\"timestamp\", channel, group_key, seq, route, incident_key, "
+	"    idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved) "
+	"  SELECT n.at, n.channel, n.group_key, n.seq, nullif(n.route, ''), " KEY_OF(
+		"'incident', n.incident") ", " KEY_OF("n.seq") ", n.reason, n.state, "
+	"    (enum_range(NULL::observ.severity))[n.severity + 1], n.title, n.labels, "
+	"    coalesce(listed.alerts, '[]'), n.firing, n.resolved "
+	"  FROM n LEFT JOIN listed USING (number) ORDER BY n.number "
+	"  RETURNING notification_id, channel, group_key, seq, \"timestamp\", severity), "
+	"queued AS (INSERT INTO observ_data.deliveries "
+	"    (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at) "
+	"  SELECT channel, group_key, seq, notification_id, severity = 'emergency', "
+	"    CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, \"timestamp\", \"timestamp\" FROM made), "
+	"d AS (SELECT * FROM unnest($20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) "
+	"    d (at, group_key, channel, route, decision, reason, note, firing, resolved, suppressed, since)), "
+	"same AS (UPDATE observ.notification_decisions o SET last_at = d.at, flushes = o.flushes + 1 FROM d "
+	"  WHERE d.since > '-infinity' AND o.group_key = d.group_key AND o.channel = d.channel "
+	"    AND o.\"timestamp\" = d.since AND o.\"timestamp\" >= $31 RETURNING o.group_key, o.channel) "
+	"INSERT INTO observ.notification_decisions (\"timestamp\", last_at, group_key, channel, route, "
+	"  decision, reason, notification_id, firing, resolved, suppressed) "
+	"SELECT d.at, d.at, d.group_key, d.channel, nullif(d.route, ''), d.decision, d.reason, "
+	"  made.notification_id, d.firing, d.resolved, nullif(d.suppressed, '')::jsonb "
+	"FROM d LEFT JOIN made ON d.note > 0 AND made.channel = d.channel AND made.group_key = d.group_key "
+	"WHERE NOT EXISTS (SELECT FROM same s WHERE s.group_key = d.group_key AND s.channel = d.channel)";
 
 static const char channels_sql[] =
 	"INSERT INTO observ_data.group_channels AS c (group_key, channel, seq, incident, repeats, sent_at, "
@@ -99,13 +87,13 @@ static const char channels_sql[] =
 
 static const char told_sql[] =
 	"INSERT INTO observ_data.told (alert_id, group_key, channel, state, told_at, reason, flapping, "
-	"acknowledged) "
+	"acknowledged, since_seq) "
 	"SELECT n.alert_id, n.group_key, n.channel, n.state, n.told_at, nullif(n.reason, ''), n.flapping, "
-	"n.acknowledged FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-	"n (alert_id, group_key, channel, state, told_at, reason, flapping, acknowledged) "
+	"n.acknowledged, n.since_seq FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+	"n (alert_id, group_key, channel, state, told_at, reason, flapping, acknowledged, since_seq) "
 	"ON CONFLICT (alert_id, group_key, channel) DO UPDATE SET state = excluded.state, told_at = "
 	"excluded.told_at, reason = excluded.reason, flapping = excluded.flapping, acknowledged = "
-	"excluded.acknowledged";
+	"excluded.acknowledged, since_seq = excluded.since_seq";
 
 static const char members_sql[] =
 	"UPDATE observ_data.group_members m SET suppressed = nullif(n.suppressed, '') "
@@ -175,11 +163,12 @@ observ_write_note(DispatchWrites *writes, const DispatchNote *note)
 }
 
 void
-observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id, enum mark mark)
+observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id, enum mark mark,
+					int since_seq)
 {
 	observ_row_batch_add(writes->listed,
 						 (Datum[]){Int32GetDatum(note), Int32GetDatum(position), Int64GetDatum(alert_id),
-								   text_datum(observ_mark_name(mark))},
+								   text_datum(observ_mark_name(mark)), Int32GetDatum(since_seq)},
 						 NULL);
 }
 
@@ -194,7 +183,8 @@ observ_write_told(DispatchWrites *writes, const DispatchGroup *group, const Disp
 				   TimestampTzGetDatum(group->at),
 				   text_datum(reason),
 				   BoolGetDatum(told->flapping),
-				   BoolGetDatum(told->acknowledged)};
+				   BoolGetDatum(told->acknowledged),
+				   Int32GetDatum(told->since_seq)};
 
 	observ_row_batch_add(writes->told, row, NULL);
 }
@@ -272,8 +262,8 @@ write_outbox(const DispatchWrites *writes)
 	values[n++] = TimestampTzGetDatum(writes->earliest);
 	if (sql == NULL)
 		sql =
-			MemoryContextStrdup(TopMemoryContext, psprintf("%s%s%s", OUTBOX_SQL_BEFORE,
-														   observ_notification_alert_sql, OUTBOX_SQL_AFTER));
+			MemoryContextStrdup(TopMemoryContext, psprintf("%s%s%s", outbox_before,
+														   observ_notification_alert_sql, outbox_after));
 	observ_spi_kept(&plan, SPI_OK_INSERT, sql, n, types, values, NULL);
 }
 
@@ -292,5 +282,7 @@ observ_writes_finish(DispatchWrites *writes)
 	observ_row_batch_run(writes->groups, &groups, SPI_OK_UPDATE, groups_sql);
 	observ_row_batch_run(writes->empty, &empty, SPI_OK_DELETE, empty_sql);
 	observ_few_rows_end(nest_level);
+	if (made > 0)
+		observ_wake_notifier_at_commit();
 	return made;
 }

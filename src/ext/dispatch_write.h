@@ -37,7 +37,7 @@ extern void observ_writes_begin(DispatchWrites *writes);
 /* Each adds a row. The first returns its number, from 1. */
 extern int observ_write_note(DispatchWrites *writes, const DispatchNote *note);
 extern void observ_write_listed(DispatchWrites *writes, int note, int position, int64 alert_id,
-								enum mark mark);
+								enum mark mark, int since_seq);
 extern void observ_write_told(DispatchWrites *writes, const DispatchGroup *group,
 							  const DispatchChannel *channel, int64 alert_id, const DispatchTold *told,
 							  const char *reason);

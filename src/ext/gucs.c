@@ -42,6 +42,13 @@ int observ_catchup_max = 20;
 int observ_evaluation_cache = OBSERV_CACHE_AUTO;
 int observ_max_series_per_vps = 10000;
 int observ_max_series = 2000000;
+int observ_notification_max_age = 3600;
+int observ_emergency_max_age = 6 * 3600;
+int observ_max_deliveries = 256;
+bool observ_allow_link_local = false;
+char *observ_external_url = NULL;
+char *observ_http_proxy = NULL;
+char *observ_ca_file = NULL;
 
 static const struct config_enum_entry partition_widths[] = {
 	{"1h", 3600, false}, {"6h", 6 * 3600, false}, {"1d", 86400, false}, {NULL, 0, false}};
@@ -109,6 +116,12 @@ static const IntParameter int_parameters[] = {
 	 &observ_max_series_per_vps, 10000, 0, 10000000, PGC_SUSET, 0},
 	{"observ.max_series", "How many series of labelled metrics all VPSs may have together.",
 	 &observ_max_series, 2000000, 0, INT_MAX, PGC_SUSET, 0},
+	{"observ.notification_max_age", "How long it is tried to deliver a notification.",
+	 &observ_notification_max_age, 3600, 1, 7 * 86400, PGC_SUSET, GUC_UNIT_S},
+	{"observ.emergency_max_age", "How long it is tried to deliver a notification of severity emergency.",
+	 &observ_emergency_max_age, 6 * 3600, 1, 7 * 86400, PGC_SUSET, GUC_UNIT_S},
+	{"observ.max_deliveries", "How many notifications may be under way at a time.", &observ_max_deliveries,
+	 256, 1, 10000, PGC_SUSET, 0},
 };
 
 typedef struct StringParameter {
@@ -118,7 +131,31 @@ typedef struct StringParameter {
 	const char *boot;
 	GucContext context;
 	int flags;
+	GucStringCheckHook check;
 } StringParameter;
+
+/* What links begin with; notifications would hold nonsense. */
+static bool
+check_address(char **value, void **extra, GucSource source)
+{
+	const char *url = *value;
+
+	if (url[0] == '\0' ||
+		((pg_strncasecmp(url, "http://", 7) == 0 || pg_strncasecmp(url, "https://", 8) == 0) &&
+		 strpbrk(url, " \t\r\n\"<>") == NULL))
+		return true;
+	GUC_check_errdetail("It must begin with http:// or https:// and have no blanks.");
+	return false;
+}
+
+static bool
+check_path(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] == '\0' || is_absolute_path(*value))
+		return true;
+	GUC_check_errdetail("It must be an absolute path.");
+	return false;
+}
 
 static const StringParameter string_parameters[] = {
 	{"observ.databases",
@@ -131,6 +168,17 @@ static const StringParameter string_parameters[] = {
 	{"observ.armed", "Set by CREATE EXTENSION, observ.resume() and observ.pause(); not for hands.",
 	 &observ_armed, "", PGC_SUSET,
 	 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE | GUC_NO_RESET_ALL},
+	{"observ.external_url",
+	 "Address of the dashboard, that links in notifications begin with; empty: no links.",
+	 &observ_external_url, "", PGC_SUSET, 0, check_address},
+	{"observ.http_proxy",
+	 "Proxy that notifications are sent through, unless a channel has its own; empty: none.",
+	 &observ_http_proxy, "", PGC_SUSET, GUC_SUPERUSER_ONLY},
+	{"observ.ca_file",
+	 "File with the certificates to trust when notifications are sent, unless a channel has its own; empty: "
+	 "the "
+	 "system's.",
+	 &observ_ca_file, "", PGC_SUSET, 0, check_path},
 };
 
 /*
@@ -143,6 +191,10 @@ observ_gucs_init(void)
 							 "Whether observ's background workers may do anything in this cluster.",
 							 "Turn it off in the configuration of a physical clone (staging, base backup).",
 							 &observ_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("observ.allow_link_local",
+							 "Whether notifications may be sent to link-local addresses.",
+							 "Machines in clouds hand out their keys at 169.254.169.254.",
+							 &observ_allow_link_local, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable(
 		"observ.metrics_partition_width", "Width of the partitions of observ.vps_metrics.",
 		"A change applies to partitions that are not created yet.", &observ_metrics_partition_width, 86400,
@@ -161,7 +213,7 @@ observ_gucs_init(void)
 		const StringParameter *p = &string_parameters[i];
 
 		DefineCustomStringVariable(p->name, p->description, NULL, p->value, p->boot, p->context, p->flags,
-								   NULL, NULL, NULL);
+								   p->check, NULL, NULL);
 	}
 	MarkGUCPrefixReserved("observ");
 }

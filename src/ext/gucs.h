@@ -34,6 +34,13 @@ extern int observ_catchup_max;
 extern int observ_evaluation_cache; /* enum ObservCache */
 extern int observ_max_series_per_vps;
 extern int observ_max_series;
+extern int observ_notification_max_age; /* s */
+extern int observ_emergency_max_age;    /* s */
+extern int observ_max_deliveries;
+extern bool observ_allow_link_local;
+extern char *observ_external_url; /* "": none */
+extern char *observ_http_proxy;   /* "": none */
+extern char *observ_ca_file;      /* "": the system's */
 
 extern void observ_gucs_init(void);
 

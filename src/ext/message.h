@@ -23,7 +23,7 @@ typedef struct MessageAlert {
 	const char *name;                                /* label alertname */
 	const char *instance;                            /* label instance, else vps_name; "" */
 	const char *summary, *description, *runbook_url; /* NULL: none */
-	double value, peak;                              /* NaN: none */
+	double value, peak, threshold;                   /* NaN: none */
 	TimestampTz starts_at, ends_at;                  /* ends_at: 0 while it fires */
 	double duration_seconds;
 	const char *acked_by, *resolved_reason; /* NULL */
@@ -35,10 +35,11 @@ typedef struct Message {
 	int64 notification_id; /* 0: a test */
 	int seq, attempt;      /* attempt: from 1 */
 	const char *channel, *group_key, *route, *incident_key, *idempotency_key, *reason;
-	TimestampTz at; /* of the flush */
-	bool firing;    /* of the full set, listed or not */
-	bool test;      /* an alert of observ.test_alert(), or observ.test_channel(): titles begin with [TEST] */
-	int severity;   /* the highest */
+	TimestampTz at;  /* of the flush */
+	TimestampTz now; /* of the attempt: the alerts are as they stood then */
+	bool firing;     /* of the full set, listed or not */
+	bool test;       /* an alert of observ.test_alert(), or observ.test_channel(): titles begin with [TEST] */
+	int severity;    /* the highest */
 	Jsonb *group_labels, *common_labels, *common_annotations;
 	MessageAlert *alerts; /* new, still, resolved; in each by severity, then instance */
 	int n_alerts;
@@ -47,9 +48,18 @@ typedef struct Message {
 	const char *am_group_key; /* as Alertmanager writes it: {}/{team="x"}:{alertname="A"} */
 	const char *title;        /* one line: of the channel's template, else the outbox's */
 	const char *body; /* of the channel's template; NULL: it has none, each kind has a form of its own */
-	const char *url;  /* of the alerts in the dashboard; NULL without observ.external_url */
-	const char *external_url; /* observ.external_url; NULL */
+	const char *template_error; /* why a template was not used (C15): for the attempt's error; NULL */
+	const char *url;            /* of the alerts in the dashboard; NULL without observ.external_url */
+	const char *external_url;   /* observ.external_url; NULL */
 } Message;
+
+/* What alerts of observ.test_alert() have: nobody's rule does. */
+#define OBSERV_TEST_LABEL "observ_test"
+
+#define OBSERV_SEVERITIES 7
+
+/* Number of that name, 0 for one that is none. */
+extern int observ_severity_number(const char *name);
 
 /* Lower-case name of a severity, 0 to 6; its colour as 0xRRGGBB (alerting.md section 6). */
 extern const char *observ_severity_name(int severity);
@@ -71,22 +81,33 @@ extern void observ_escape_slack(StringInfo out, const char *character, int len);
  */
 extern char *observ_message_text(const Message *message, int max, int *n_listed);
 
+/* NEW, STILL, RESOLVED */
+extern const char *observ_mark_word(enum mark mark);
+
 /* One alert in a line as above; parts that there are not are left out. */
 extern char *observ_message_line(const MessageAlert *alert);
+
+/* RFC 3339 in UTC with as many digits of a second as there are: 2026-01-02T03:04:05.678Z; palloc'd. */
+extern char *observ_time_text(TimestampTz time);
 
 /* "5m", "2h 10m", "3d 4h" */
 extern char *observ_duration_text(double seconds);
 
 /*
- * The message of a row of observ.notifications for a channel (message.c). templates: NULL for none. Needs SPI_connect(). What the row says of its
- * alerts is brought up to date from observ.alerts when `refresh`.
+ * The message of a row of observ.notifications for a channel (message.c). templates: NULL for none. Needs SPI_connect(). In the current memory
+ * context.
+ *
+ * What the row says of its alerts is brought up to date from observ.alerts, durations by `now`; `now` 0: it is taken as it is. Brought up to date:
+ * values, severities, acknowledgements; what fired and is over is RESOLVED, or, when this channel has never heard of it (C2), not in the message; what
+ * the row says is over stays so, a later notification says that it fires again. Marks go by what the channel has received, when notifications
+ * between delivered_seq and this one were not. n_alerts 0: there is nothing left to say.
  */
 typedef struct MessageSource {
 	int64 notification_id;
 	int seq, attempt,
 		delivered_seq; /* delivered_seq: the latest that the channel has received of this group; 0 */
 	const char *channel, *group_key, *route, *incident_key, *idempotency_key, *reason, *title;
-	TimestampTz at;
+	TimestampTz at, now; /* of the flush; of the attempt, 0: don't look at observ.alerts */
 	int severity, firing, resolved;
 	Jsonb *group_labels, *alerts;               /* as in observ.notifications */
 	const char *title_template, *body_template; /* NULL */

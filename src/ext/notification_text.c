@@ -10,8 +10,6 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
-#define MAX_FIRING       20
-#define MAX_RESOLVED     10
 #define MAX_TITLE_LENGTH 300 /* bytes */
 
 #define RFC3339(time) "to_char(" time " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
@@ -33,7 +31,7 @@ const char observ_notification_alert_sql[] =
 										"THEN a.acknowledged_by END, "
 										"'resolved_reason', CASE l.mark WHEN 'resolved' THEN "
 										"a.resolved_reason END, 'flapping', a.flapping, "
-										"'stale', a.stale, 'reopened', a.reopened)";
+										"'stale', a.stale, 'reopened', a.reopened, 'since_seq', l.since_seq)";
 
 const char *
 observ_mark_name(enum mark mark)
@@ -131,7 +129,8 @@ observ_notification_order(NotificationItem *items, int n)
 
 	qsort(items, (size_t) n, sizeof *items, compare_items);
 	for (int i = 0; i < n; i++) {
-		bool fits = items[i].mark == MARK_RESOLVED ? resolved++ < MAX_RESOLVED : firing++ < MAX_FIRING;
+		bool fits = items[i].mark == MARK_RESOLVED ? resolved++ < OBSERV_LISTED_RESOLVED
+												   : firing++ < OBSERV_LISTED_FIRING;
 
 		if (fits)
 			items[listed++] = items[i];

@@ -5,10 +5,15 @@
 #include "core/notify_decision.h"
 #include "ext/live_alert.h"
 
+/* How many alerts a notification lists. */
+#define OBSERV_LISTED_FIRING   20
+#define OBSERV_LISTED_RESOLVED 10
+
 /* An alert of a notification. */
 typedef struct NotificationItem {
 	const ObservAlert *alert;
 	enum mark mark;
+	int since_seq; /* number of the notification that first said that it fires */
 } NotificationItem;
 
 /* How many alerts a notification is about, whether or not they are listed. */
@@ -32,7 +37,7 @@ extern int observ_notification_order(NotificationItem *items, int n);
 /* new, still, resolved */
 extern const char *observ_mark_name(enum mark mark);
 
-/* SQL for one of them: an object out of alias a (observ.alerts), l.mark and n.at, the time of the flush. */
+/* SQL for one of them: an object out of alias a (observ.alerts), l.mark, l.since_seq and n.at, the time of the flush. */
 extern const char observ_notification_alert_sql[];
 
 #endif

@@ -78,18 +78,39 @@ observ_signal_processes(const char *bgw_type, Oid database, int signal)
 	return count;
 }
 
-static void
+int
+observ_find_resident(Oid database)
+{
+	int pid = observ_find_process(OBSERV_SCHEDULER, database);
+
+	return pid != 0 ? pid : observ_find_process(OBSERV_NOTIFIER, database);
+}
+
+int
+observ_signal_residents(Oid database, int signal)
+{
+	return observ_signal_processes(OBSERV_SCHEDULER, database, signal) +
+		   observ_signal_processes(OBSERV_NOTIFIER, database, signal);
+}
+
+/* Returns whether there is any. */
+static bool
 set_latches(const char *bgw_type)
 {
+	bool any = false;
+
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
-		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, MyDatabaseId))
+		if (is_ours(&ProcGlobal->allProcs[i], bgw_type, MyDatabaseId)) {
 			SetLatch(&ProcGlobal->allProcs[i].procLatch);
+			any = true;
+		}
+	return any;
 }
 
 void
 observ_wake_scheduler(void)
 {
-	set_latches(OBSERV_SCHEDULER);
+	(void) set_latches(OBSERV_SCHEDULER);
 }
 
 void
@@ -108,8 +129,8 @@ wake_after_commit(XactEvent event, void *arg)
 		observ_wake_launcher();
 		observ_wake_scheduler();
 	}
-	if (notify_pending && event == XACT_EVENT_COMMIT)
-		set_latches(OBSERV_NOTIFIER);
+	if ((wake_pending || notify_pending) && event == XACT_EVENT_COMMIT && !set_latches(OBSERV_NOTIFIER))
+		observ_wake_scheduler();
 	wake_pending = notify_pending = false;
 }
 

@@ -30,16 +30,23 @@ extern int observ_list_processes(const char *bgw_type, ObservProcess **processes
  */
 extern int observ_signal_processes(const char *bgw_type, Oid database, int signal);
 
+/*
+ * The same of whatever stays connected to a database, schedulers and notifiers: one of them, 0 when there is none; and a signal to all of
+ * them.
+ */
+extern int observ_find_resident(Oid database);
+extern int observ_signal_residents(Oid database, int signal);
+
 /* Sets the latch of this database's scheduler: it looks again at what it should do. A no-op where none runs. */
 extern void observ_wake_scheduler(void);
 
 /* Asks the launcher to look again which databases are armed. A no-op where none runs. */
 extern void observ_wake_launcher(void);
 
-/* Wakes launcher and this database's scheduler when the current transaction commits. */
+/* Wakes launcher and what runs in this database when the current transaction commits. */
 extern void observ_wake_workers_at_commit(void);
 
-/* Wakes this database's notifier then: there is something to send, or a channel was changed. */
+/* Wakes this database's notifier then, or its scheduler to start one: there is something to send, or a channel was changed. */
 extern void observ_wake_notifier_at_commit(void);
 
 #endif

@@ -135,16 +135,18 @@ read_rows(RuleQuery *query, Portal portal)
 	int64 most = (int64) observ_max_alerts_per_rule * ROWS_PER_ALERT;
 
 	for (;;) {
+		SPITupleTable *rows; /* telling of a new alert looks for the episode before it, which is a query, too */
 		MemoryContext before;
 
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
-		if (SPI_processed == 0)
+		rows = SPI_tuptable;
+		if (rows->numvals == 0)
 			break;
 		before = MemoryContextSwitchTo(query->context);
-		for (uint64 i = 0; i < SPI_processed && query->rows < most; i++, query->rows++)
-			take_row(query, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+		for (uint64 i = 0; i < rows->numvals && query->rows < most; i++, query->rows++)
+			take_row(query, rows->vals[i], rows->tupdesc);
 		MemoryContextSwitchTo(before);
-		SPI_freetuptable(SPI_tuptable);
+		SPI_freetuptable(rows);
 		if (query->rows >= most) {
 			query->evaluation->progress[query->rule->index].truncated = true;
 			break;

@@ -95,7 +95,9 @@ check_annotation(struct slice name, const JsonbValue *value)
 				 errmsg("annotation \"%s\" of an alert rule does not render: %s", shown(name), error.message),
 				 errdetail("At character %d of: %s", pg_mbstrlen_with_len(text.p, (int) error.offset) + 1,
 						   shown(text)),
-				 error.hint != NULL ? errhint("%s", error.hint) : 0));
+				 error.nearest != NULL ? errhint("Perhaps you mean %s. %s", error.nearest, error.hint)
+				 : error.hint != NULL  ? errhint("%s", error.hint)
+									   : 0));
 }
 
 /* Calls `check` for each pair of an object. */

@@ -17,4 +17,10 @@ extern char *observ_read_secret(const char *name);
 /* Encrypts and stores it, in place of one of that name. Makes the key file at the first use. */
 extern void observ_store_secret(const char *name, const char *value);
 
+/*
+ * From here on the statement that is running is shown as "(not shown: it may hold a secret)", in pg_stat_activity and in the log when it fails. What
+ * log_statement and log_min_duration_statement write is out of reach.
+ */
+extern void observ_hide_statement(void);
+
 #endif

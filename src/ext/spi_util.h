@@ -102,6 +102,8 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_EXPIRE_SERIES       8
 #define OBSERV_LOCK_EVALUATE            9
 #define OBSERV_LOCK_DISPATCH            10
+#define OBSERV_LOCK_DELIVER             11 /* claims and records of the outbox, one after the other */
+#define OBSERV_LOCK_NOTIFIER            12 /* for the life of the notifier */
 #define OBSERV_LOCK_PG_CRON             20
 #define OBSERV_LOCK_ROUTES              21
 

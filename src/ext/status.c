@@ -36,8 +36,27 @@ missing_raw_table(void)
 	return NULL;
 }
 
+/* Whether anything can be sent; false too where somebody dropped the table. */
+static bool
+has_channels(void)
+{
+	static SPIPlanPtr plan = NULL;
+	ObservIdentity saved;
+	bool any;
+
+	if (!OidIsValid(get_relname_relid("notification_channels", get_namespace_oid("observ", false))))
+		return false;
+	saved = observ_as_owner_begin();
+	SPI_connect();
+	any = observ_spi_read(&plan, "SELECT FROM observ.notification_channels WHERE kind IS NOT NULL LIMIT 1", 0,
+						  NULL, NULL, NULL) > 0;
+	SPI_finish();
+	observ_as_owner_end(&saved);
+	return any;
+}
+
 static Verdict
-judge(int launcher, int scheduler)
+judge(int launcher, int scheduler, int notifier)
 {
 	char *hint;
 	char *mismatch = observ_versions_mismatch(&hint);
@@ -64,6 +83,10 @@ judge(int launcher, int scheduler)
 		return (Verdict){"no workers", "the scheduler of this database is not running (yet)",
 						 "it is retried every few seconds; the server's log says why, often "
 						 "max_worker_processes is too low"};
+	if (notifier == 0 && has_channels())
+		return (Verdict){"running", "the notifier of this database is not running (yet): notifications wait",
+						 "it is retried every few seconds; the server's log says why, often "
+						 "max_worker_processes is too low"};
 	return (Verdict){"running", NULL, NULL};
 }
 
@@ -83,13 +106,14 @@ observ_status(PG_FUNCTION_ARGS)
 {
 	int launcher = observ_find_process(OBSERV_LAUNCHER, InvalidOid);
 	int scheduler = observ_find_process(OBSERV_SCHEDULER, MyDatabaseId);
-	Verdict verdict = judge(launcher, scheduler);
+	int notifier = observ_find_process(OBSERV_NOTIFIER, MyDatabaseId);
+	Verdict verdict = judge(launcher, scheduler, notifier);
 	bool readable = strcmp(verdict.state, "mismatch") != 0;
 	TimestampTz now = GetCurrentTimestamp();
 	int layout = observ_layout_version();
 	char *sql = observ_sql_version();
-	Datum values[9];
-	bool nulls[9] = {false};
+	Datum values[10];
+	bool nulls[10] = {false};
 
 	values[0] = CStringGetTextDatum(verdict.state);
 	nulls[1] = verdict.reason == NULL;
@@ -100,13 +124,15 @@ observ_status(PG_FUNCTION_ARGS)
 	values[3] = Int32GetDatum(launcher);
 	nulls[4] = scheduler == 0;
 	values[4] = Int32GetDatum(scheduler);
-	values[5] = CStringGetTextDatum(OBSERV_LIBRARY_VERSION);
-	nulls[6] = sql == NULL;
-	values[6] = nulls[6] ? (Datum) 0 : CStringGetTextDatum(sql);
-	nulls[7] = layout < 0;
-	values[7] = Int32GetDatum(layout);
-	nulls[8] = !readable;
-	values[8] = nulls[8] ? (Datum) 0
+	nulls[5] = notifier == 0;
+	values[5] = Int32GetDatum(notifier);
+	values[6] = CStringGetTextDatum(OBSERV_LIBRARY_VERSION);
+	nulls[7] = sql == NULL;
+	values[7] = nulls[7] ? (Datum) 0 : CStringGetTextDatum(sql);
+	nulls[8] = layout < 0;
+	values[8] = Int32GetDatum(layout);
+	nulls[9] = !readable;
+	values[9] = nulls[9] ? (Datum) 0
 						 : DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(covered_by_all(now)),
 											   TimestampTzGetDatum(now));
 	return observ_row(fcinfo, values, nulls);

@@ -12,16 +12,25 @@ A module chooses its server by a module-level dictionary, for instance
     run_agent     test      function that starts obs-agent with arguments; ended after the test
     make_proxy    test      function that puts a TcpProxy before a server
     make_tail     test      function that makes a Tail: log files and the probe that follows them
+    authority     session   a certificate authority of our own; authority.file is readable for servers
+    make_receiver test      function that makes a Receiver (receivers.py); tls=True: https
+    make_mail_server  test  function that makes a MailServer (mail_server.py); users={"ann": "secret"}
 """
 
 import itertools
+import pathlib
+import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 
 import harness
+import health_targets
+import mail_server
 import proxy
+import receivers
 import tail_files
 
 _numbers = itertools.count(1)
@@ -136,6 +145,46 @@ def make_tail(tail_probe, tmp_path):
 
     def make(*patterns, **settings):
         made.append(tail_files.Tail(tmp_path, *patterns, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """A CA whose file servers can read, and `context`, for a server named localhost, 127.0.0.1 and ::1."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="observ-ca-"))
+    directory.chmod(0o755)
+    made = health_targets.Authority(directory)
+    made.file.chmod(0o644)
+    made.context = made.certificate("receiver", "DNS:localhost,IP:127.0.0.1,IP:::1")
+    yield made
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def make_receiver(authority):
+    """make_receiver(tls=False or True or a context, **options of receivers.Receiver) -> Receiver."""
+    made = []
+
+    def make(tls=False, **options):
+        made.append(receivers.Receiver(authority.context if tls is True else tls or None, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def make_mail_server(authority):
+    """make_mail_server(**options of mail_server.MailServer) -> MailServer."""
+    made = []
+
+    def make(**options):
+        made.append(mail_server.MailServer(authority.context, **options))
         return made[-1]
 
     yield make

@@ -27,6 +27,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		!json_path_holds(&path, (struct slice){document, document + document_len}, why, sizeof why) &&
 		!slice_is_printable(slice_of(why)))
 		__builtin_trap();
+	if (!json_path_parse(condition, &path) && path.op == JSON_EXISTS && condition[0] == '$' &&
+		json_path_text(condition, (struct slice){document, document + document_len}, why, sizeof why) &&
+		!slice_is_printable(slice_of(why)))
+		__builtin_trap();
 	free(condition);
 	free(document);
 	return 0;

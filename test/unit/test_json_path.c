@@ -142,6 +142,31 @@ conditions_that_are_none(void **state)
 			fail_msg("%s is taken for a condition", bad[i]);
 }
 
+static void
+values_as_text(void **state)
+{
+	static const struct {
+		const char *path, *text; /* NULL: none */
+	} cases[] = {{"$.status", "UP"},      {"$.queue", "42"}, {"$.ratio", "-1.5e2"},
+				 {"$.ok", "true"},        {"$.none", NULL},  {"$.items", NULL},
+				 {"$.items[1].id", "8"},  {"$.deep", NULL},  {"$.text", "a\"\xc3\xa9\xf0\x9f\x98\x80?"},
+				 {"$.twice", "2"},        {"$.empty", NULL}, {"$.items[2].id", NULL},
+				 {"$.status.more", NULL}, {"$", NULL}};
+	char text[200];
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(json_path_text(cases[i].path, slice_of(document), text, sizeof text),
+						 cases[i].text != NULL);
+		assert_string_equal(text, cases[i].text ? cases[i].text : "");
+	}
+	/* cut between characters; no JSON */
+	assert_true(json_path_text("$.text", slice_of(document), text, 4));
+	assert_string_equal(text, "a\"");
+	assert_false(json_path_text("$.status", slice_of("{\"status\": \"UP\"} x"), text, sizeof text));
+	assert_false(json_path_text("$.status", slice_of(""), text, sizeof text));
+	assert_false(json_path_text("$.status", slice_of("<html>"), text, sizeof text));
+}
+
 int
 main(void)
 {
@@ -151,6 +176,7 @@ main(void)
 		cmocka_unit_test(documents_that_are_none),
 		cmocka_unit_test(what_is_quoted_is_printable),
 		cmocka_unit_test(conditions_that_are_none),
+		cmocka_unit_test(values_as_text),
 	};
 
 	return TESTS(tests);

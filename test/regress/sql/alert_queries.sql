@@ -45,6 +45,14 @@ SELECT identity, status, value, resolved_reason FROM observ.alerts ORDER BY aler
 DELETE FROM observ.alert_rules WHERE name = 'orders wait';
 SELECT * FROM pg_temp.evaluate('11:03');
 
+-- A selector goes by what is known of each VPS, also when this query is the first that asks.
+INSERT INTO observ.vps (vps_name, labels) VALUES ('q1', '{"team": "a"}'), ('q2', '{"team": "b"}'), ('q3', '{"team": "a"}');
+INSERT INTO observ.alert_rules (name, query, selector, owner) VALUES ('of team a', 'SELECT jsonb_build_object(''vps_name'', v) AS labels, 1::float8 AS value, true AS breach FROM unnest(ARRAY[''q1'', ''q2'', ''q3'']) v', '{team="a"}', 'regress_rule_owner');
+SELECT * FROM pg_temp.evaluate('11:04');
+SELECT instance, labels ->> 'team' AS team, status FROM observ.alerts WHERE rule_id = (SELECT rule_id FROM observ.alert_rules WHERE name = 'of team a') ORDER BY 1;
+DELETE FROM observ.alert_rules WHERE name = 'of team a';
+SELECT * FROM pg_temp.evaluate('11:05');
+
 -- With the rights of the owner, not of the evaluation.
 SELECT pg_temp.smuggle('reads secrets', 'SELECT ''{}''::jsonb AS labels, n AS value, true AS breach FROM public.secrets');
 SELECT pg_temp.smuggle('who am I', 'SELECT jsonb_build_object(''user'', current_user::text, ''path'', current_setting(''search_path'')) AS labels, 1 AS value, true AS breach');

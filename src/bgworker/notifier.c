@@ -1,0 +1,281 @@
+/*
+ * The notifier: one process in each armed database that has a channel, which sends what is in the outbox.
+ * What does not belong here: which notifications are due (ext/outbox.h), the network (ext/delivery.h), starting it (notifier_start.c).
+ *
+ * Claim in a short transaction, talk to the network without one, record in a short transaction. It waits for its latch, which commits set,
+ * and for libcurl; nothing is asked for periodically but whether it is still wanted.
+ */
+#include "postgres.h"
+
+#include "bgworker/notifier.h"
+
+#include <signal.h>
+
+#include "bgworker/notifier_flight.h"
+#include "bgworker/notifier_wait.h"
+#include "ext/compat.h"
+#include "ext/gucs.h"
+#include "ext/outbox.h"
+#include "ext/processes.h"
+#include "ext/spi_util.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define RECHECK_MS       60000 /* when nothing is due: is it still wanted? */
+#define BUSY_MS          500   /* of an extension that is being dropped */
+#define CROWDED_MS       10    /* between claims while there is little room */
+#define GRACE_MS         300   /* for what is under way when it has to leave */
+#define FAILURE_LIMIT_MS 30000
+#define RECYCLE_MS       INT64CONST(24 * 3600000) /* caches of a backend only grow: start anew once a day */
+
+typedef struct Notifier {
+	ObservFlight *flight;
+	ObservGateResult gate;
+	bool recovered;   /* what the notifier before this one had claimed is taken back */
+	bool wanted;      /* there is a channel that something can be sent through */
+	bool more;        /* the last claim left some for want of room */
+	int64 claim_at;   /* when to claim, if nobody wakes us */
+	int64 claimed_at; /* the last time */
+	int failures;     /* claims in a row */
+	ObservLogState said;
+} Notifier;
+
+extern PGDLLEXPORT void observ_notifier_main(Datum main_arg);
+
+static volatile sig_atomic_t claiming = false;
+
+/*
+ * SIGTERM. Not `die`: what has been answered is to be recorded first, else it would be sent twice. A claim is given up at once; nothing else that
+ * this process does takes long, nor waits for a lock longer than observ.job_lock_timeout.
+ */
+static void
+handle_leave(SIGNAL_ARGS)
+{
+	int saved_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (claiming) {
+		QueryCancelPending = true;
+		InterruptPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = saved_errno;
+}
+
+/* Gives what is under way a moment, records what was answered, and ends. */
+static void
+leave(Notifier *n)
+{
+	int64 deadline = observ_monotonic_ms() + GRACE_MS;
+
+	QueryCancelPending = false;
+	while (observ_flight_under_way(n->flight) > 0 && observ_monotonic_ms() < deadline) {
+		observ_notifier_wait(deadline, observ_flight_fd(n->flight));
+		observ_flight_run(n->flight);
+	}
+	if (observ_flight_record_at(n->flight) != OBSERV_NEVER)
+		observ_flight_record(n->flight, &n->gate);
+	observ_flight_close(n->flight);
+	proc_exit(0);
+}
+
+/* ---- claiming */
+
+typedef struct Claim {
+	Notifier *notifier;
+	int at_most;
+	MemoryContext context;
+	bool doubled;
+	OutboxClaim result;
+} Claim;
+
+/* Only one may take back what is marked as sending, and only when no other sends: the lock is held until this process ends. */
+static void
+recover(Claim *claim, TimestampTz at)
+{
+	if (claim->notifier->recovered)
+		return;
+	claim->doubled = !observ_try_session_lock(OBSERV_LOCK_NOTIFIER);
+	if (claim->doubled)
+		return;
+	claim->notifier->recovered = true;
+	(void) observ_recover_deliveries(at);
+}
+
+static void
+step_claim(void *arg)
+{
+	Claim *claim = arg;
+	Notifier *n = claim->notifier;
+	TimestampTz at = GetCurrentTimestamp();
+
+	observ_gate(&n->gate);
+	if (n->gate.gate != OBSERV_GATE_OPEN)
+		return;
+	n->wanted = observ_notifier_wanted();
+	if (!n->wanted && observ_flight_size(n->flight) == 0)
+		return;
+	/* What is lost in a crash is sent again by the same number of attempt, with the same key. */
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true,
+							 0, false);
+	observ_as_owner_begin();
+	SPI_connect();
+	recover(claim, at);
+	if (!claim->doubled) {
+		MemoryContextSwitchTo(claim->context);
+		observ_claim_deliveries(at, claim->at_most, &claim->result);
+	}
+	SPI_finish();
+}
+
+static void
+claim_failed(Notifier *n, const ErrorData *error)
+{
+	n->more = false;
+	n->claim_at = observ_monotonic_ms() + observ_backoff_ms(++n->failures, FAILURE_LIMIT_MS);
+	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+		observ_log_state_changes(&n->said, unpack_sql_state(error->sqlerrcode)))
+		ereport(WARNING, (errcode(error->sqlerrcode),
+						  errmsg("notifications could not be taken from the outbox in database \"%s\": %s",
+								 observ_worker_database_name(), error->message),
+						  error->detail ? errdetail_internal("%s", error->detail) : 0,
+						  errhint("It is tried again with growing pauses."),
+						  error->context ? errcontext("%s", error->context) : 0));
+}
+
+/* When to claim next, unless somebody wakes us. */
+static int64
+claim_due(const OutboxClaim *claim)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64 wait_ms = RECHECK_MS;
+
+	/* A clock that is set, or a time far away, is looked at again in a minute. */
+	if (claim->next_due != DT_NOEND)
+		wait_ms = Min(Max((claim->next_due - now) / 1000 + 1, 0), RECHECK_MS);
+	return observ_monotonic_ms() + wait_ms;
+}
+
+static void
+claimed(Notifier *n, const Claim *claim)
+{
+	n->failures = 0;
+	observ_log_state_changes(&n->said, NULL);
+	switch (n->gate.gate) {
+	case OBSERV_GATE_OPEN:
+		if (claim->doubled || (!n->wanted && observ_flight_size(n->flight) == 0))
+			leave(n);
+		n->more = claim->result.more;
+		n->claim_at = claim_due(&claim->result);
+		observ_flight_start(n->flight, claim->result.deliveries);
+		break;
+	case OBSERV_GATE_BUSY:
+		n->claim_at = observ_monotonic_ms() + BUSY_MS;
+		break;
+	case OBSERV_GATE_CLOSED:
+	case OBSERV_GATE_DISARMED:
+		leave(n);
+	}
+}
+
+static void
+claim(Notifier *n, int room)
+{
+	Claim claim = {.notifier = n, .at_most = room, .result.next_due = DT_NOEND};
+	ErrorData *error = NULL;
+
+	n->claimed_at = observ_monotonic_ms();
+	/* Before anything is taken: it may be missing. */
+	if (!observ_flight_ready(n->flight)) {
+		n->more = false;
+		n->claim_at = n->claimed_at + RECHECK_MS;
+		return;
+	}
+	claim.context = AllocSetContextCreate(TopMemoryContext, "observ claim", ALLOCSET_SMALL_SIZES);
+	pgstat_report_activity(STATE_RUNNING, "claim notifications");
+	n->gate.gate = OBSERV_GATE_BUSY;
+	claiming = true;
+	if (!ShutdownRequestPending)
+		error = observ_in_transaction(step_claim, &claim);
+	claiming = false;
+	if (error != NULL)
+		claim_failed(n, error);
+	else
+		claimed(n, &claim);
+	/* With those deliveries that have not been taken over. */
+	MemoryContextDelete(claim.context);
+	pgstat_report_stat(false);
+}
+
+/* When to claim: in portions that are worth a transaction, so that a full house is not asked for each single place. */
+static int64
+next_claim(const Notifier *n, int room)
+{
+	int64 at = n->more ? 0 : n->claim_at;
+
+	if (room <= 0 || observ_flight_is_stuck(n->flight))
+		return OBSERV_NEVER;
+	if (room < observ_max_deliveries / 4)
+		at = Max(at, n->claimed_at + CROWDED_MS);
+	return at;
+}
+
+/* ---- the loop */
+
+static void
+turn(Notifier *n)
+{
+	int64 record_at = observ_flight_record_at(n->flight);
+	int room = observ_max_deliveries - observ_flight_size(n->flight);
+	int64 now = observ_monotonic_ms();
+
+	if (now >= record_at) {
+		pgstat_report_activity(STATE_RUNNING, "record results of notifications");
+		observ_flight_record(n->flight, &n->gate);
+		if (n->gate.gate == OBSERV_GATE_CLOSED)
+			leave(n);
+		/* Channels have room for others. */
+		n->claim_at = 0;
+	} else if (now >= next_claim(n, room))
+		claim(n, room);
+	else {
+		pgstat_report_activity(STATE_IDLE, NULL);
+		if (observ_notifier_wait(Min(record_at, next_claim(n, room)), observ_flight_fd(n->flight)))
+			n->claim_at = 0;
+		observ_flight_run(n->flight);
+	}
+}
+
+void
+observ_notifier_main(Datum main_arg)
+{
+	Notifier *n = MemoryContextAllocZero(TopMemoryContext, sizeof(Notifier));
+	MemoryContext turn_context =
+		AllocSetContextCreate(TopMemoryContext, "observ notifier turn", ALLOCSET_DEFAULT_SIZES);
+	int64 started = observ_monotonic_ms();
+
+	observ_worker_connect(main_arg);
+	pqsignal(SIGTERM, handle_leave);
+	MemoryContextSwitchTo(TopMemoryContext);
+	n->flight = observ_flight_open();
+	for (;;) {
+		MemoryContextReset(turn_context);
+		MemoryContextSwitchTo(turn_context);
+		observ_worker_interrupts();
+		if (ShutdownRequestPending || observ_worker_was_poked() ||
+			(observ_flight_size(n->flight) == 0 && observ_monotonic_ms() - started > RECYCLE_MS))
+			leave(n);
+		if (observ_worker_config_changed()) {
+			observ_worker_pin_settings();
+			n->claim_at = 0;
+		}
+		turn(n);
+	}
+}

@@ -1,0 +1,296 @@
+/*
+ * Deliveries under way, and recording what came of them: many results in one transaction, because a commit costs more than an answer; one of
+ * an emergency, or the last one, at once.
+ * What does not belong here: which deliveries (ext/outbox.h), one delivery (ext/delivery.h), when to claim (notifier.c).
+ */
+#include "postgres.h"
+
+#include "bgworker/notifier_flight.h"
+
+#include <signal.h>
+
+#include "ext/compat.h"
+#include "ext/gucs.h"
+#include "ext/outbox.h"
+#include "ext/spi_util.h"
+#include "libpq/pqsignal.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define COLLECT_MS       5 /* how long an answer waits for others */
+#define FAILURE_LIMIT_MS 30000
+#define EMERGENCY        6 /* Message.severity */
+
+/* A delivery that is over. */
+typedef struct Landed {
+	Delivery *delivery; /* NULL: recorded */
+	DeliveryResult *result;
+} Landed;
+
+struct ObservFlight {
+	MemoryContext context;
+	struct transfers *transfers; /* NULL: nothing was sent yet */
+	int under_way, peak;         /* peak: under way after the last start */
+	Landed *landed;
+	int n_landed, room;
+	bool urgent;
+	int64 first_landed_at, retry_at; /* retry_at: 0 unless results could not be recorded */
+	int failures;
+	ObservLogState said_libcurl, said_record;
+};
+
+ObservFlight *
+observ_flight_open(void)
+{
+	ObservFlight *flight = palloc0(sizeof(*flight));
+
+	flight->context =
+		AllocSetContextCreate(CurrentMemoryContext, "observ deliveries", ALLOCSET_DEFAULT_SIZES);
+	flight->room = 64;
+	flight->landed = MemoryContextAlloc(flight->context, sizeof(Landed) * flight->room);
+	return flight;
+}
+
+/*
+ * libcurl makes threads to ask name servers; they inherit the signal mask. A signal of PostgreSQL must not be taken by one of them.
+ */
+static void
+hold_signals(void)
+{
+	PG_SETMASK(&BlockSig);
+}
+
+static void
+release_signals(void)
+{
+	PG_SETMASK(&UnBlockSig);
+}
+
+void
+observ_flight_close(ObservFlight *flight)
+{
+	if (flight->transfers == NULL)
+		return;
+	hold_signals();
+	transfers_close(flight->transfers);
+	release_signals();
+	flight->transfers = NULL;
+	flight->under_way = 0;
+}
+
+bool
+observ_flight_ready(ObservFlight *flight)
+{
+	char error[256];
+
+	if (flight->transfers != NULL)
+		return true;
+	hold_signals();
+	flight->transfers = transfers_open(error, sizeof(error));
+	release_signals();
+	if (flight->transfers == NULL && observ_log_state_changes(&flight->said_libcurl, error))
+		ereport(WARNING, (errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+						  errmsg("observ can't send notifications: %s", error),
+						  errdetail("They wait in the outbox."), errhint("Install libcurl 4 (libcurl4).")));
+	return flight->transfers != NULL;
+}
+
+int
+observ_flight_fd(const ObservFlight *flight)
+{
+	return flight->transfers == NULL ? -1 : transfers_fd(flight->transfers);
+}
+
+void
+observ_flight_run(ObservFlight *flight)
+{
+	if (flight->transfers == NULL)
+		return;
+	hold_signals();
+	transfers_run(flight->transfers);
+	release_signals();
+}
+
+/* A delivery is over. */
+static void
+land(void *arg, Delivery *delivery, DeliveryResult *result)
+{
+	ObservFlight *flight = arg;
+
+	if (flight->n_landed == flight->room) {
+		flight->room *= 2;
+		flight->landed = repalloc(flight->landed, sizeof(Landed) * flight->room);
+	}
+	if (flight->n_landed == 0)
+		flight->first_landed_at = observ_monotonic_ms();
+	flight->landed[flight->n_landed++] = (Landed){delivery, result};
+	flight->under_way--;
+	flight->urgent |= delivery->message->severity >= EMERGENCY;
+}
+
+void
+observ_flight_start(ObservFlight *flight, List *deliveries)
+{
+	ListCell *cell;
+
+	foreach (cell, deliveries) {
+		Delivery *delivery = lfirst(cell);
+
+		MemoryContextSetParent(delivery->context, flight->context);
+		flight->under_way++;
+		hold_signals();
+		(void) observ_delivery_start(flight->transfers, delivery, land, flight);
+		release_signals();
+	}
+	flight->peak = flight->under_way;
+}
+
+int
+observ_flight_under_way(const ObservFlight *flight)
+{
+	return flight->under_way;
+}
+
+int
+observ_flight_size(const ObservFlight *flight)
+{
+	return flight->under_way + flight->n_landed;
+}
+
+int64
+observ_flight_record_at(const ObservFlight *flight)
+{
+	if (flight->n_landed == 0)
+		return OBSERV_NEVER;
+	if (flight->retry_at != 0)
+		return flight->retry_at;
+	if (flight->urgent || flight->under_way == 0 || flight->n_landed * 4 >= flight->peak)
+		return 0;
+	return flight->first_landed_at + COLLECT_MS;
+}
+
+bool
+observ_flight_is_stuck(const ObservFlight *flight)
+{
+	return flight->retry_at != 0;
+}
+
+/* ---- recording */
+
+typedef struct Record {
+	ObservGateResult *gate;
+	const DeliveryResult *results;
+	int n;
+	bool done;
+} Record;
+
+/* What has happened may be written down while the database is paused, too. */
+static void
+step_record(void *arg)
+{
+	Record *record = arg;
+
+	observ_gate(record->gate);
+	if (record->gate->gate != OBSERV_GATE_OPEN && record->gate->gate != OBSERV_GATE_DISARMED)
+		return;
+	observ_as_owner_begin();
+	SPI_connect();
+	observ_record_deliveries(GetCurrentTimestamp(), record->results, record->n);
+	SPI_finish();
+	record->done = true;
+}
+
+/* Records n of those that have landed; returns whether it did. */
+static bool
+record_some(ObservFlight *flight, Landed *landed, int n, ObservGateResult *gate, ErrorData **error)
+{
+	DeliveryResult *results = palloc(sizeof(DeliveryResult) * n);
+	Record record = {gate, results, n, false};
+
+	for (int i = 0; i < n; i++)
+		results[i] = *landed[i].result;
+	gate->gate = OBSERV_GATE_BUSY;
+	*error = observ_in_transaction(step_record, &record);
+	pfree(results);
+	if (*error != NULL || !record.done)
+		return false;
+	for (int i = 0; i < n; i++) {
+		MemoryContextDelete(landed[i].delivery->context);
+		landed[i].delivery = NULL;
+	}
+	return true;
+}
+
+/* Others are in the way: nothing is wrong with the results. */
+static bool
+is_soft(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+		   error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		   error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+		   error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES;
+}
+
+/* One by one, so that a result that can't be recorded doesn't keep others; it is tried again without the texts that came from outside. */
+static void
+record_each(ObservFlight *flight, ObservGateResult *gate, ErrorData **error)
+{
+	ErrorData *first = *error;
+
+	for (int i = 0; i < flight->n_landed; i++) {
+		DeliveryResult *result = flight->landed[i].result;
+
+		if (record_some(flight, &flight->landed[i], 1, gate, error) || *error == NULL || is_soft(*error))
+			continue;
+		result->excerpt = result->address = result->verdict.receipt = NULL;
+		if (result->verdict.error != NULL)
+			result->verdict.error = "what came of it could not be recorded";
+	}
+	*error = first;
+}
+
+static void
+forget_recorded(ObservFlight *flight)
+{
+	int kept = 0;
+
+	for (int i = 0; i < flight->n_landed; i++)
+		if (flight->landed[i].delivery != NULL)
+			flight->landed[kept++] = flight->landed[i];
+	flight->n_landed = kept;
+}
+
+static void
+note_failure(ObservFlight *flight, const ErrorData *error)
+{
+	flight->retry_at = observ_monotonic_ms() + observ_backoff_ms(++flight->failures, FAILURE_LIMIT_MS);
+	if (error != NULL && observ_log_state_changes(&flight->said_record, unpack_sql_state(error->sqlerrcode)))
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("results of notifications could not be recorded in database \"%s\": %s",
+						observ_worker_database_name(), error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 errhint("They are kept and tried again with growing pauses; nothing is sent meanwhile.")));
+}
+
+void
+observ_flight_record(ObservFlight *flight, ObservGateResult *gate)
+{
+	ErrorData *error;
+	bool all = record_some(flight, flight->landed, flight->n_landed, gate, &error);
+
+	if (!all && error != NULL && !is_soft(error))
+		record_each(flight, gate, &error);
+	forget_recorded(flight);
+	flight->urgent = false;
+	if (flight->n_landed > 0)
+		note_failure(flight, error);
+	else {
+		flight->retry_at = 0;
+		flight->failures = 0;
+		observ_log_state_changes(&flight->said_record, NULL);
+	}
+	pgstat_report_stat(false);
+}

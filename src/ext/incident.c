@@ -1,0 +1,62 @@
+/* Incidents at services that keep them. See incident.h. */
+#include "postgres.h"
+
+#include "ext/incident.h"
+
+#include "ext/chat_text.h"
+#include "utils/timestamp.h"
+
+enum IncidentAction
+observ_incident_action(const Message *message)
+{
+	if (!message->firing)
+		return INCIDENT_CLOSE;
+	if (strcmp(message->reason, notify_reason_names[NOTIFY_ACKNOWLEDGED]) != 0)
+		return INCIDENT_OPEN;
+	for (int i = 0; i < message->n_alerts; i++)
+		if (message->alerts[i].firing && message->alerts[i].acked_by == NULL)
+			return INCIDENT_OPEN;
+	return INCIDENT_ACKNOWLEDGE;
+}
+
+const char *
+observ_incident_acked_by(const Message *message)
+{
+	for (int i = 0; i < message->n_alerts; i++)
+		if (message->alerts[i].acked_by != NULL)
+			return message->alerts[i].acked_by;
+	return NULL;
+}
+
+char *
+observ_incident_summary(const Message *message, int max)
+{
+	const char *title = observ_chat_title(message);
+	const MessageAlert *alert = message->alerts;
+
+	if (message->n_alerts == 1 && message->left_out == 0 && alert->summary != NULL &&
+		!observ_text_is_blank(alert->summary))
+		title = psprintf("%s: %s", title, alert->summary);
+	return observ_fit(title, max, true, NULL);
+}
+
+const char *
+observ_incident_source(const Message *message)
+{
+	if (message->n_alerts > 0 && !observ_text_is_blank(message->alerts[0].instance))
+		return message->alerts[0].instance;
+	return "observ";
+}
+
+char *
+observ_incident_time(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t fsec;
+
+	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 || tm.tm_year < 0 ||
+		tm.tm_year > 9999)
+		return NULL;
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
+					tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
+}

@@ -1,0 +1,30 @@
+/*
+ * What services that keep incidents (PagerDuty, Opsgenie) are told to do with theirs, whatever is in the message.
+ * What does not belong here: the form that they want it in (channel_*.c).
+ */
+#ifndef OBSERV_EXT_INCIDENT_H
+#define OBSERV_EXT_INCIDENT_H
+
+#include "ext/message.h"
+
+enum IncidentAction { INCIDENT_OPEN, INCIDENT_ACKNOWLEDGE, INCIDENT_CLOSE };
+
+/*
+ * Closed when nothing fires. Acknowledged when that is the news and somebody looks after all that fires: whoever acknowledges one of three alerts
+ * must not keep the other two from being escalated. Else opened, which does nothing where it is open.
+ */
+extern enum IncidentAction observ_incident_action(const Message *message);
+
+/* Who acknowledged it; NULL: nobody. */
+extern const char *observ_incident_acked_by(const Message *message);
+
+/* The title, and what the only alert says: one line of at most `max` characters. */
+extern char *observ_incident_summary(const Message *message, int max);
+
+/* Where it is: the instance of the first alert, else the channel's own name for itself. */
+extern const char *observ_incident_source(const Message *message);
+
+/* RFC 3339 in UTC, milliseconds. */
+extern char *observ_incident_time(TimestampTz at);
+
+#endif
