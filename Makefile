@@ -70,7 +70,7 @@ EXT_OBJS += src/ext/log_vector.o src/ext/log_filter.o src/ext/log_shape.o src/ex
 	src/ext/log_tally.o src/ext/log_templates.o src/ext/log_histogram.o src/ext/log_context.o
 # alerting: rules over labelled metrics and logs
 CORE_BACKEND_OBJS += src/core/window_cells.o
-EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_cells.o src/ext/rule_fleet.o \
+EXT_OBJS += src/ext/rule_series.o src/ext/rule_samples.o src/ext/rule_sample_values.o src/ext/rule_cells.o src/ext/rule_fleet.o \
 	src/ext/log_pattern.o src/ext/log_rule.o src/ext/rule_logs.o src/ext/backtest.o src/ext/backtest_notify.o
 # service levels and forecasts
 EXT_OBJS += src/ext/sla.o src/ext/sla_query.o src/ext/disk_forecast.o
