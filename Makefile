@@ -116,6 +116,11 @@ EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.
 # kinds of channels: mail and pagers
 EXT_OBJS += src/ext/incident.o src/ext/sms_message.o src/ext/channel_email.o src/ext/email_html.o \
 	src/ext/channel_pagerduty.o src/ext/channel_opsgenie.o src/ext/channel_twilio.o src/ext/channel_appwrite.o
+# the outbox, from the notifier's side
+CORE_BACKEND_OBJS += src/core/outbox_merge.o
+EXT_OBJS += src/ext/outbox_channels.o src/ext/outbox_claim.o src/ext/outbox_group.o src/ext/outbox_rows.o \
+	src/ext/outbox_message.o src/ext/outbox_record.o src/ext/outbox_state.o src/ext/outbox_expire.o \
+	src/ext/outbox_fallback.o src/ext/outbox_calls.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -369,6 +374,13 @@ build/tail_probe: test/e2e/tail_probe.c $(filter-out src/collector/main.o,$(COLL
 	$(CC) $(CFLAGS) $(CPPFLAGS) -I$(includedir) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -L$(libdir) -Wl,--as-needed -lpq -lyaml -lm -o $@
 
 -include $(wildcard build/tail_probe.d)
+
+# Requests and mails through curl_multi.h: what test_transfers.py talks to.
+build/transfer_probe: test/e2e/transfer_probe.c src/core/address_guard.o $(COMMON_OBJS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -o $@
+
+-include $(wildcard build/transfer_probe.d)
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

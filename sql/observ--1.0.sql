@@ -2123,6 +2123,23 @@ COMMENT ON FUNCTION observ.create_channels_from_env(text) IS
 'Makes, or brings up to date, the channel email of SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASSWORD, SMTP_FROM, SMTP_TO and SMTP_TLS, and the channel webhook of WEBHOOK_URL (kind slack or discord for their addresses), from the environment of the server, or from a file of NAME=VALUE lines on the server, as systemd and docker have it (needs pg_read_server_files). Returns their names. While the channel default has no kind, routes that tell it tell these instead';
 
 -- ---- outbox
+CREATE FUNCTION observ_data._claim_deliveries(
+	at timestamptz, at_most integer DEFAULT 256,
+	OUT notification_id bigint, OUT channel text, OUT kind text, OUT attempt integer, OUT step integer, OUT request jsonb)
+	RETURNS SETOF record
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_claim_deliveries_sql';
+COMMENT ON FUNCTION observ_data._claim_deliveries(timestamptz, integer) IS
+'For tests in virtual time: takes the notifications that are due, as the notifier does, and shows the requests that it would send (url, headers, body), secrets as ***';
+
+CREATE FUNCTION observ_data._record_delivery(
+	at timestamptz, notification_id bigint, attempt integer, status_code integer DEFAULT NULL, body text DEFAULT '',
+	retry_after text DEFAULT NULL, outcome text DEFAULT NULL, OUT verdict text)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_record_delivery_sql';
+COMMENT ON FUNCTION observ_data._record_delivery(timestamptz, bigint, integer, integer, text, text, text) IS
+'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again';
+
 -- ---- messages
 CREATE FUNCTION observ_data._render_notification(notification_id bigint, channel text DEFAULT NULL, step integer DEFAULT 0, variant integer DEFAULT 0, at timestamptz DEFAULT NULL)
 	RETURNS jsonb
