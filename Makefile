@@ -308,6 +308,7 @@ build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/c
 build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
 build/fuzz/fuzz_template: test/fuzz/fuzz_template.c $(wildcard src/core/template*.c) src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_env_file: test/fuzz/fuzz_env_file.c src/core/env_file.c src/core/slice.c
+build/fuzz/fuzz_message_template: test/fuzz/fuzz_message_template.c $(wildcard src/core/template_*.c) src/core/message_template.c src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
@@ -322,7 +323,7 @@ build/fuzz/%:
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
 fuzz: $(patsubst %,build/fuzz/fuzz_%,env_file frame json_path retry_after template)
-fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text message_template)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 
