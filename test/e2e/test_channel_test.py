@@ -121,6 +121,23 @@ def test_addresses_that_are_refused(server, observ_db, channel, make_receiver):
     assert channel("zero_all", url=url)(observ__allow_link_local="on")["ok"]
 
 
+def test_channel_of_several_steps(server, observ_db, channel, make_mail_server):
+    """A row each; the first that failed is the answer; all of them in the time of one."""
+    mails = make_mail_server(tls="none")
+    mails.refuse("b@example.org", "550 5.1.1 no such user")
+    test = channel("mail", "email", host="127.0.0.1", port=mails.port, tls="none", timeout=2, to=["a@example.org", "b@example.org", "c@example.org"],
+                   **{"from": "observ@example.org"})
+    got = test()
+    assert (got["ok"], got["status"]) == (False, 550)
+    assert attempts(server, observ_db, "mail") == [("sent", 250, None), ("dead", 550, None), ("sent", 250, None)]
+    assert len(mails.mails) == 2
+    mails.script("GREETING", mail_server.HANG)
+    begin = time.monotonic()
+    assert not test()["ok"]
+    assert time.monotonic() - begin < 5
+    assert len(attempts(server, observ_db, "mail")) == 6
+
+
 def test_own_ca_and_proxy(server, observ_db, channel, make_receiver, authority):
     """Of the channel, or for all by a setting; none is none."""
     receiver, proxy = make_receiver(tls=True), make_receiver()
