@@ -217,6 +217,17 @@ def test_cancel_ends_at_once(make_receiver):
     assert time.monotonic() - begin < 8
 
 
+def test_name_server_that_hangs(make_receiver, hanging_resolver):
+    """The look-up is part of the connection's time, keeps nobody else, and is left behind when it is cancelled."""
+    receiver, preload = make_receiver(), {"LD_PRELOAD": str(hanging_resolver)}
+    line = go("url=http://hang.example/", "body=x", "connect=500", "timeout=20000", env=preload, deadline=10)
+    assert (line["outcome"], line["phase"], line["sent"]) == ("timeout", "dns", False)
+    begin = time.monotonic()
+    lines = run("url=http://hang.example/", "body=x", "start", f"url={receiver.url()}", "start", "run=1000", "cancel", env=preload, deadline=10)
+    assert [line.get("status") for line in lines] == [200, None]
+    assert time.monotonic() - begin < 5
+
+
 # --- mail
 
 def mail(server, *args, authority=None):
