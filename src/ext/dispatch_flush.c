@@ -40,9 +40,9 @@ static const char held_sql[] =
 static const char members_sql[] =
 	"SELECT group_key, alert_id, departed, suppressed, due_at IS NOT NULL FROM observ_data.group_members "
 	"WHERE group_key = ANY ($1) ORDER BY group_key, alert_id";
-static const char told_sql[] =
-	"SELECT group_key, channel, alert_id, state = 'firing', flapping, acknowledged, since_seq FROM observ_data.told "
-	"WHERE group_key = ANY ($1) ORDER BY group_key, alert_id";
+static const char told_sql[] = "SELECT group_key, channel, alert_id, state = 'firing', flapping, "
+							   "acknowledged, since_seq FROM observ_data.told "
+							   "WHERE group_key = ANY ($1) ORDER BY group_key, alert_id";
 static const char channels_sql[] =
 	"SELECT group_key, channel, seq, incident, repeats, sent_at, decision, decided_at "
 	"FROM observ_data.group_channels WHERE group_key = ANY ($1) ORDER BY group_key, channel";
@@ -517,7 +517,8 @@ read_numbers(Chunk *chunk)
 		pairs, &plan, SPI_OK_SELECT,
 		"SELECT p.group_key, p.channel, n.seq, n.\"timestamp\" FROM unnest($1, $2) p (group_key, channel), "
 		"LATERAL (SELECT seq, \"timestamp\" FROM observ.notifications o WHERE o.channel = p.channel "
-		"AND o.group_key = p.group_key AND o.seq > 0 ORDER BY seq DESC LIMIT 1) n ORDER BY p.group_key COLLATE \"C\"");
+		"AND o.group_key = p.group_key AND o.seq > 0 ORDER BY seq DESC LIMIT 1) n ORDER BY p.group_key "
+		"COLLATE \"C\"");
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++) {
 		DispatchGroup *group = group_of(chunk, text_at(i, 1), &at);
 		DispatchChannel *channel = channel_of(chunk->dispatch, group, text_at(i, 2), true);

@@ -115,8 +115,8 @@ put_body(JsonWriter *w, const ChannelRequest *request)
 		json = json || strcmp(lfirst(cell), "Content-Type: application/json") == 0;
 	observ_json_key(w, "body");
 	if (json && request->body.data != NULL)
-		observ_json_jsonb(
-			w, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(request->body.data))));
+		observ_json_jsonb(w,
+						  DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(request->body.data))));
 	else
 		observ_json_text(w, request->body.data);
 }
