@@ -16,19 +16,12 @@ extern const ChannelKind observ_channel_slack;
 extern const ChannelKind observ_channel_teams;
 extern const ChannelKind observ_channel_telegram;
 extern const ChannelKind observ_channel_twilio;
+extern const ChannelKind observ_channel_webhook;
 
 const ChannelKind *const observ_channel_kinds[] = {
-	&observ_channel_appwrite,
-	&observ_channel_discord,
-	&observ_channel_email,
-	&observ_channel_ntfy,
-	&observ_channel_opsgenie,
-	&observ_channel_pagerduty,
-	&observ_channel_slack,
-	&observ_channel_teams,
-	&observ_channel_telegram,
-	&observ_channel_twilio,
-	NULL,
+	&observ_channel_appwrite, &observ_channel_discord,   &observ_channel_email,   &observ_channel_ntfy,
+	&observ_channel_opsgenie, &observ_channel_pagerduty, &observ_channel_slack,   &observ_channel_teams,
+	&observ_channel_telegram, &observ_channel_twilio,    &observ_channel_webhook, NULL,
 };
 
 const ChannelKind *
