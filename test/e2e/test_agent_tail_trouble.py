@@ -156,7 +156,7 @@ def test_t30_a_thousand_files(make_tail):
         tail.append(names[500], "last 500")
         tail.rename(names[500], names[500] + ".1")
         tail.append(names[500], "fresh 500")
-        harness.wait_until(lambda: {"last 500", "fresh 500"} <= set(tail.lines()), 30, "both files", interval=0.5)
+        harness.wait_until(lambda: {"last 500", "fresh 500"} <= set(tail.lines()), 120, "both files", interval=0.5)
     finally:
         stop.set()
         writer.join()
