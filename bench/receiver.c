@@ -36,7 +36,7 @@ struct text {
 struct connection {
 	int fd;
 	struct text in;
-	size_t seen;   /* bytes of `in` that were looked through for the end of the headers */
+	size_t seen;    /* bytes of `in` that were looked through for the end of the headers */
 	bool continued; /* 100 Continue was said */
 };
 
@@ -106,8 +106,9 @@ static bool
 answer(int fd, int status, const char *body, size_t len)
 {
 	char head[160];
-	int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
-					 status, status == 200 ? "OK" : "Service Unavailable", len);
+	int n = snprintf(head, sizeof head,
+					 "HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", status,
+					 status == 200 ? "OK" : "Service Unavailable", len);
 
 	if (len < 64) {
 		char all[256];

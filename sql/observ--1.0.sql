@@ -785,7 +785,7 @@ CREATE TABLE observ.notification_channels (
 	enabled boolean NOT NULL DEFAULT true,
 	send_resolved boolean NOT NULL DEFAULT true,
 	resolved_during_silence boolean NOT NULL DEFAULT true,
-	fallback text COLLATE "C" CONSTRAINT notification_channels_fallback_fkey REFERENCES observ.notification_channels ON UPDATE CASCADE ON DELETE SET NULL,
+	fallback text COLLATE "C",
 	rate_limit integer CONSTRAINT notification_channels_rate_limit_positive CHECK (rate_limit OPERATOR(pg_catalog.>) 0),
 	burst integer CONSTRAINT notification_channels_burst_positive CHECK (burst OPERATOR(pg_catalog.>) 0),
 	title_template text,
@@ -2104,7 +2104,7 @@ CREATE FUNCTION observ_data._follow_channel() RETURNS trigger
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_follow_channel';
 COMMENT ON FUNCTION observ_data._follow_channel() IS
-'Trigger of observ.notification_channels: forgets secrets of the channel that nothing refers to any more, wakes the notifier';
+'Trigger of observ.notification_channels: forgets secrets of the channel that nothing refers to any more, tells channels that fall back to it that it is gone or called otherwise, wakes the notifier';
 CREATE TRIGGER check_channel BEFORE INSERT OR UPDATE ON observ.notification_channels
 	FOR EACH ROW EXECUTE FUNCTION observ_data._check_channel();
 CREATE TRIGGER follow_channel AFTER INSERT OR UPDATE OR DELETE ON observ.notification_channels
@@ -2116,7 +2116,30 @@ CREATE FUNCTION observ.create_channel(channel jsonb) RETURNS text
 COMMENT ON FUNCTION observ.create_channel(jsonb) IS
 'Makes a channel out of {"name": …, "kind": …} with the fields of the kind beside them or in "config", and any other column of observ.notification_channels; returns its name. One that is there without a kind, as default is at first, gets this kind. Errors: 42710 when there is one already, 22023 with the key for what can''t work';
 
+CREATE FUNCTION observ.create_channels_from_env(file text DEFAULT NULL) RETURNS SETOF text
+	LANGUAGE c ROWS 2 SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_create_channels_from_env';
+COMMENT ON FUNCTION observ.create_channels_from_env(text) IS
+'Makes, or brings up to date, the channel email of SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASSWORD, SMTP_FROM, SMTP_TO and SMTP_TLS, and the channel webhook of WEBHOOK_URL (kind slack or discord for their addresses), from the environment of the server, or from a file of NAME=VALUE lines on the server, as systemd and docker have it (needs pg_read_server_files). Returns their names. While the channel default has no kind, routes that tell it tell these instead';
+
 -- ---- outbox
+CREATE FUNCTION observ_data._claim_deliveries(
+	at timestamptz, at_most integer DEFAULT 256,
+	OUT notification_id bigint, OUT channel text, OUT kind text, OUT attempt integer, OUT step integer, OUT request jsonb)
+	RETURNS SETOF record
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_claim_deliveries_sql';
+COMMENT ON FUNCTION observ_data._claim_deliveries(timestamptz, integer) IS
+'For tests in virtual time: takes the notifications that are due, as the notifier does, and shows the requests that it would send (url, headers, body), secrets as ***';
+
+CREATE FUNCTION observ_data._record_delivery(
+	at timestamptz, notification_id bigint, attempt integer, status_code integer DEFAULT NULL, body text DEFAULT '',
+	retry_after text DEFAULT NULL, outcome text DEFAULT NULL, OUT verdict text)
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_record_delivery_sql';
+COMMENT ON FUNCTION observ_data._record_delivery(timestamptz, bigint, integer, integer, text, text, text) IS
+'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again';
+
 -- ---- messages
 CREATE FUNCTION observ_data._render_notification(notification_id bigint, channel text DEFAULT NULL, step integer DEFAULT 0, variant integer DEFAULT 0, at timestamptz DEFAULT NULL)
 	RETURNS jsonb

@@ -15,7 +15,8 @@
 #include "utils/builtins.h"
 
 /* Longer texts are slips of the hand. */
-#define TEXT_MAX 4096
+#define TEXT_MAX  4096
+#define SHOWN_MAX 200
 
 typedef struct ConfigValue {
 	const ChannelField *field;
@@ -124,6 +125,15 @@ static pg_attribute_noreturn() void unknown_field(const ChannelKind *kind, const
 								  quote_literal_cstr(kind->name))));
 }
 
+/* A text as errors show it. */
+static char *
+shown(const char *text)
+{
+	int length = (int) strlen(text), fits = pg_mbcliplen(text, length, SHOWN_MAX);
+
+	return psprintf("\"%.*s%s\"", fits, text, fits < length ? "…" : "");
+}
+
 /* ---- fields */
 
 /* A field of the kind, else a common one. NULL: there is none of that name. */
@@ -204,7 +214,7 @@ check_url(const Reading *r, const char *url)
 	port = memchr(host, host[0] == '[' ? ']' : ':', length);
 	if (host[0] == '[' && port != NULL)
 		port++;
-	if (length == 0 || port == host || (host[0] == '[' && port == NULL))
+	if (length == 0 || port == host || (host[0] == '[' && (port == NULL || port == host + 2)))
 		refuse(r, "has no host", NULL);
 	if (port != NULL && *port == ':') {
 		size_t digits = strspn(port + 1, "0123456789");
@@ -238,7 +248,7 @@ take_text(Reading *r, const char *text, enum ChannelFieldType type)
 {
 	const char *name = observ_secret_reference(text);
 
-	r->given = name != NULL || !observ_text_is_secret(r->field, text) ? psprintf("\"%s\"", text) : NULL;
+	r->given = name != NULL || !observ_text_is_secret(r->field, text) ? shown(text) : NULL;
 	if (text[0] == '\0')
 		refuse(r, "is empty", "Leave it out, or give it a value.");
 	if (name != NULL && name[0] == '\0')
@@ -370,7 +380,7 @@ take_container(Reading *r, ConfigValue *value, JsonbContainer *container)
 		if (token == WJB_KEY) {
 			char *name = pnstrdup(v.val.string.val, v.val.string.len);
 
-			r->given = psprintf("\"%s\"", name);
+			r->given = shown(name);
 			if (!is_header_name(name))
 				refuse(r, "has a name in it that can't be one", "Letters, digits and -._ make a name.");
 			value->list = lappend(value->list, name);
@@ -403,7 +413,7 @@ take(Reading *r, ConfigValue *value, const JsonbValue *v)
 	r->given = json_type(v);
 	if (text == NULL || r->field->type == FIELD_MAP)
 		refuse(r, psprintf("must be %s", expected[r->field->type]), NULL);
-	r->given = observ_text_is_secret(r->field, text) ? NULL : psprintf("\"%s\"", text);
+	r->given = observ_text_is_secret(r->field, text) ? NULL : shown(text);
 	take_scalar(r, value, text);
 }
 
@@ -455,12 +465,12 @@ check_common(ChannelConfig *config)
 		pg_strncasecmp(proxy, "http://", 7) != 0 && pg_strncasecmp(proxy, "https://", 8) != 0 &&
 		pg_strncasecmp(proxy, "socks5h://", 10) != 0 && pg_strncasecmp(proxy, "socks5://", 9) != 0) {
 		r.field = find(config, "proxy")->field;
-		r.given = observ_text_is_secret(r.field, proxy) ? NULL : psprintf("\"%s\"", proxy);
+		r.given = observ_text_is_secret(r.field, proxy) ? NULL : shown(proxy);
 		refuse(&r, "is no address of a proxy", "For instance http://proxy:3128, or none.");
 	}
 	if (ca_file != NULL && observ_secret_reference(ca_file) == NULL && !is_absolute_path(ca_file)) {
 		r.field = find(config, "ca_file")->field;
-		r.given = psprintf("\"%s\"", ca_file);
+		r.given = shown(ca_file);
 		refuse(&r, "must be an absolute path", "For instance /etc/ssl/certs/our-ca.pem.");
 	}
 }

@@ -166,15 +166,25 @@ column_list(List *columns, const char *prefix)
 	return list.data;
 }
 
-/* condition: which row that is there already is changed. Returns whether one was. */
+/* replace: whatever it is, else one without a kind only. Fields that are not in `row` stay, unless the kind is another. Returns whether there was one. */
 static bool
-update(const Creation *c, Datum row, const char *condition)
+update(const Creation *c, Datum row, bool replace)
 {
+	StringInfoData values;
+	ListCell *cell;
+
+	initStringInfo(&values);
+	foreach (cell, c->columns)
+		appendStringInfo(&values,
+						 strcmp(lfirst(cell), "config") == 0
+							 ? "%sCASE WHEN c.kind = r.kind THEN c.config || r.%s ELSE r.config END"
+							 : "%sr.%s",
+						 values.len > 0 ? ", " : "", quote_identifier(lfirst(cell)));
 	return observ_spi(SPI_OK_UPDATE,
 					  psprintf("UPDATE observ.notification_channels c SET (%s) = ROW(%s) FROM "
 							   "pg_catalog.jsonb_populate_record(NULL::observ.notification_channels, $1) r "
 							   "WHERE c.name = r.name AND %s",
-							   column_list(c->columns, ""), column_list(c->columns, "r."), condition),
+							   column_list(c->columns, ""), values.data, replace ? "true" : "c.kind IS NULL"),
 					  1, (Oid[]){JSONBOID}, &row, NULL) > 0;
 }
 
@@ -201,7 +211,7 @@ observ_put_channel(Jsonb *json, bool replace)
 	row = JsonbPGetDatum(row_of(&c, json));
 	table_close(rel, NoLock);
 	/* One without a kind is a name that routes know already. */
-	if (!update(&c, row, replace ? "true" : "c.kind IS NULL") && !insert(&c, row))
+	if (!update(&c, row, replace) && !insert(&c, row))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("channel \"%s\" exists already", c.name),
 				 errhint("UPDATE observ.notification_channels SET config = config || '{…}' WHERE name = %s "

@@ -112,12 +112,15 @@ observ_keep_secrets(const ChannelKind *kind, const char *channel, const char *ol
 }
 
 void
-observ_sweep_secrets(const char *channel)
+observ_sweep_secrets(const char *channel, Jsonb *config)
 {
-	observ_spi(
-		SPI_OK_DELETE,
-		"DELETE FROM observ_data.secrets s WHERE starts_with(s.name, $1) AND NOT EXISTS (SELECT FROM "
-		"observ.notification_channels c WHERE strpos(c.config::text, to_jsonb($2 || s.name)::text) > 0)",
-		2, (Oid[]){TEXTOID, TEXTOID},
-		(Datum[]){CStringGetTextDatum(prefix_of(channel)), CStringGetTextDatum(OBSERV_SECRET_PREFIX)}, NULL);
+	observ_spi(SPI_OK_DELETE,
+			   "DELETE FROM observ_data.secrets s WHERE starts_with(s.name, 'channel/') AND "
+			   "(starts_with(s.name, $1) "
+			   "OR strpos($2::text, to_jsonb('" OBSERV_SECRET_PREFIX
+			   "' || s.name)::text) > 0) AND NOT EXISTS "
+			   "(SELECT FROM observ.notification_channels c "
+			   "WHERE strpos(c.config::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || s.name)::text) > 0)",
+			   2, (Oid[]){TEXTOID, JSONBOID},
+			   (Datum[]){CStringGetTextDatum(prefix_of(channel)), JsonbPGetDatum(config)}, NULL);
 }

@@ -14,7 +14,9 @@
 extern Jsonb *observ_keep_secrets(const struct ChannelKind *kind, const char *channel, const char *old_name,
 								  Jsonb *config);
 
-/* Forgets those of its secrets that no channel refers to. Needs SPI_connect(), as the owner of the tables. */
-extern void observ_sweep_secrets(const char *channel);
+/*
+ * Forgets secrets of channels that no channel refers to any more: those that were its own, and those that it referred to (config: as it was). Needs SPI_connect(), as the owner of the tables.
+ */
+extern void observ_sweep_secrets(const char *channel, Jsonb *config);
 
 #endif

@@ -169,8 +169,9 @@ alert_text(const MessageAlert *alert, int max, bool links_too)
 					 fit_literal(observ_chat_name(alert), max / 3, true));
 	appendStringInfo(&tail, "\n%s", fit_literal(observ_chat_facts(alert), max / 4, true));
 	for (int i = 0; i < n; i++) {
-		char *link = psprintf(
-			"%s<%s|%s>", CHAT_DOT, observ_fit(links[i].url, MAX_INLINE * 5, true, observ_escape_slack), links[i].text);
+		char *link =
+			psprintf("%s<%s|%s>", CHAT_DOT,
+					 observ_fit(links[i].url, MAX_INLINE * 5, true, observ_escape_slack), links[i].text);
 
 		if (observ_utf16_units(text.data) + observ_utf16_units(tail.data) + observ_utf16_units(link) < max)
 			appendStringInfoString(&tail, link);

@@ -115,6 +115,22 @@ check_config(const TriggerData *data, HeapTuple row, const char *channel)
 	return row;
 }
 
+/* ---- templates */
+
+static void
+check_template(const TriggerData *data, HeapTuple row, const char *column, const char *channel)
+{
+	ErrorContextCallback context = {
+		.previous = error_context_stack, .callback = name_channel, .arg = unconstify(char *, channel)};
+	const char *text = observ_trigger_text(data, row, column);
+
+	if (text == NULL || as_before(data, row, column))
+		return;
+	error_context_stack = &context;
+	observ_check_message_template(column, text);
+	error_context_stack = context.previous;
+}
+
 /* ---- fallback */
 
 static void
@@ -161,6 +177,20 @@ check_fallback(const TriggerData *data, HeapTuple row, const char *channel)
 		no_such_fallback(channel, fallback);
 }
 
+/* Who falls back to a channel goes on doing so under its new name; to one that is gone nobody does. A foreign key would make pg_dump warn. */
+static void
+follow_fallback(const TriggerData *data)
+{
+	bool gone = TRIGGER_FIRED_BY_DELETE(data->tg_event);
+	char *now = gone ? NULL : observ_trigger_text(data, data->tg_newtuple, "name");
+	Datum values[] = {CStringGetTextDatum(observ_trigger_text(data, data->tg_trigtuple, "name")),
+					  gone ? (Datum) 0 : CStringGetTextDatum(now)};
+
+	if (gone || !as_before(data, data->tg_newtuple, "name"))
+		observ_spi(SPI_OK_UPDATE, "UPDATE observ.notification_channels SET fallback = $2 WHERE fallback = $1",
+				   2, (Oid[]){TEXTOID, TEXTOID}, values, gone ? " n" : NULL);
+}
+
 /* ---- triggers */
 
 static HeapTuple
@@ -176,6 +206,8 @@ check(const TriggerData *data)
 						errhint("Rules and routes name it then, for instance \"ops-chat\".")));
 	}
 	check_fallback(data, row, channel);
+	check_template(data, row, "title_template", channel);
+	check_template(data, row, "body_template", channel);
 	return check_config(data, row, channel);
 }
 
@@ -220,7 +252,9 @@ observ_follow_channel(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	saved = observ_as_owner_begin();
 	SPI_connect();
-	observ_sweep_secrets(observ_trigger_text(data, data->tg_trigtuple, "name"));
+	follow_fallback(data);
+	observ_sweep_secrets(observ_trigger_text(data, data->tg_trigtuple, "name"),
+						 config_of(data, data->tg_trigtuple));
 	SPI_finish();
 	observ_as_owner_end(&saved);
 	return PointerGetDatum(NULL);

@@ -47,7 +47,7 @@ SELECT p.oid::regprocedure FROM pg_proc p
 WHERE p.pronamespace IN ('observ'::regnamespace, 'observ_data'::regnamespace)
   AND NOT coalesce(p.proconfig::text LIKE '%search_path=pg_catalog, pg_temp%', false);
 SELECT p.oid::regprocedure FROM pg_proc p
-WHERE p.pronamespace IN ('observ'::regnamespace, 'observ_data'::regnamespace) AND p.prosecdef ORDER BY 1::text;
+WHERE p.pronamespace IN ('observ'::regnamespace, 'observ_data'::regnamespace) AND p.prosecdef ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- What somebody planted first is not taken over.
 CREATE DATABASE observ_planted;
