@@ -78,6 +78,35 @@ SELECT octet_length(b) < 300000, (SELECT max(char_length(line)) FROM string_to_t
 SELECT observ.create_channel(c || '{"kind": "email", "from": "a@b", "to": "c@d"}') FROM (VALUES ('{"name": "m1", "host": "::1", "tls": "tls"}'::jsonb), ('{"name": "m2", "host": "localhost", "tls": "none", "user": "u", "password": "p"}')) v(c);
 SELECT pg_temp.sent('new', 'm1') ->> 'url', pg_temp.sent('new', 'm2') ->> 'url';
 
+-- What services call a message is its receipt; steps are done one after the other, one that is refused for good is left out.
+CREATE FUNCTION pg_temp.answer(channel text, code int, body text, outcome text DEFAULT NULL) RETURNS TABLE (attempt int, step int, verdict text, status text, step_after int, last_error text, receipt text, wait interval) LANGUAGE plpgsql AS $$
+DECLARE c record; n observ.notifications; v text;
+BEGIN
+	SELECT * INTO STRICT c FROM observ_data._claim_deliveries('2033-01-01 11:00:10+00') x WHERE x.channel = answer.channel;
+	v := observ_data._record_delivery('2033-01-01 11:00:11+00', c.notification_id, c.attempt, code, body, NULL, outcome);
+	SELECT * INTO n FROM observ.notifications x WHERE x.notification_id = c.notification_id;
+	RETURN QUERY SELECT c.attempt, c.step, v, n.status, n.step, n.last_error, n.receipt, n.not_before - '2033-01-01 11:00:11+00';
+END $$;
+CREATE FUNCTION pg_temp.queue(channel text) RETURNS void LANGUAGE sql AS $$
+	WITH n AS (UPDATE observ.notifications SET channel = queue.channel, status = 'queued', step = 0, receipt = NULL, last_error = NULL WHERE notification_id = (SELECT id FROM said WHERE what = 'new') RETURNING *)
+	INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at) SELECT n.channel, group_key, seq, notification_id, false, 1, "timestamp", "timestamp" FROM n $$;
+SELECT pg_temp.queue('pd');
+SELECT * FROM pg_temp.answer('pd', 202, '{"status": "success", "dedup_key": "dk"}');
+SELECT pg_temp.queue('og');
+SELECT * FROM pg_temp.answer('og', 429, '{"message": "too many"}');
+SELECT pg_temp.queue('push');
+SELECT * FROM pg_temp.answer('push', 409, '{"message": "already exists"}');
+SELECT pg_temp.queue('text');
+SELECT * FROM pg_temp.answer('text', 201, '{"$id": "m1", "status": "processing"}');
+SELECT pg_temp.queue('sms');
+SELECT * FROM pg_temp.answer('sms', 400, '{"code": 21610, "message": "unsubscribed recipient"}');
+SELECT * FROM pg_temp.answer('sms', 201, '{"sid": "SM1"}');
+SELECT pg_temp.queue('mail');
+SELECT * FROM pg_temp.answer('mail', 550, E'550 5.1.1 no such user');
+SELECT * FROM pg_temp.answer('mail', 250, '250 2.0.0 Ok: queued as 4711');
+SELECT pg_temp.queue('mail');
+SELECT * FROM pg_temp.answer('mail', NULL, '', 'timeout');
+
 -- What is refused, at the boundary of each number.
 CREATE FUNCTION pg_temp.try(kind text, base jsonb, change jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE m text; d text; h text;
