@@ -217,7 +217,6 @@ REGRESS += alert_texts alert_dispatch_storm alert_escalations alert_long_windows
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
-REGRESS += notify_pagers
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
