@@ -30,7 +30,7 @@ typedef struct ChannelTest {
 	const ChannelKind *kind;
 	ChannelConfig *config;
 	Message *message;
-	int n_steps, n_over;
+	int n_steps, n_begun, n_over;
 	DeliveryResult *results[MAX_STEPS];
 } ChannelTest;
 
@@ -120,7 +120,35 @@ start_step(ChannelTest *test, struct transfers *transfers, int step)
 	observ_delivery_start(transfers, delivery, on_over, test);
 }
 
-/* All steps at once. Ends with their answers, or when they have had their time; Ctrl-C and shutdown end it at any moment. */
+/* As many as the service takes at a time. What has not begun when the time is up is not begun. */
+static void
+start_steps(ChannelTest *test, struct transfers *transfers)
+{
+	TimestampTz until =
+		TimestampTzPlusMilliseconds(test->message->at, observ_config_integer(test->config, "timeout") * 1000);
+
+	for (; test->n_begun < test->n_steps && test->n_begun - test->n_over < Max(test->kind->concurrency, 1);
+		 test->n_begun++) {
+		DeliveryResult late = {.channel = test->channel,
+							   .kind = test->kind->name,
+							   .step = test->n_begun,
+							   .latency_ms = -1,
+							   .ended_at = GetCurrentTimestamp()};
+
+		if (late.ended_at < until) {
+			start_step(test, transfers, test->n_begun);
+			continue;
+		}
+		late.verdict = (ChannelVerdict){.outcome = CHANNEL_RETRY,
+										.retry_after_ms = -1,
+										.error = "not tried: those before it took all the time"};
+		test->results[test->n_begun] = palloc(sizeof late);
+		*test->results[test->n_begun] = late;
+		test->n_over++;
+	}
+}
+
+/* Ends with the answers, or when they have had their time; Ctrl-C and shutdown end it at any moment. */
 static void
 send_and_wait(ChannelTest *test)
 {
@@ -132,9 +160,7 @@ send_and_wait(ChannelTest *test)
 						errdetail("%s", error), errhint("Install it: apt-get install libcurl4.")));
 	PG_TRY();
 	{
-		for (int step = 0; step < test->n_steps; step++)
-			start_step(test, transfers, step);
-		while (test->n_over < test->n_steps) {
+		for (start_steps(test, transfers); test->n_over < test->n_steps; start_steps(test, transfers)) {
 			WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH,
 							  transfers_fd(transfers), -1, PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
