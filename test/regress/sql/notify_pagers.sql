@@ -106,6 +106,24 @@ SELECT * FROM pg_temp.answer('mail', 550, E'550 5.1.1 no such user');
 SELECT * FROM pg_temp.answer('mail', 250, '250 2.0.0 Ok: queued as 4711', NULL, 20);
 SELECT pg_temp.queue('mail');
 SELECT * FROM pg_temp.answer('mail', NULL, '', 'timeout');
+-- Whatever may have arrived is sent again as it was: the same Message-ID, messageId, alias and dedup_key. What Twilio may have is sent once more at most.
+CREATE TEMP TABLE again (at int, channel text, request jsonb, verdict text, status text);
+DO $$
+DECLARE ch text; s int; c record; v text;
+BEGIN
+	FOREACH ch IN ARRAY '{mail,pd,og,push,text,sms}'::text[] LOOP
+		UPDATE observ.notifications SET attempts = 0 WHERE notification_id = (SELECT id FROM said WHERE what = 'new');
+		DELETE FROM observ_data.deliveries d USING said WHERE what = 'new' AND d.notification_id = said.id;
+		DELETE FROM observ_data.channel_state x WHERE x.channel = ch;
+		PERFORM pg_temp.queue(ch);
+		FOREACH s IN ARRAY '{10,30}'::int[] LOOP
+			SELECT * INTO STRICT c FROM observ_data._claim_deliveries('2033-01-01 11:00+00'::timestamptz + make_interval(secs => s)) x WHERE x.channel = ch;
+			v := observ_data._record_delivery('2033-01-01 11:00:01+00'::timestamptz + make_interval(secs => s), c.notification_id, c.attempt, outcome => 'timeout');
+			INSERT INTO again SELECT s, ch, c.request, v, n.status FROM observ.notifications n WHERE n.notification_id = c.notification_id;
+		END LOOP;
+	END LOOP;
+END $$;
+SELECT channel, count(*), count(DISTINCT request) AS requests, string_agg(status, ', ' ORDER BY at) FROM again GROUP BY channel ORDER BY channel;
 
 -- What is refused, at the boundary of each number.
 CREATE FUNCTION pg_temp.try(kind text, base jsonb, change jsonb) RETURNS text LANGUAGE plpgsql AS $$
