@@ -396,19 +396,21 @@ tail_adopt_siblings(struct tail *t, int source, const char *path, int64_t since_
 {
 	if (t->pattern[source].remote)
 		return;
-	char *other = NULL, *directory = strndup(path, (size_t) (base_name(path) - path));
-	DIR *d = directory ? opendir(directory[0] ? directory : ".") : NULL;
+	/* Copies: the path may be that of a file which gets another one on the way. */
+	char *other = NULL, *base = strdup(base_name(path));
+	char *directory = strndup(path, (size_t) (base_name(path) - path));
+	DIR *d = directory && base ? opendir(directory[0] ? directory : ".") : NULL;
 	struct dirent *e;
 
 	while (d && (e = readdir(d)) != NULL) {
-		if (!tail_is_rotated_name(base_name(path), e->d_name) ||
-			asprintf(&other, "%s%s", directory, e->d_name) < 0)
+		if (!tail_is_rotated_name(base, e->d_name) || asprintf(&other, "%s%s", directory, e->d_name) < 0)
 			continue;
 		adopt_sibling(t, source, other, since_us);
 		free(other);
 	}
 	if (d)
 		closedir(d);
+	free(base);
 	free(directory);
 }
 

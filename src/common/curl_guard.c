@@ -38,7 +38,8 @@ static void
 refuse(struct transfer *x, const char *address)
 {
 	x->refused = true;
-	snprintf(x->error, sizeof x->error, "address %s is not allowed", address);
+	x->phase = PHASE_CONNECT;
+	snprintf(x->refused_address, sizeof x->refused_address, "%s", address);
 }
 
 /* libcurl wants a socket for this address: none for one that is not allowed, then it tries the next one of the name. */

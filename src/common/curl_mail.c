@@ -1,17 +1,24 @@
 /*
- * curl_mail.c: mail through libcurl: envelope, message, and what the server said to which command.
+ * curl_mail.c: mail. libcurl connects and logs in (STARTTLS, certificates, AUTH); envelope and message are said here, over its connection.
  *
- * libcurl tells of each line that it sends and receives; its own status is that of the last line, whichever command that was for.
- * RFC 5321; after DATA's 354 a message is the server's only with the 250 to the final dot. Does not belong here: what a message looks like.
+ * libcurl 7.88 can do that as well, but waits for the reply to the final dot, and for that to QUIT, in the middle of everything: nothing else
+ * would move on meanwhile, nor could it be cancelled. RFC 5321. A message is the server's only with the 250 to the final dot.
+ * Does not belong here: what a message looks like.
  */
 #include "common/curl_parts.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
 
-#define MAX_REPLY 4096 /* bytes of a reply that are kept */
+#define MAX_LINE  4096  /* bytes; RFC 5321 has 512 */
+#define MAX_REPLY 16384 /* of all lines of one */
 
 bool
 is_mail_url(const char *url)
@@ -19,75 +26,305 @@ is_mail_url(const char *url)
 	return strncasecmp(url, "smtp://", 7) == 0 || strncasecmp(url, "smtps://", 8) == 0;
 }
 
-static size_t
-on_read(char *out, size_t one, size_t room, void *arg)
+static int64_t
+now_us(void)
 {
-	struct mail *mail = &((struct transfer *) arg)->mail;
-	size_t left = mail->message.len - mail->read, len = left < room ? left : room;
+	struct timespec now;
 
-	memcpy(out, mail->message.data + mail->read, len);
-	mail->read += len;
-	return len;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
 }
 
-static bool
-begins(const char *line, size_t len, const char *with)
-{
-	return len >= strlen(with) && strncasecmp(line, with, strlen(with)) == 0;
-}
-
-/* What libcurl says and sends. Lines of AUTH go by unread. */
-static int
-on_talk(CURL *easy, curl_infotype what, char *bytes, size_t len, void *arg)
-{
-	struct transfer *x = arg;
-	struct mail *mail = &x->mail;
-
-	if (what == CURLINFO_HEADER_OUT) {
-		mail->rcpt = begins(bytes, len, "RCPT TO:");
-		mail->recipient += mail->rcpt;
-		x->phase = begins(bytes, len, "STARTTLS") ? PHASE_TLS : PHASE_FIRST_BYTE;
-	}
-	if (what == CURLINFO_HEADER_OUT || what == CURLINFO_DATA_OUT)
-		mail->new_reply = true;
-	return 0;
-}
+/* ---- replies */
 
 static void
-note_refusal(struct transfer *x, const char *line, size_t len)
+note_refusal(struct mail *mail, const char *line)
 {
-	struct mail *mail = &x->mail;
-	const struct curl_slist *to = mail->to;
-
-	for (int i = 1; to && i < mail->recipient; i++)
-		to = to->next;
 	mail->refused++;
 	if (line[0] == '4' && !mail->refused_later)
-		mail->refused_later = (int) strtol(line, NULL, 10);
+		mail->refused_later = mail->status;
 	if (mail->refusals.len < MAX_REPLY)
-		strbuf_printf(&mail->refusals, "%s<%s> %.*s", mail->refusals.len ? "\n" : "", to ? to->data : "?",
-					  len > 512 ? 512 : (int) len, line);
+		strbuf_printf(&mail->refusals, "%s<%s> %.512s", mail->refusals.len ? "\n" : "",
+					  mail->to[mail->recipient], line);
 }
 
-void
-transfer_mail_line(struct transfer *x, const char *line, size_t len)
+/*
+ * One line of a reply, into body. True when it was the last one: the code is followed by a blank or by nothing. A new reply empties body.
+ */
+static bool
+add_line(struct transfer *x, const char *line, size_t len)
 {
 	struct mail *mail = &x->mail;
 
-	if (mail->new_reply)
+	if (mail->reply_ended)
 		strbuf_reset(&x->body);
-	mail->new_reply = false;
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
-		len--;
 	if (x->body.len + len < MAX_REPLY) {
 		if (x->body.len > 0)
 			strbuf_putc(&x->body, '\n');
 		strbuf_add(&x->body, line, len);
 	}
-	/* The last line of a reply has a blank after the code. */
-	if (mail->rcpt && len >= 3 && (line[0] == '4' || line[0] == '5') && (len == 3 || line[3] != '-'))
-		note_refusal(x, line, len);
+	mail->reply_ended = len < 4 || line[3] != '-';
+	if (mail->reply_ended)
+		mail->status = (int) strtol(x->body.data ? x->body.data : "", NULL, 10);
+	return mail->reply_ended;
 }
+
+void
+transfer_mail_line(struct transfer *x, const char *line, size_t len)
+{
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
+		len--;
+	add_line(x, line, len);
+	x->mail.silent = false;
+}
+
+/* libcurl, while it logs in. What it says in AUTH goes by unread. */
+static int
+on_talk(CURL *easy, curl_infotype what, char *bytes, size_t len, void *arg)
+{
+	struct transfer *x = arg;
+
+	if (what == CURLINFO_HEADER_OUT) {
+		x->phase = len >= 8 && strncasecmp(bytes, "STARTTLS", 8) == 0 ? PHASE_TLS : PHASE_FIRST_BYTE;
+		x->mail.silent = true;
+	}
+	return 0;
+}
+
+/* ---- what is said */
+
+/* Dots at the beginning of a line are doubled; every kind of line end becomes CR LF, so that no text can hold the end of its message. */
+static void
+put_message(struct strbuf *out, const char *p, size_t len)
+{
+	bool begins = true;
+
+	for (const char *end = p + len; p < end; p++) {
+		if (*p == '\r' || *p == '\n') {
+			p += *p == '\r' && p + 1 < end && p[1] == '\n';
+			strbuf_puts(out, "\r\n");
+			begins = true;
+			continue;
+		}
+		if (begins && *p == '.')
+			strbuf_putc(out, '.');
+		strbuf_putc(out, *p);
+		begins = false;
+	}
+	strbuf_puts(out, begins ? ".\r\n" : "\r\n.\r\n");
+}
+
+/* The command of the present step, or the message. */
+static void
+say(struct mail *mail)
+{
+	strbuf_reset(&mail->out);
+	mail->written = 0;
+	switch (mail->step) {
+	case MAIL_FROM:
+		strbuf_printf(&mail->out, "MAIL FROM:<%s>\r\n", mail->from);
+		break;
+	case MAIL_RCPT:
+		strbuf_printf(&mail->out, "RCPT TO:<%s>\r\n", mail->to[mail->recipient]);
+		break;
+	case MAIL_DATA:
+		strbuf_puts(&mail->out, "DATA\r\n");
+		break;
+	case MAIL_DOT:
+		put_message(&mail->out, mail->message.data ? mail->message.data : "", mail->message.len);
+		break;
+	}
+	mail->silent = true;
+}
+
+/* After a reply: what comes next. False when it was the last one. */
+static bool
+go_on(struct transfer *x)
+{
+	struct mail *mail = &x->mail;
+	bool good = mail->status / 100 == 2;
+
+	switch (mail->step) {
+	case MAIL_FROM:
+		mail->step = MAIL_RCPT;
+		break;
+	case MAIL_RCPT:
+		mail->accepted += good;
+		if (!good)
+			note_refusal(mail, x->body.data);
+		mail->step = ++mail->recipient < mail->to_count ? MAIL_RCPT : MAIL_DATA;
+		if (mail->status == 421)
+			return false;
+		/* Nobody was accepted: when one of them might be later, so might the mail. */
+		if (mail->step == MAIL_DATA && mail->accepted == 0) {
+			mail->status = mail->refused_later ? mail->refused_later : mail->status;
+			return false;
+		}
+		good = true;
+		break;
+	case MAIL_DATA:
+		good = mail->status == 354;
+		mail->step = good ? MAIL_DOT : MAIL_DATA;
+		break;
+	case MAIL_DOT:
+		return false;
+	}
+	if (good)
+		say(mail);
+	return good;
+}
+
+/* ---- the connection */
+
+static void
+watch(struct transfer *x, int operation)
+{
+	struct mail *mail = &x->mail;
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = mail->fd};
+
+	if (mail->written < mail->out.len)
+		event.events |= EPOLLOUT;
+	epoll_ctl(x->epoll_fd, operation, mail->fd, &event);
+}
+
+/* False when the connection is lost. */
+static bool
+write_more(struct transfer *x)
+{
+	struct mail *mail = &x->mail;
+
+	while (mail->written < mail->out.len) {
+		size_t n = 0;
+		CURLcode rc = libcurl.curl_easy_send(x->easy, mail->out.data + mail->written,
+											 mail->out.len - mail->written, &n);
+
+		if (rc == CURLE_AGAIN)
+			return true;
+		if (rc != CURLE_OK)
+			return false;
+		mail->written += n;
+	}
+	return !mail->out.failed;
+}
+
+/* Lines that have come whole. True when a reply has ended; `bytes` that are left stay in `in`. */
+static bool
+take_reply(struct transfer *x)
+{
+	struct strbuf *in = &x->mail.in;
+	char *end;
+
+	while (in->len > 0 && (end = memchr(in->data, '\n', in->len)) != NULL) {
+		size_t len = (size_t) (end - in->data), taken = len + 1;
+		bool ended;
+
+		while (len > 0 && in->data[len - 1] == '\r')
+			len--;
+		ended = add_line(x, in->data, len);
+		memmove(in->data, in->data + taken, in->len - taken + 1);
+		in->len -= taken;
+		if (ended)
+			return true;
+	}
+	return false;
+}
+
+/* Reads what there is. False when the connection is lost, or what comes is no reply. */
+static bool
+read_more(struct transfer *x)
+{
+	struct mail *mail = &x->mail;
+	char bytes[2048];
+
+	for (int turns = 0; turns < 16; turns++) {
+		size_t n = 0;
+		CURLcode rc = libcurl.curl_easy_recv(x->easy, bytes, sizeof bytes, &n);
+
+		if (rc == CURLE_AGAIN)
+			return true;
+		if (rc != CURLE_OK || n == 0)
+			return false;
+		mail->received += n;
+		strbuf_add(&mail->in, bytes, n);
+		if (mail->in.failed || mail->received > MAX_HEADERS ||
+			(mail->in.len > MAX_LINE && !memchr(mail->in.data, '\n', mail->in.len)))
+			return false;
+	}
+	return true;
+}
+
+static void
+ended(struct transfer *x, enum transfer_outcome outcome)
+{
+	struct mail *mail = &x->mail;
+	size_t n;
+
+	mail->outcome = outcome;
+	mail->silent = outcome != TRANSFER_ANSWERED;
+	if (outcome == TRANSFER_ANSWERED)
+		libcurl.curl_easy_send(x->easy, "QUIT\r\n", 6,
+							   &n); /* whoever it is polite to may not be waited for */
+	transfer_finish(x, CURLE_OK);
+}
+
+bool
+transfer_mail_event(struct transfer *x, int fd)
+{
+	struct mail *mail = &x->mail;
+	bool alive;
+
+	if (!x->is_mail || !mail->talking || (fd != mail->fd && fd != mail->timer_fd))
+		return false;
+	if (fd == mail->timer_fd) {
+		ended(x, TRANSFER_TIMEOUT);
+		return true;
+	}
+	/* What came before the end of a connection counts, but only a reply to what was said whole. */
+	alive = write_more(x) && read_more(x);
+	while (mail->written == mail->out.len && take_reply(x))
+		if (!go_on(x)) {
+			ended(x, TRANSFER_ANSWERED);
+			return true;
+		} else if (alive)
+			alive = write_more(x);
+	if (!alive)
+		ended(x, TRANSFER_BROKEN);
+	else
+		watch(x, EPOLL_CTL_MOD);
+	return true;
+}
+
+bool
+transfer_mail_begin(struct transfer *x, int epoll_fd)
+{
+	struct mail *mail = &x->mail;
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	int64_t left_us = mail->deadline_us - now_us();
+	struct itimerspec when = {.it_value = {left_us / 1000000, left_us % 1000000 * 1000}};
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (left_us <= 0)
+		when.it_value = (struct timespec){0, 1};
+	mail->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (mail->timer_fd < 0 || libcurl.curl_easy_getinfo(x->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+		fd == CURL_SOCKET_BAD)
+		return false;
+	x->epoll_fd = epoll_fd;
+	x->phase = PHASE_FIRST_BYTE;
+	mail->fd = fd;
+	mail->talking = true;
+	event.data.fd = mail->timer_fd;
+	timerfd_settime(mail->timer_fd, 0, &when, NULL);
+	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, mail->timer_fd, &event);
+	strbuf_reset(&x->body);
+	mail->reply_ended = true;
+	mail->step = MAIL_FROM;
+	say(mail);
+	watch(x, EPOLL_CTL_ADD); /* writable at once */
+	return true;
+}
+
+/* ---- its life */
 
 bool
 transfer_set_mail(struct transfer *x, const struct transfer_request *r)
@@ -95,59 +332,82 @@ transfer_set_mail(struct transfer *x, const struct transfer_request *r)
 	struct mail *mail = &x->mail;
 	CURL *easy = x->easy;
 
-	for (int i = 0; i < r->mail_to_count; i++) {
-		struct curl_slist *longer = libcurl.curl_slist_append(mail->to, r->mail_to[i]);
-		if (!longer)
-			return false;
-		mail->to = longer;
-	}
-	strbuf_add(&mail->message, r->body ? r->body : "", r->body ? r->body_len : 0);
-	if (mail->message.failed)
+	mail->started_us = now_us();
+	mail->deadline_us = mail->started_us + r->timeout_ms * INT64_C(1000);
+	mail->timer_fd = -1;
+	mail->reply_ended = true;
+	mail->from = strdup(r->mail_from);
+	mail->to = calloc((size_t) r->mail_to_count, sizeof *mail->to);
+	if (!mail->from || !mail->to)
 		return false;
-	libcurl.curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-	libcurl.curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t) mail->message.len);
-	libcurl.curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-	libcurl.curl_easy_setopt(easy, CURLOPT_READDATA, x);
+	for (; mail->to_count < r->mail_to_count; mail->to_count++)
+		if (!(mail->to[mail->to_count] = strdup(r->mail_to[mail->to_count])))
+			return false;
+	if (r->body)
+		strbuf_add(&mail->message, r->body, r->body_len);
+	libcurl.curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
 	libcurl.curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
 	libcurl.curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_talk);
 	libcurl.curl_easy_setopt(easy, CURLOPT_DEBUGDATA, x);
 	libcurl.curl_easy_setopt(easy, CURLOPT_USE_SSL,
 							 r->require_tls ? (long) CURLUSESSL_ALL : (long) CURLUSESSL_TRY);
-	libcurl.curl_easy_setopt(easy, CURLOPT_MAIL_RCPT_ALLLOWFAILS, 1L);
-	return libcurl.curl_easy_setopt(easy, CURLOPT_MAIL_FROM, r->mail_from) == CURLE_OK &&
-		   libcurl.curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, mail->to) == CURLE_OK;
+	return !mail->message.failed;
 }
 
 void
 transfer_free_mail(struct transfer *x)
 {
-	libcurl.curl_slist_free_all(x->mail.to);
-	strbuf_free(&x->mail.message);
-	strbuf_free(&x->mail.refusals);
+	struct mail *mail = &x->mail;
+
+	for (int i = 0; i < mail->to_count; i++)
+		free(mail->to[i]);
+	free(mail->to);
+	free(mail->from);
+	if (mail->timer_fd > 0)
+		close(mail->timer_fd);
+	strbuf_free(&mail->message);
+	strbuf_free(&mail->out);
+	strbuf_free(&mail->in);
+	strbuf_free(&mail->refusals);
 }
 
-bool
-transfer_mail_ended(CURLcode rc, const struct transfer *x, struct transfer_response *r)
+/* The login failed: whether because the server said no, which is an answer. */
+static enum transfer_outcome
+login_outcome(CURLcode rc, const struct mail *mail)
 {
-	const struct mail *mail = &x->mail;
-	/* A reply to the last thing said, and one that ends it: these are libcurl's names for "the server said no". */
-	bool said_no =
-		!mail->new_reply && r->status >= 400 &&
-		(rc == CURLE_SEND_ERROR || rc == CURLE_WEIRD_SERVER_REPLY || rc == CURLE_REMOTE_ACCESS_DENIED ||
-		 rc == CURLE_RECV_ERROR || rc == CURLE_COULDNT_CONNECT);
+	bool said_no = !mail->silent && mail->status >= 400;
 
+	if (rc == CURLE_USE_SSL_FAILED)
+		return TRANSFER_TLS;
+	if (rc == CURLE_LOGIN_DENIED)
+		return TRANSFER_REFUSED;
+	if (said_no && (rc == CURLE_WEIRD_SERVER_REPLY || rc == CURLE_REMOTE_ACCESS_DENIED ||
+					rc == CURLE_SEND_ERROR || rc == CURLE_RECV_ERROR))
+		return TRANSFER_ANSWERED;
+	return TRANSFER_UNUSABLE; /* as everybody's */
+}
+
+enum transfer_outcome
+transfer_mail_outcome(CURLcode rc, const struct transfer *x, struct transfer_response *r)
+{
+	static const char *const commands[] = {"MAIL", "RCPT", "DATA", "the message"};
+	const struct mail *mail = &x->mail;
+	enum transfer_outcome outcome = mail->talking ? mail->outcome : login_outcome(rc, mail);
+
+	r->total_us = now_us() - mail->started_us;
+	r->status = mail->status;
+	r->sent = mail->talking && mail->step == MAIL_DOT && mail->written == mail->out.len;
 	r->refused = mail->refused;
 	r->refusals = mail->refusals.data;
-	if (rc == CURLE_OK || said_no) {
-		/* Nobody was accepted: when one of them might be later, so might the mail. */
-		if (said_no && mail->rcpt && mail->refused_later)
-			r->status = mail->refused_later;
-		return true;
-	}
-	if (rc == CURLE_LOGIN_DENIED && r->status >= 400)
-		return false; /* refused with words */
+	if (outcome == TRANSFER_ANSWERED || (outcome == TRANSFER_REFUSED && !mail->silent && mail->status >= 400))
+		return outcome;
+	/* The last reply was to something else. */
 	r->status = 0;
 	r->body = "";
 	r->body_len = 0;
-	return false;
+	if (mail->talking)
+		snprintf(r->error, sizeof r->error, "%s after %s",
+				 outcome == TRANSFER_TIMEOUT ? "no reply in time" : "the connection ended",
+				 commands[mail->step]);
+	return outcome;
 }

@@ -28,6 +28,7 @@ struct transfers {
 	CURLM *multi;
 	int epoll_fd, timer_fd;
 	struct transfer *first;
+	int mails; /* of these */
 };
 
 /* libcurl 7.88 counts a connection whose TLS handshake fails as never made. The first wait for an answer tells
@@ -339,6 +340,7 @@ static void
 free_transfer(struct transfer *x)
 {
 	if (x->link) {
+		x->all->mails -= x->is_mail;
 		*x->link = x->next;
 		if (x->next)
 			x->next->link = x->link;
@@ -356,6 +358,14 @@ has_line_end(const char *text)
 	return text && text[strcspn(text, "\r\n")] != '\0';
 }
 
+static bool
+is_ascii(const char *text)
+{
+	while ((unsigned char) *text > 0 && (unsigned char) *text < 0x80)
+		text++;
+	return *text == '\0';
+}
+
 const char *
 transfer_fault(const struct transfer_request *r)
 {
@@ -370,8 +380,9 @@ transfer_fault(const struct transfer_request *r)
 		return "a mail has no sender or no recipient";
 	for (int i = -1; i < r->mail_to_count; i++) {
 		const char *address = i < 0 ? r->mail_from : r->mail_to[i];
-		if (address[strcspn(address, "\r\n<>")] != '\0' || (i >= 0 && !*address))
-			return "a mail address is empty or has a line end or an angle bracket in it";
+		if (address[strcspn(address, "\r\n<>")] != '\0' || !is_ascii(address) || (i >= 0 && !*address))
+			return "a mail address is empty, or has a line end, an angle bracket or something else than "
+				   "ASCII in it";
 	}
 	return NULL;
 }
@@ -399,6 +410,7 @@ transfer_start(struct transfers *t, const struct transfer_request *request, tran
 	if (x->next)
 		x->next->link = &x->next;
 	t->first = x;
+	t->mails += x->is_mail;
 	return x;
 }
 
@@ -409,14 +421,24 @@ transfer_cancel(struct transfer *transfer)
 	free_transfer(transfer);
 }
 
-static void
-finish(struct transfer *x, CURLcode rc)
+void
+transfer_finish(struct transfer *x, CURLcode rc)
 {
 	struct transfer_response r;
 
 	transfer_result(x, rc, &r);
 	x->done(x->arg, &r);
 	transfer_cancel(x);
+}
+
+static bool
+mail_event(struct transfers *t, int fd)
+{
+	if (t->mails > 0)
+		for (struct transfer *x = t->first; x; x = x->next)
+			if (transfer_mail_event(x, fd))
+				return true;
+	return false;
 }
 
 /* libcurl goes on. Threads that it starts, for looking up names, must not be where a signal of this process is handled. */
@@ -447,6 +469,8 @@ transfers_run(struct transfers *t)
 				let_run(t, CURL_SOCKET_TIMEOUT, 0);
 			continue;
 		}
+		if (mail_event(t, fd))
+			continue;
 		if (event[i].events & EPOLLIN)
 			what |= CURL_CSELECT_IN;
 		if (event[i].events & EPOLLOUT)
@@ -461,6 +485,7 @@ transfers_run(struct transfers *t)
 			continue;
 		CURLcode rc = message->data.result;
 		libcurl.curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
-		finish(x, rc);
+		if (!x->is_mail || rc != CURLE_OK || !transfer_mail_begin(x, t->epoll_fd))
+			transfer_finish(x, rc);
 	}
 }

@@ -25,6 +25,8 @@
 	X(curl_easy_init)                                                                                        \
 	X(curl_easy_setopt)                                                                                      \
 	X(curl_easy_getinfo)                                                                                     \
+	X(curl_easy_recv)                                                                                        \
+	X(curl_easy_send)                                                                                        \
 	X(curl_easy_strerror)                                                                                    \
 	X(curl_easy_cleanup)                                                                                     \
 	X(curl_slist_append)                                                                                     \
@@ -52,21 +54,32 @@ extern struct libcurl {
 /* Loads it, once. False with the reason in `error` when it is not there or too old. */
 bool libcurl_load(char *error, size_t size);
 
-/* A mail as it goes: which command waits for its reply, and what was refused. */
+/* A mail as it goes. First libcurl logs in, then the steps, each with a reply. */
 struct mail {
-	struct curl_slist *to;
+	char *from, **to;
+	int to_count;
 	struct strbuf message;
-	size_t read;       /* of message: handed to libcurl, which does that after the reply to DATA */
-	bool new_reply;    /* something was said since the last line that came */
-	int recipient;     /* number of RCPT commands so far */
-	bool rcpt;         /* the last command was one */
+	int64_t started_us, deadline_us;
+	/* Once it is logged in. */
+	bool talking;
+	int fd, timer_fd;
+	enum { MAIL_FROM, MAIL_RCPT, MAIL_DATA, MAIL_DOT } step;
+	struct strbuf out, in;
+	size_t written, received; /* of out; in all */
+	int recipient, accepted;
+	/* The last reply, whose text is the transfer's body. */
+	int status;
+	bool reply_ended;  /* what comes begins another one */
+	bool silent;       /* nothing has come since something was said */
 	int refused;       /* recipients */
-	int refused_later; /* of these, status of the first one that is refused for now (4xx); 0: none */
+	int refused_later; /* status of the first one that is refused for now (4xx); 0: none */
 	struct strbuf refusals;
+	enum transfer_outcome outcome;
 };
 
 struct transfer {
 	struct transfers *all;
+	int epoll_fd;
 	struct transfer *next, **link; /* all->first ... */
 	CURL *easy;
 	struct curl_slist *headers;
@@ -75,7 +88,8 @@ struct transfer {
 	struct strbuf body;
 	size_t max_body, body_len /* of the request */, header_bytes;
 	bool cut, connect_only, is_mail, once, proxied;
-	bool refused;   /* an address was refused; `error` says which */
+	bool refused; /* an address was */
+	char refused_address[64];
 	bool resending; /* `once`: libcurl was about to write it a second time */
 	int requests;
 	bool (*allow)(void *arg, const struct sockaddr *address);
@@ -93,19 +107,28 @@ bool transfer_set_guard(struct transfer *x, const struct transfer_request *reque
 /* Whether the connection that libcurl has chosen for the request, maybe one that it kept, goes where it may. */
 bool transfer_address_allowed(struct transfer *x, const char *address);
 
-/* curl_mail.c: whether it is one; envelope, message and login. */
+/* curl_mail.c: whether it is one; login, envelope and message. */
 bool is_mail_url(const char *url);
 bool transfer_set_mail(struct transfer *x, const struct transfer_request *request);
 void transfer_free_mail(struct transfer *x);
 
-/* A line that the mail server said. */
+/* A line that the server said while libcurl logs in. */
 void transfer_mail_line(struct transfer *x, const char *line, size_t len);
 
+/* Logged in: begins to talk. False when descriptors have run out. */
+bool transfer_mail_begin(struct transfer *x, int epoll_fd);
+
+/* Goes on with it, if that descriptor is its own: whether it is. It may be over then, and gone. */
+bool transfer_mail_event(struct transfer *x, int fd);
+
 /*
- * Whether the server's reply ended it, well or not: status and body are that reply. Else they are made empty: libcurl's are those of an earlier
- * command. What was refused is said in any case.
+ * How it ended; TRANSFER_UNUSABLE when that can be told from `rc` alone. Sets what is different with mail: libcurl knows of the login only.
  */
-bool transfer_mail_ended(CURLcode rc, const struct transfer *x, struct transfer_response *response);
+enum transfer_outcome transfer_mail_outcome(CURLcode rc, const struct transfer *x,
+											struct transfer_response *response);
+
+/* curl_multi.c: tells whoever began it, and frees it. */
+void transfer_finish(struct transfer *x, CURLcode rc);
 
 /* curl_result.c: how it went, into `response`; the texts live as long as the transfer. */
 void transfer_result(struct transfer *x, CURLcode rc, struct transfer_response *response);

@@ -73,16 +73,17 @@ classify(CURLcode rc, const struct transfer *x, struct transfer_response *r)
 		{CURLE_WEIRD_SERVER_REPLY, TRANSFER_BROKEN},
 		{CURLE_BAD_CONTENT_ENCODING, TRANSFER_BROKEN},
 		{CURLE_PROXY, TRANSFER_CONNECT},
-		{CURLE_USE_SSL_FAILED, TRANSFER_TLS},
-		{CURLE_LOGIN_DENIED, TRANSFER_REFUSED},
 	};
 
 	if (x->refused)
 		return TRANSFER_REFUSED;
 	if (x->resending)
 		return TRANSFER_BROKEN;
-	if (x->is_mail && transfer_mail_ended(rc, x, r))
-		return TRANSFER_ANSWERED;
+	if (x->is_mail) {
+		enum transfer_outcome outcome = transfer_mail_outcome(rc, x, r);
+		if (outcome != TRANSFER_UNUSABLE)
+			return outcome;
+	}
 
 	if (rc == CURLE_WRITE_ERROR && x->cut)
 		return TRANSFER_ANSWERED;
@@ -108,11 +109,9 @@ was_sent(const struct transfer *x)
 {
 	curl_off_t uploaded = 0;
 
-	if (x->is_mail)
-		return x->mail.message.len > 0 && x->mail.read == x->mail.message.len;
 	if (x->resending)
 		return true; /* the first time; how much of it is forgotten */
-	if (x->requests == 0 || x->connect_only)
+	if (x->requests == 0 || x->connect_only || x->is_mail)
 		return false;
 	libcurl.curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
 	return (size_t) uploaded >= x->body_len;
@@ -137,9 +136,11 @@ read_error(const struct transfer *x, CURLcode rc, struct transfer_response *r)
 		snprintf(r->error, sizeof r->error, "it leads from https to http, or away from both");
 	else if (x->header_bytes > MAX_HEADERS)
 		snprintf(r->error, sizeof r->error, "more than %d kB of header", MAX_HEADERS / 1024);
+	else if (x->refused)
+		snprintf(r->error, sizeof r->error, "address %s is not allowed", x->refused_address);
 	else if (x->resending)
 		snprintf(r->error, sizeof r->error, "the connection ended without an answer");
-	else if (r->outcome != TRANSFER_ANSWERED)
+	else if (r->outcome != TRANSFER_ANSWERED && !r->error[0])
 		snprintf(r->error, sizeof r->error, "%s", x->error[0] ? x->error : libcurl.curl_easy_strerror(rc));
 }
 

@@ -169,8 +169,9 @@ alert_text(const MessageAlert *alert, int max, bool links_too)
 					 fit_literal(observ_chat_name(alert), max / 3, true));
 	appendStringInfo(&tail, "\n%s", fit_literal(observ_chat_facts(alert), max / 4, true));
 	for (int i = 0; i < n; i++) {
-		char *link = psprintf(
-			"%s<%s|%s>", CHAT_DOT, observ_fit(links[i].url, MAX_INLINE * 5, true, observ_escape_slack), links[i].text);
+		char *link =
+			psprintf("%s<%s|%s>", CHAT_DOT,
+					 observ_fit(links[i].url, MAX_INLINE * 5, true, observ_escape_slack), links[i].text);
 
 		if (observ_utf16_units(text.data) + observ_utf16_units(tail.data) + observ_utf16_units(link) < max)
 			appendStringInfoString(&tail, link);
@@ -268,13 +269,19 @@ put_blocks(JsonWriter *w, const ChannelConfig *config, const Message *message)
 }
 
 static char *
+form(const char *text)
+{
+	char *plain = literal(text);
+
+	return observ_fit(plain, (int) strlen(plain) * 5, false, observ_escape_slack);
+}
+
+static char *
 plain_text(const Message *message)
 {
 	const char *title = fit_literal(observ_chat_title(message), MAX_HEADER, true);
 
-	return psprintf("%s\n%s", title,
-					fit_literal(observ_message_text(message, MAX_TEXT - MAX_HEADER, NULL),
-								MAX_TEXT - MAX_HEADER - 1, false));
+	return psprintf("%s\n%s", title, observ_chat_plain(message, MAX_TEXT - MAX_HEADER - 1, false, form));
 }
 
 static void

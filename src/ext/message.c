@@ -264,7 +264,10 @@ usual_title(const MessageSource *source, const Message *message, bool renumbered
 
 	if (!renumbered)
 		return source->title;
-	for (int i = 0; i < message->n_alerts; i++)
+	/* Of those that are not listed it is not known, but where nothing was delivered yet. */
+	if (source->delivered_seq == 0)
+		counts.fresh = message->n_firing;
+	for (int i = 0; i < message->n_alerts && source->delivered_seq > 0 && message->left_out == 0; i++)
 		counts.fresh += message->alerts[i].mark == MARK_NEW;
 	return observ_notification_title(flapping ? NOTIFY_FLAPPING : NOTIFY_NOT, &counts, source->group_labels,
 									 source->route);

@@ -187,10 +187,10 @@ read_alerts(Message *message)
 
 /*
  * Of each alert whether the channel has not heard that it fires. The outbox's marks say so, unless something between what was delivered last and this
- * notification was not.
+ * notification was not, or the alert is not one of those that it lists (`marked` false).
  */
 static bool *
-read_unheard(const MessageSource *source, Message *message)
+read_unheard(const MessageSource *source, Message *message, bool marked)
 {
 	static SPIPlanPtr plan = NULL;
 	const Oid types[] = {TEXTOID, TEXTOID, INT4OID, INT4OID, INT8ARRAYOID};
@@ -199,7 +199,7 @@ read_unheard(const MessageSource *source, Message *message)
 
 	for (int i = 0; i < message->n_alerts; i++)
 		unheard[i] = message->alerts[i].mark == MARK_NEW;
-	if (source->delivered_seq >= source->seq - 1)
+	if (marked && source->delivered_seq >= source->seq - 1)
 		return unheard;
 	values[0] = CStringGetTextDatum(source->channel);
 	values[1] = CStringGetTextDatum(source->group_key);
@@ -301,13 +301,13 @@ observ_refresh_message(const MessageSource *source, Message *message)
 	const bool *fired = sorted_and_firing(message), *unheard;
 
 	read_alerts(message);
-	unheard = read_unheard(source, message);
+	unheard = read_unheard(source, message, true);
 	settle(message, fired, unheard);
 	if (!all_listed && count_firing(message) < listed) {
 		list_anew(source, message);
 		fired = sorted_and_firing(message);
 		read_alerts(message);
-		unheard = read_unheard(source, message);
+		unheard = read_unheard(source, message, false);
 		settle(message, fired, unheard);
 	}
 	message->severity = 0;

@@ -4,12 +4,16 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "catalog/pg_type.h"
 #include "ext/channel_kind.h"
 #include "ext/compat.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_render_notification);
@@ -115,8 +119,8 @@ put_body(JsonWriter *w, const ChannelRequest *request)
 		json = json || strcmp(lfirst(cell), "Content-Type: application/json") == 0;
 	observ_json_key(w, "body");
 	if (json && request->body.data != NULL)
-		observ_json_jsonb(
-			w, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(request->body.data))));
+		observ_json_jsonb(w,
+						  DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(request->body.data))));
 	else
 		observ_json_text(w, request->body.data);
 }
@@ -191,12 +195,14 @@ observ_render_notification(PG_FUNCTION_ARGS)
 	TimestampTz now = PG_ARGISNULL(4) ? 0 : PG_GETARG_TIMESTAMPTZ(4);
 	MessageSource source;
 	char *kind, *json;
+	ObservIdentity saved;
 	Jsonb *config;
 	Datum result;
 
 	observ_require_versions();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		PG_RETURN_NULL();
+	saved = observ_as_owner_begin();
 	SPI_connect();
 	if (observ_spi(SPI_OK_SELECT, source_sql, lengthof(types), types, values, nulls) != 1)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -208,5 +214,6 @@ observ_render_notification(PG_FUNCTION_ARGS)
 	json = render(&source, kind, config, PG_GETARG_INT32(2), PG_GETARG_INT32(3));
 	result = (Datum) MemoryContextStrdup(context, json);
 	SPI_finish();
+	observ_as_owner_end(&saved);
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, result));
 }

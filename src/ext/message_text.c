@@ -258,8 +258,9 @@ observ_message_line(const MessageAlert *alert)
 	char *parts = particulars(alert), *line;
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "%s %s %s", observ_mark_word(alert->mark), observ_severity_name(alert->severity),
-					 alert->name);
+	appendStringInfo(&out, "%s %s", observ_mark_word(alert->mark), observ_severity_name(alert->severity));
+	if (alert->name[0] != '\0')
+		appendStringInfo(&out, " %s", alert->name);
 	if (alert->instance[0] != '\0')
 		appendStringInfo(&out, " %s", alert->instance);
 	if (alert->summary != NULL && alert->summary[0] != '\0')

@@ -135,7 +135,8 @@ read_rows(RuleQuery *query, Portal portal)
 	int64 most = (int64) observ_max_alerts_per_rule * ROWS_PER_ALERT;
 
 	for (;;) {
-		SPITupleTable *rows; /* telling of a new alert looks for the episode before it, which is a query, too */
+		SPITupleTable
+			*rows; /* telling of a new alert looks for the episode before it, which is a query, too */
 		MemoryContext before;
 
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);

@@ -9,7 +9,7 @@ What belongs here: what listens and keeps the mails. What does not: web servers 
     server.script("RCPT", "550 5.1.1 no such user", None)   # in this order, the last one for ever; None: as usual
     server.refuse("bob@example.org", "550 5.1.1 no such user")
 
-Commands of script(): GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA (before the message), DOT (after it). Answers are texts, None, HANG (nothing
+Commands of script(): GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA (before the message), DOT (after it), QUIT. Answers are texts, None, HANG (nothing
 more comes) or CLOSE (the connection ends there).
 """
 
@@ -94,7 +94,7 @@ def scripted_command(name):
     return command
 
 
-for _name in ("EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA"):
+for _name in ("EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "QUIT"):
     setattr(Session, f"smtp_{_name}", scripted_command(_name))
 
 

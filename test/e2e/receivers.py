@@ -268,7 +268,8 @@ class Receiver:
             for task in list(self.tasks):
                 task.cancel()
             for connection in list(self.connections):
-                connection.transport.abort()
+                if connection.transport:
+                    connection.transport.abort()
 
         self.thread.call(end())
 
