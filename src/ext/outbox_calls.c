@@ -56,7 +56,8 @@ request_datum(const Delivery *d)
 		observ_json_close(&w, ']');
 	}
 	put_headers(&w, d, &request);
-	observ_json_pair(&w, "body", request.body.data == NULL ? "" : observ_redact(d->config, request.body.data));
+	observ_json_pair(&w, "body",
+					 request.body.data == NULL ? "" : observ_redact(d->config, request.body.data));
 	observ_json_close(&w, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
@@ -65,8 +66,7 @@ static void
 put_delivery(ReturnSetInfo *result, const Delivery *d)
 {
 	Datum values[6] = {Int64GetDatum(d->notification_id), CStringGetTextDatum(d->channel),
-					   CStringGetTextDatum(d->kind->name), Int32GetDatum(d->attempt),
-					   Int32GetDatum(d->step)};
+					   CStringGetTextDatum(d->kind->name), Int32GetDatum(d->attempt), Int32GetDatum(d->step)};
 	bool nulls[6] = {false};
 
 	values[5] = request_datum(d);
@@ -79,7 +79,8 @@ require_arguments(FunctionCallInfo fcinfo, int n)
 	observ_require_versions();
 	for (int i = 0; i < n; i++)
 		if (PG_ARGISNULL(i))
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument %d must not be null", i + 1)));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("argument %d must not be null", i + 1)));
 	if (TIMESTAMP_NOT_FINITE(PG_GETARG_TIMESTAMPTZ(0)))
 		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time must be finite")));
 }
@@ -109,8 +110,9 @@ outcome_of(const char *name)
 	static const struct {
 		const char *name;
 		enum transfer_outcome outcome;
-	} names[] = {{"dns", TRANSFER_DNS},         {"connect", TRANSFER_CONNECT}, {"tls", TRANSFER_TLS},
-				 {"untrusted", TRANSFER_UNTRUSTED}, {"timeout", TRANSFER_TIMEOUT}, {"broken", TRANSFER_BROKEN},
+	} names[] = {{"dns", TRANSFER_DNS},         {"connect", TRANSFER_CONNECT},
+				 {"tls", TRANSFER_TLS},         {"untrusted", TRANSFER_UNTRUSTED},
+				 {"timeout", TRANSFER_TIMEOUT}, {"broken", TRANSFER_BROKEN},
 				 {"refused", TRANSFER_REFUSED}};
 
 	for (size_t i = 0; i < lengthof(names); i++)

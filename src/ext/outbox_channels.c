@@ -17,9 +17,9 @@
 
 static const char channels_sql[] =
 	"SELECT c.name, c.kind, c.rate_limit, c.burst, s.blocked_until, s.tokens, s.tokens_at, s.failures, "
-	"s.claimed_at, " FIRST_IN("0") ", " FIRST_IN(
-		"1") " FROM observ.notification_channels c LEFT JOIN observ_data.channel_state s ON s.channel = c.name "
-			 "WHERE c.enabled AND c.kind IS NOT NULL";
+	"s.claimed_at, " FIRST_IN("0") ", " FIRST_IN("1") " FROM observ.notification_channels c LEFT JOIN "
+													  "observ_data.channel_state s ON s.channel = c.name "
+													  "WHERE c.enabled AND c.kind IS NOT NULL";
 
 static const char sending_sql[] =
 	"SELECT channel, count(*)::int FROM observ_data.deliveries WHERE lane = 2 GROUP BY channel";

@@ -152,7 +152,8 @@ claim_due(Claim *claim, MemoryContext parent)
 	claim->rows = observ_outbox_rows(claim->at, groups, &claim->n_rows);
 	observ_outbox_each_group(claim->at, claim->rows, claim->n_rows, observ_outbox_decide);
 	chosen = choose(claim, &n);
-	failures = observ_outbox_messages(claim->at, chosen, n, claim->channels, claim->n_channels, parent, claim->out);
+	failures =
+		observ_outbox_messages(claim->at, chosen, n, claim->channels, claim->n_channels, parent, claim->out);
 	observ_outbox_write(claim->at, claim->rows, claim->n_rows, claim->out);
 	n = 0;
 	for (int i = 0; i < claim->n_channels; i++)
