@@ -33,9 +33,9 @@ INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, 
    "description": "Disks, or network filesystems, are slower than the work needs.",
    "action": "As for DiskBusy."}');
 
-INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, "window", predict_ahead, min_samples, operator, threshold, clear_threshold, for_duration, keep_firing_for, evaluation_interval, severity, per_app, labels, description, annotations) VALUES
-('DiskFillsIn24h', 'disk', 'vps_metrics', 'disk_percent', 'predict', '6 hours', '1 day', 60, 'gt', 100, 98, '1 hour', '30 minutes', '5 minutes', 'warning', false, '{"family": "disk_fills"}',
- 'A straight line through six hours of use reaches a full root filesystem within a day.',
+INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, "window", predict_ahead, predict_from, min_samples, operator, threshold, clear_threshold, for_duration, keep_firing_for, evaluation_interval, severity, per_app, labels, description, annotations) VALUES
+('DiskFillsIn24h', 'disk', 'vps_metrics', 'disk_percent', 'predict', '6 hours', '1 day', 60, 60, 'gt', 100, 98, '1 hour', '30 minutes', '5 minutes', 'warning', false, '{"family": "disk_fills"}',
+ 'A straight line through six hours of use reaches a full root filesystem within a day, and more than 60 % of it is used.',
  '{"summary": "Root filesystem of {{ labels.vps_name }} will be full within a day",
    "description": "By the growth of the last six hours.",
    "action": "Find what grows: du -xh / --max-depth=3 now and in an hour; a log without rotation is the usual cause. observ.disk_forecast(''{{ labels.vps_name }}'') has the date."}');
@@ -84,9 +84,9 @@ INSERT INTO observ.alert_rules (name, category, source, metric_name, matchers, a
    "description": "{{ labels.fstype }} on {{ labels.device }} does not answer within two seconds.",
    "action": "Of a network filesystem: look at its server and the way there. umount -f -l {{ labels.mount }} frees what waits for it."}');
 
-INSERT INTO observ.alert_rules (name, category, source, metric_name, matchers, aggregate, "window", predict_ahead, min_samples, operator, threshold, clear_threshold, for_duration, keep_firing_for, evaluation_interval, severity, labels, description, annotations) VALUES
-('MountFillsIn24h', 'disk', 'metric_samples', 'disk_used_percent', '{mount!="/",fstype!~"tmpfs|overlay|squashfs|iso9660|fuse.*"}', 'predict', '6 hours', '1 day', 60, 'gt', 100, 98, '1 hour', '30 minutes', '5 minutes', 'warning', '{"family": "disk_fills"}',
- 'A straight line through six hours of use reaches a full filesystem within a day.',
+INSERT INTO observ.alert_rules (name, category, source, metric_name, matchers, aggregate, "window", predict_ahead, predict_from, min_samples, operator, threshold, clear_threshold, for_duration, keep_firing_for, evaluation_interval, severity, labels, description, annotations) VALUES
+('MountFillsIn24h', 'disk', 'metric_samples', 'disk_used_percent', '{mount!="/",fstype!~"tmpfs|overlay|squashfs|iso9660|fuse.*"}', 'predict', '6 hours', '1 day', 60, 60, 'gt', 100, 98, '1 hour', '30 minutes', '5 minutes', 'warning', '{"family": "disk_fills"}',
+ 'A straight line through six hours of use reaches a full filesystem within a day, and more than 60 % of it is used.',
  '{"summary": "{{ labels.mount }} of {{ labels.vps_name }} will be full within a day",
    "description": "By the growth of the last six hours.",
    "action": "Find what grows: du -xh {{ labels.mount }} --max-depth=3 now and in an hour. observ.disk_forecast(''{{ labels.vps_name }}'') has the date."}');

@@ -37,9 +37,9 @@ INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, 
    "description": "It may soon not answer at all.",
    "action": "Stop work now, then as for MemoryPressure."}');
 
-INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, "window", predict_ahead, min_samples, operator, threshold, clear_threshold, for_duration, evaluation_interval, severity, per_app, labels, description, annotations) VALUES
-('MemoryLeakTrend', 'memory', 'vps_metrics', 'memory_percent', 'predict', '6 hours', '12 hours', 60, 'gt', 100, 95, '1 hour', '5 minutes', 'medium', false, '{"family": "memory"}',
- 'A straight line through six hours of memory in use reaches all of it within twelve hours.',
+INSERT INTO observ.alert_rules (name, category, source, metric_name, aggregate, "window", predict_ahead, predict_from, min_samples, operator, threshold, clear_threshold, for_duration, evaluation_interval, severity, per_app, labels, description, annotations) VALUES
+('MemoryLeakTrend', 'memory', 'vps_metrics', 'memory_percent', 'predict', '6 hours', '12 hours', 60, 60, 'gt', 100, 95, '1 hour', '5 minutes', 'medium', false, '{"family": "memory"}',
+ 'A straight line through six hours of memory in use reaches all of it within twelve hours, and more than 60 % of it is used.',
  '{"summary": "Memory of {{ labels.vps_name }} is running out",
    "description": "It has grown steadily for six hours and will be used up within twelve.",
    "action": "Find what grows: ps -eo pid,rss,cmd --sort=-rss now and in an hour. A restart of the leaking service at a time of your choice is better than one by the kernel."}');

@@ -5,16 +5,22 @@ INSERT INTO observ.alert_rules (name, category, source, query, for_duration, kee
  'Always fires. Route it to a service that calls you when it does not come any more: the only alert that a dead server can''t send.',
  '{"summary": "observ is watching",
    "description": "Evaluation and dispatch work. This alert never ends; it is missed when they don''t.",
-   "action": "Nothing. Send it to a heartbeat service: notification_channels of this rule, a short repeat_interval of its route."}'),
+   "action": "Nothing. Send it to a heartbeat service: notification_channels of this rule, a short repeat_interval of its route."}');
+
+INSERT INTO observ.alert_rules (name, category, source, query, for_duration, keep_firing_for, evaluation_interval, on_missing, severity, labels, description, annotations) VALUES
 ('EvaluatorLagging', 'observ', 'query', $$
-SELECT '{}'::jsonb AS labels, extract(epoch FROM $1 - e.evaluated_at)::float8 AS value, true AS breach
-FROM observ_data.evaluation_state e
-WHERE isfinite(e.evaluated_at) AND $1 - e.evaluated_at > 3 * greatest(interval '15 seconds', current_setting('observ.evaluation_interval')::interval)
-$$, '0', '5 minutes', NULL, 'critical', '{"family": "observ_evaluation"}',
- 'Alert rules were not evaluated for more than three intervals.',
- '{"summary": "Alert rules were not evaluated for {{ value | duration }}",
-   "description": "Nobody could be told of anything in that time.",
-   "action": "SELECT * FROM observ.job_status says whether evaluate_alerts is slow, failing or late; the server''s log whether it was down. Slow: observ.rule_status, give costly rules an evaluation_interval."}'),
+-- NULL: no later than the evaluation before, or hardly late; the alert stays as it is.
+SELECT '{}'::jsonb AS labels, CASE WHEN e.late > 3 * e.expected THEN extract(epoch FROM e.late)::float8 END AS value, nullif(e.late > 3 * e.expected, false) AS breach
+FROM (SELECT $1 - s.evaluated_at AS late, greatest(interval '15 seconds', current_setting('observ.evaluation_interval')::interval) AS expected
+	FROM observ_data.evaluation_state s WHERE isfinite(s.evaluated_at)) e
+WHERE e.late > 1.5 * e.expected OR e.late <= interval '0'
+$$, '2 minutes', '5 minutes', NULL, 'keep', 'critical', '{"family": "observ_evaluation"}',
+ 'For two minutes alert rules have been evaluated later than every three intervals. A single pause is none: its time is made up for.',
+ '{"summary": "Alert rules are evaluated every {{ value | duration }} only",
+   "description": "People are told late, or not at all while this lasts.",
+   "action": "SELECT * FROM observ.job_status says whether evaluate_alerts is slow, failing or late; the server''s log whether it was down. Slow: observ.rule_status, give costly rules an evaluation_interval."}');
+
+INSERT INTO observ.alert_rules (name, category, source, query, for_duration, keep_firing_for, evaluation_interval, severity, labels, description, annotations) VALUES
 ('RuleEvalError', 'observ', 'query', $$
 SELECT jsonb_build_object('rule', r.name) AS labels, s.errors::float8 AS value, true AS breach
 FROM observ_data.rule_state s JOIN observ.alert_rules r USING (rule_id) WHERE s.errors >= 3 AND r.enabled

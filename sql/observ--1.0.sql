@@ -600,6 +600,7 @@ CREATE TABLE observ.alert_rules (
 	aggregate text COLLATE "C" NOT NULL DEFAULT 'last',
 	"window" interval,
 	predict_ahead interval,
+	predict_from float8,
 	operator text COLLATE "C" NOT NULL DEFAULT 'gt',
 	threshold float8,
 	clear_threshold float8,
@@ -637,6 +638,7 @@ COMMENT ON COLUMN observ.alert_rules.matchers IS 'which series, checks or log en
 COMMENT ON COLUMN observ.alert_rules.aggregate IS 'what is made of the samples in the window: last, avg, min, max, sum, count, p50, p95, p99, rate, increase, delta, stddev, predict, anomaly';
 COMMENT ON COLUMN observ.alert_rules."window" IS 'samples later than at - window count; needed for every aggregate but last';
 COMMENT ON COLUMN observ.alert_rules.predict_ahead IS 'aggregate predict: how far ahead the line through the window is followed';
+COMMENT ON COLUMN observ.alert_rules.predict_from IS 'aggregate predict: only where the newest value is beyond this (gt: above, lt: below), else the value is that one; NULL: always';
 COMMENT ON COLUMN observ.alert_rules.operator IS 'gt, gte, lt, lte, eq, ne: how value compares to threshold when the rule is true';
 COMMENT ON COLUMN observ.alert_rules.clear_threshold IS 'hysteresis: what fires clears only when the value is beyond this on the other side (gt: not above it). NULL: threshold';
 COMMENT ON COLUMN observ.alert_rules.query IS 'SQL instead of a metric: returns a row per instance with columns labels (jsonb), value (float8) and breach (boolean); $1 is the time of the evaluation. Run read-only as owner, with observ.rule_statement_timeout';
@@ -2349,10 +2351,10 @@ COMMENT ON COLUMN observ_data.default_rules.definition IS 'columns of observ.ale
 COMMENT ON COLUMN observ_data.default_rules.hash IS 'of the definition; alert_rules.shipped_as of a rule that came like this';
 
 CREATE FUNCTION observ_data._rule_columns(OUT name text, OUT default_value jsonb) RETURNS SETOF record
-	LANGUAGE sql IMMUTABLE ROWS 31 SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql IMMUTABLE ROWS 32 SET search_path = pg_catalog, pg_temp
 	AS $$
 		VALUES ('name', NULL::jsonb), ('description', NULL), ('category', '"custom"'), ('source', NULL), ('metric_name', NULL),
-			('matchers', NULL), ('aggregate', '"last"'), ('window', NULL), ('predict_ahead', NULL), ('operator', '"gt"'),
+			('matchers', NULL), ('aggregate', '"last"'), ('window', NULL), ('predict_ahead', NULL), ('predict_from', NULL), ('operator', '"gt"'),
 			('threshold', NULL), ('clear_threshold', NULL), ('query', NULL), ('selector', NULL), ('per_app', 'true'),
 			('min_samples', '1'), ('for_duration', '"00:00:00"'), ('keep_firing_for', '"00:00:00"'), ('evaluation_interval', NULL),
 			('evaluation_delay', '"00:00:00"'), ('no_data', '"keep"'), ('on_missing', '"resolve"'), ('missing_for', NULL),

@@ -4,9 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#define US_PER_SECOND 1000000.0
-#define SECTOR_BYTES  512.0
-#define IDLE_SLACK_S  3 /* idle time goes back by small steps on some kernels; more than that is a reset */
+#define US_PER_SECOND  1000000.0
+#define SECTOR_BYTES   512.0
+#define LEAST_SEGMENTS 100
+#define IDLE_SLACK_S   3 /* idle time goes back by small steps on some kernels; more than that is a reset */
 
 /* A 64-bit counter never wraps. A 32-bit one may, and only a driver that slow has one. */
 #define ASSUMED_MBIT 1000
@@ -218,6 +219,15 @@ pressure(int64_t before, int64_t now, double seconds)
 	return share > 100 ? 100 : share; /* the clock is read beside the file, not with it */
 }
 
+/* Of a few segments a share says nothing: one that is lost on an idle machine would be a bad network. */
+static double
+retransmitted(const struct tcp_counters *before, const struct tcp_counters *now)
+{
+	double sent = growth(before->out_segments, now->out_segments);
+
+	return sent >= LEAST_SEGMENTS ? percent(growth(before->retransmitted, now->retransmitted), sent) : NAN;
+}
+
 static void
 compute_rates(const struct snapshot *before, const struct snapshot *now, double seconds, struct row *row)
 {
@@ -227,8 +237,7 @@ compute_rates(const struct snapshot *before, const struct snapshot *now, double 
 	row->value[M_SWAP_IO_PER_S] =
 		(growth(before->vm.swap_in, now->vm.swap_in) + growth(before->vm.swap_out, now->vm.swap_out)) /
 		seconds;
-	row->value[M_TCP_RETRANSMIT_PERCENT] = percent(growth(before->tcp.retransmitted, now->tcp.retransmitted),
-												   growth(before->tcp.out_segments, now->tcp.out_segments));
+	row->value[M_TCP_RETRANSMIT_PERCENT] = retransmitted(&before->tcp, &now->tcp);
 	row->value[M_PSI_CPU] = pressure(before->pressure_cpu_us, now->pressure_cpu_us, seconds);
 	row->value[M_PSI_MEMORY] = pressure(before->pressure_memory_us, now->pressure_memory_us, seconds);
 	row->value[M_PSI_IO] = pressure(before->pressure_io_us, now->pressure_io_us, seconds);

@@ -131,6 +131,15 @@ deviation(const struct sums *s, const struct window_sample *samples, int n)
 	return sqrt(squares / s->n);
 }
 
+/* Whether the newest sample is where a prediction is asked for. */
+static bool
+is_beyond(const struct window_question *question, double newest)
+{
+	if (!question->has_from)
+		return true;
+	return question->falling ? newest < question->from : newest > question->from;
+}
+
 /* Least squares with times counted from their own mean: those of the epoch would eat up the digits. */
 static bool
 predict(const struct window_question *question, const struct sums *s, const struct window_sample *samples,
@@ -185,7 +194,8 @@ of_sums(const struct window_question *question, const struct window_sample *samp
 		*out = deviation(&s, samples, n);
 		return s.n > 1 && !isnan(*out);
 	case RULE_PREDICT:
-		return s.n > 1 && predict(question, &s, samples, n, out);
+		*out = s.last;
+		return s.n > 1 && (!is_beyond(question, s.last) || predict(question, &s, samples, n, out));
 	default:
 		return false;
 	}

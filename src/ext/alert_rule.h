@@ -9,6 +9,7 @@
 #include "core/alert_state.h"
 #include "core/matchers.h"
 #include "core/rule_metrics.h"
+#include "core/window.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
@@ -24,6 +25,8 @@ typedef struct ObservRule {
 	enum rule_aggregate aggregate;
 	int64 window_us; /* 0: none */
 	int64 ahead_us;  /* of predict */
+	double from;     /* of predict */
+	bool has_from;
 	enum rule_operator op;
 	double threshold, clear_threshold;
 	bool has_clear;
@@ -47,6 +50,18 @@ typedef struct ObservRule {
 	const char *error; /* what went wrong; NULL: nothing yet */
 	const char *sqlstate;
 } ObservRule;
+
+/* What the samples of its window are asked for. An anomaly is one of the average. */
+static inline struct window_question
+observ_rule_question(const ObservRule *rule, TimestampTz at)
+{
+	return (struct window_question){.aggregate = rule->aggregate == RULE_ANOMALY ? RULE_AVG : rule->aggregate,
+									.at_us = at,
+									.ahead_us = rule->ahead_us,
+									.has_from = rule->has_from,
+									.from = rule->from,
+									.falling = rule->op == RULE_LT || rule->op == RULE_LTE};
+}
 
 /* The name of a severity by its order. */
 extern const char *const observ_severity_names[7];

@@ -37,6 +37,7 @@ int observ_evaluation_interval = 15;
 int observ_dispatch_interval = 5;
 int observ_rule_statement_timeout = 1000;
 int observ_max_alerts_per_rule = 1000;
+int observ_silence_max_duration = 0;
 int observ_catchup_max = 20;
 int observ_evaluation_cache = OBSERV_CACHE_AUTO;
 int observ_max_series_per_vps = 10000;
@@ -106,6 +107,9 @@ static const IntParameter int_parameters[] = {
 	{"observ.max_alerts_per_rule",
 	 "How many live alerts one rule may have; what is beyond becomes one summary alert.",
 	 &observ_max_alerts_per_rule, 1000, 1, 1000000, PGC_SUSET, 0},
+	{"observ.silence_max_duration",
+	 "How long a silence that is made or extended may last from then on (0 = no limit).",
+	 &observ_silence_max_duration, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S},
 	{"observ.catchup_max", "How many missed evaluations are made up for after a pause.", &observ_catchup_max,
 	 20, 0, 1000, PGC_SUSET, 0},
 	{"observ.max_series_per_vps", "How many series of labelled metrics a VPS may have.",

@@ -29,6 +29,7 @@ extern int observ_evaluation_interval;    /* s */
 extern int observ_dispatch_interval;      /* s */
 extern int observ_rule_statement_timeout; /* ms */
 extern int observ_max_alerts_per_rule;
+extern int observ_silence_max_duration; /* seconds; 0: no limit */
 extern int observ_catchup_max;
 extern int observ_evaluation_cache; /* enum ObservCache */
 extern int observ_max_series_per_vps;

@@ -32,6 +32,7 @@ static const struct {
 	{"aggregate", TEXTOID},
 	{"window", INTERVALOID},
 	{"predict_ahead", INTERVALOID},
+	{"predict_from", FLOAT8OID},
 	{"operator", TEXTOID},
 	{"threshold", FLOAT8OID},
 	{"clear_threshold", FLOAT8OID},
@@ -229,6 +230,12 @@ read_policy(const ObservRuleRow *row, ObservRule *rule)
 	policy->flap_detection = DatumGetBool(row->values[RULE_COL_FLAP_DETECTION]);
 }
 
+static double
+float_or_nan(const ObservRuleRow *row, enum ObservRuleColumn column)
+{
+	return row->nulls[column] ? get_float8_nan() : DatumGetFloat8(row->values[column]);
+}
+
 static void
 read_value(const ObservRuleRow *row, ObservRule *rule)
 {
@@ -248,13 +255,13 @@ read_value(const ObservRuleRow *row, ObservRule *rule)
 												   lengthof(rule_aggregate_names));
 	rule->window_us = observ_rule_usecs(row, RULE_COL_WINDOW);
 	rule->ahead_us = observ_rule_usecs(row, RULE_COL_PREDICT_AHEAD);
+	rule->has_from = !row->nulls[RULE_COL_PREDICT_FROM];
+	rule->from = float_or_nan(row, RULE_COL_PREDICT_FROM);
 	rule->op = (enum rule_operator) one_of(row, RULE_COL_OPERATOR, rule_operator_names,
 										   lengthof(rule_operator_names));
-	rule->threshold =
-		row->nulls[RULE_COL_THRESHOLD] ? get_float8_nan() : DatumGetFloat8(row->values[RULE_COL_THRESHOLD]);
+	rule->threshold = float_or_nan(row, RULE_COL_THRESHOLD);
 	rule->has_clear = !row->nulls[RULE_COL_CLEAR_THRESHOLD];
-	rule->clear_threshold =
-		rule->has_clear ? DatumGetFloat8(row->values[RULE_COL_CLEAR_THRESHOLD]) : get_float8_nan();
+	rule->clear_threshold = float_or_nan(row, RULE_COL_CLEAR_THRESHOLD);
 }
 
 void

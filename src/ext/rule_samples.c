@@ -1,22 +1,16 @@
 /*
  * Alert rules over labelled metrics: the samples of all series that rules ask for, VPS by VPS, each row of observ.metric_scrapes read once for
  * all rules.
- * What does not belong here: which series (rule_series.c), windows that are read from roll-ups (rule_cells.c), aggregates (core/window.c).
+ * What does not belong here: which series (rule_series.c), what rules make of their samples (rule_sample_values.c).
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
-#include "core/window_cells.h"
 #include "ext/metric_slots.h"
-#include "ext/rollup_sources.h"
-#include "ext/rule_cells.h"
 #include "ext/rule_fleet.h"
-#include "ext/rule_series.h"
+#include "ext/rule_sample_values.h"
 #include "ext/rule_source.h"
 #include "ext/spi_util.h"
-#include "ext/times.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -28,12 +22,6 @@
 #define LOOKBACK_INTERVALS 3
 /* Series whose last sample is older are not looked for: theirs was a rare VPS. */
 #define LONGEST_LOOKBACK USECS_PER_DAY
-
-/* The series of one set, which share rows. */
-typedef struct Set {
-	int first, past;
-	TimestampTz since; /* samples after this are needed */
-} Set;
 
 typedef struct Samples {
 	ObservEvaluation *evaluation;
@@ -47,32 +35,20 @@ typedef struct Samples {
 	TimestampTz rolled;      /* … which reach until here */
 	ObservRuleSeries *series;
 	int n;
-	Set *sets;
+	ObservSeriesSet *sets;
 	int n_sets;
 	int set; /* at hand */
 
 	/* The VPS at hand. */
 	int vps_set; /* its first set */
 	MemoryContext vps;
-	ObservRuleCells *cells;
 	ObservRuleSeries **group;
 	const char *owner;        /* application that the next is about */
 	signed char *owner_takes; /* per rule: whether it is about that; -1: not known yet */
 	bool silent;
-	int64 lookback_us;
 	TimestampTz newest; /* sample of any of its series */
-
-	/* For aggregates; so many elements each. */
-	struct window_sample *merged;
-	double *scratch;
-	int room;
+	ObservSampleValues values;
 } Samples;
-
-/* One instance of a rule: a series, or those of all applications that have the same labels. */
-typedef struct SeriesGroup {
-	ObservRuleSeries **series;
-	int n;
-} SeriesGroup;
 
 static const char scrapes_sql[] =
 	"SELECT k.i, c.\"timestamp\", c.\"values\" "
@@ -83,13 +59,7 @@ static const char scrapes_sql[] =
 	"    AND m.\"timestamp\" > k.since AND m.\"timestamp\" > $5 AND m.\"timestamp\" <= $6 ORDER BY "
 	"m.\"timestamp\") c";
 
-/* ---- values */
-
-static bool
-is_growth(enum rule_aggregate aggregate)
-{
-	return aggregate == RULE_RATE || aggregate == RULE_INCREASE || aggregate == RULE_DELTA;
-}
+/* ---- for how long samples count */
 
 static int64
 lookback_of(const Samples *run, const char *vps_name)
@@ -108,200 +78,6 @@ fresh_of(const Samples *run, const char *vps_name)
 	return expected + expected / 2;
 }
 
-/* Start of a rule's window as of that time; samples later than it count. */
-static TimestampTz
-window_start(const Samples *run, const ObservRule *rule, TimestampTz time)
-{
-	return time - (rule->window_us > 0 ? rule->window_us : run->lookback_us);
-}
-
-/* How many samples are not later than a time. */
-static int
-samples_until(const ObservRuleSeries *series, TimestampTz time)
-{
-	int low = 0, high = series->n;
-
-	while (low < high) {
-		int middle = (low + high) / 2;
-
-		if (series->samples[middle].at_us <= time)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* What a group has in the window of a rule. */
-typedef struct Found {
-	int64 n; /* samples */
-	TimestampTz newest;
-	bool has_value;
-	double value;
-} Found;
-
-/* Room for so many samples in run->merged, whose contents stay, and run->scratch. */
-static void
-make_room(Samples *run, int n)
-{
-	if (n <= run->room)
-		return;
-	run->room = Max(n, 2 * run->room);
-	run->merged = repalloc_huge(run->merged, sizeof(struct window_sample) * run->room);
-	run->scratch = repalloc_huge(run->scratch, sizeof(double) * run->room);
-}
-
-/* An anomaly is one of the average. */
-static struct window_question
-question_of(const ObservRule *rule, const ObservRuleSeries *series, TimestampTz time)
-{
-	return (struct window_question){.aggregate = rule->aggregate == RULE_ANOMALY ? RULE_AVG : rule->aggregate,
-									.at_us = time,
-									.ahead_us = rule->ahead_us,
-									.counter = series->counter};
-}
-
-/* Growth is of each series by itself, and adds up. */
-static void
-add_growth(Found *found, double value)
-{
-	found->value = found->has_value ? found->value + value : value;
-	found->has_value = true;
-}
-
-static int
-compare_samples(const void *a, const void *b)
-{
-	const struct window_sample *left = a, *right = b;
-
-	return (left->at_us > right->at_us) - (left->at_us < right->at_us);
-}
-
-static Found
-value_of_samples(Samples *run, const ObservRule *rule, const SeriesGroup *group, TimestampTz time)
-{
-	TimestampTz start = window_start(run, rule, time);
-	Found found = {.newest = DT_NOBEGIN};
-	const struct window_sample *samples = NULL;
-
-	for (int i = 0; i < group->n; i++) {
-		const ObservRuleSeries *series = group->series[i];
-		int first = samples_until(series, start), n = samples_until(series, time) - first;
-		struct window_question question = question_of(rule, series, time);
-		double value;
-
-		if (n == 0)
-			continue;
-		samples = series->samples + first;
-		found.newest = Max(found.newest, samples[n - 1].at_us);
-		make_room(run, (int) found.n + n);
-		if (is_growth(rule->aggregate) && window_value(&question, samples, n, run->scratch, &value))
-			add_growth(&found, value);
-		if (group->n > 1)
-			memcpy(run->merged + found.n, samples, sizeof(struct window_sample) * n);
-		found.n += n;
-	}
-	if (found.n > 0 && !is_growth(rule->aggregate)) {
-		struct window_question question = question_of(rule, group->series[0], time);
-
-		if (group->n > 1) {
-			qsort(run->merged, found.n, sizeof(struct window_sample), compare_samples);
-			samples = run->merged;
-		}
-		found.has_value = window_value(&question, samples, (int) found.n, run->scratch, &found.value);
-	}
-	return found;
-}
-
-static int
-compare_cells(const void *a, const void *b)
-{
-	const struct window_cell *left = a, *right = b;
-
-	return (left->start_us > right->start_us) - (left->start_us < right->start_us);
-}
-
-/* Buckets of one time become one. */
-static int
-join_cells(struct window_cell *cells, int n)
-{
-	int kept = 0;
-
-	qsort(cells, n, sizeof(struct window_cell), compare_cells);
-	for (int i = 0; i < n; i++) {
-		if (kept > 0 && cells[kept - 1].start_us == cells[i].start_us)
-			cell_join(&cells[kept - 1].cell, &cells[i].cell);
-		else
-			cells[kept++] = cells[i];
-	}
-	return kept;
-}
-
-static Found
-value_of_cells(Samples *run, const ObservRule *rule, const SeriesGroup *group, TimestampTz time)
-{
-	Found found = {.newest = DT_NOBEGIN};
-	struct window_cell *joined = NULL;
-	int n_joined = 0;
-
-	for (int i = 0; i < group->n; i++) {
-		const ObservRuleSeries *series = group->series[i];
-		const Set *set = &run->sets[series->set];
-		struct window_question question = question_of(rule, series, time);
-		TimestampTz newest;
-		double value;
-		int n;
-		const struct window_cell *cells =
-			observ_series_cells(run->cells, series, run->series + set->first, run->series + set->past,
-								window_start(run, rule, time), time, &n, &newest);
-
-		make_room(run, n_joined + n);
-		found.newest = Max(found.newest, newest);
-		found.n += window_cells_count(cells, n);
-		if (!is_growth(rule->aggregate)) {
-			joined = joined == NULL ? palloc(sizeof(*joined) * Max(n, 1))
-									: repalloc(joined, sizeof(*joined) * Max(n_joined + n, 1));
-			memcpy(joined + n_joined, cells, sizeof(*joined) * n);
-			n_joined += n;
-		} else if (window_cells_value(&question, cells, n, OBSERV_5M, run->merged, run->scratch, &value))
-			add_growth(&found, value);
-	}
-	if (joined != NULL) {
-		struct window_question question = question_of(rule, group->series[0], time);
-
-		n_joined = join_cells(joined, n_joined);
-		found.has_value = window_cells_value(&question, joined, n_joined, OBSERV_5M, run->merged,
-											 run->scratch, &found.value);
-		pfree(joined);
-	}
-	return found;
-}
-
-/* Makes of an average how unusual it is. */
-static void
-compare_with_usual(Samples *run, const SeriesGroup *group, TimestampTz time, Found *found)
-{
-	double days[WINDOW_USUAL_DAYS], sums[WINDOW_USUAL_DAYS] = {0};
-	int counts[WINDOW_USUAL_DAYS] = {0};
-
-	for (int i = 0; i < group->n; i++) {
-		const ObservRuleSeries *series = group->series[i];
-		const Set *set = &run->sets[series->set];
-		const double *usual =
-			observ_series_usual(run->cells, series, run->series + set->first, run->series + set->past,
-								observ_floor_time(time, OBSERV_1H));
-
-		for (int day = 0; day < WINDOW_USUAL_DAYS; day++)
-			if (!isnan(usual[day])) {
-				sums[day] += usual[day];
-				counts[day]++;
-			}
-	}
-	for (int day = 0; day < WINDOW_USUAL_DAYS; day++)
-		days[day] = counts[day] > 0 ? sums[day] / counts[day] : get_float8_nan();
-	found->has_value = window_anomaly(found->value, days, WINDOW_USUAL_DAYS, &found->value);
-}
-
 /* ---- signals */
 
 /* The series of a group have nothing to say. */
@@ -316,20 +92,16 @@ tell_absence(Samples *run, ObservRule *rule, const ObservInstance *instance)
 
 /* One rule about one instance. */
 static void
-judge(Samples *run, ObservRule *rule, const SeriesGroup *group)
+judge(Samples *run, ObservRule *rule, const ObservSeriesGroup *group)
 {
 	const ObservRuleSeries *series = group->series[0];
-	TimestampTz time = observ_rule_time(run->at, rule);
-	Found found = rule->window_us > OBSERV_LONG_WINDOW ? value_of_cells(run, rule, group, time)
-													   : value_of_samples(run, rule, group, time);
+	ObservFound found = observ_value_of_group(&run->values, rule, group, observ_rule_time(run->at, rule));
 	ObservInstance instance = {.vps_name = series->vps_name,
 							   .app_name = rule->per_app ? series->app_name : NULL,
 							   .n_labels = series->labels->n,
 							   .labels = series->labels->items};
 	enum alert_signal signal;
 
-	if (rule->aggregate == RULE_ANOMALY && found.has_value)
-		compare_with_usual(run, group, time, &found);
 	if (run->silent || !found.has_value || found.n < rule->min_samples) {
 		tell_absence(run, rule, &instance);
 		return;
@@ -367,7 +139,7 @@ judge_series(Samples *run, ObservRuleSeries *series)
 {
 	for (int i = 0; i < series->metric->n; i++) {
 		ObservRule *rule = series->metric->rules[i];
-		SeriesGroup group = {&series, 1};
+		ObservSeriesGroup group = {&series, 1};
 
 		if (rule->per_app && takes(run, series, i))
 			judge(run, rule, &group);
@@ -380,7 +152,7 @@ judge_chain(Samples *run, ObservRuleSeries *chain)
 {
 	for (int i = 0; i < chain->metric->n; i++) {
 		ObservRule *rule = chain->metric->rules[i];
-		SeriesGroup group = {run->group, 0};
+		ObservSeriesGroup group = {run->group, 0};
 
 		if (rule->per_app)
 			continue;
@@ -414,7 +186,7 @@ judge_vps(Samples *run, int first, int past)
 	MemoryContext caller = MemoryContextSwitchTo(run->vps);
 
 	run->silent = is_silent(run, run->series[first].vps_name);
-	run->cells = observ_rule_cells(run->rolled);
+	run->values.cells = observ_rule_cells(run->rolled);
 	run->group = palloc(sizeof(ObservRuleSeries *) * (past - first));
 	for (int i = past - 1; i >= first; i--) {
 		ObservRuleSeries *series = &run->series[i];
@@ -446,23 +218,23 @@ same_set(const ObservRuleSeries *a, const ObservRuleSeries *b)
 static void
 find_sets(Samples *run)
 {
-	run->sets = palloc_extended(sizeof(Set) * run->n, MCXT_ALLOC_HUGE);
+	run->sets = palloc_extended(sizeof(ObservSeriesSet) * run->n, MCXT_ALLOC_HUGE);
 	for (int i = 0; i < run->n; i++) {
 		ObservRuleSeries *series = &run->series[i];
 		const ObservRuleMetric *metric = series->metric;
 		TimestampTz since;
-		Set *set;
+		ObservSeriesSet *set;
 
 		if (i == 0 || !same_set(series - 1, series))
-			run->sets[run->n_sets++] = (Set){.first = i, .since = DT_NOEND};
+			run->sets[run->n_sets++] = (ObservSeriesSet){.first = i, .since = DT_NOEND};
 		if (i == 0 || series[-1].vps_name != series->vps_name)
-			run->lookback_us = lookback_of(run, series->vps_name);
+			run->values.lookback_us = lookback_of(run, series->vps_name);
 		series->set = run->n_sets - 1;
 		set = &run->sets[series->set];
 		set->past = i + 1;
 		/* Whether the VPS is silent shows in what is fresh. */
 		since = run->from - Max(metric->window_us, metric->looks_back || metric->long_us > 0
-													   ? run->lookback_us
+													   ? run->values.lookback_us
 													   : fresh_of(run, series->vps_name));
 		set->since = Min(set->since, since);
 	}
@@ -481,7 +253,7 @@ next_set(Samples *run)
 	run->vps_set = run->set;
 	run->newest = DT_NOBEGIN;
 	if (run->set < run->n_sets)
-		run->lookback_us = lookback_of(run, run->series[run->sets[run->set].first].vps_name);
+		run->values.lookback_us = lookback_of(run, run->series[run->sets[run->set].first].vps_name);
 }
 
 static void
@@ -626,16 +398,18 @@ observ_evaluate_metric_samples(ObservEvaluation *evaluation, ObservRule **rules,
 					 .at = observ_evaluation_at(evaluation),
 					 .newest = DT_NOBEGIN,
 					 .owner_takes = palloc(n),
-					 .merged = palloc(sizeof(struct window_sample)),
-					 .scratch = palloc(sizeof(double)),
-					 .room = 1};
+					 .values = {.merged = palloc(sizeof(struct window_sample)),
+								.scratch = palloc(sizeof(double)),
+								.room = 1}};
 	run->vps = AllocSetContextCreate(context, "observ samples of a VPS", ALLOCSET_DEFAULT_SIZES);
 	oldest = oldest_sample(run);
 	run->series = observ_find_rule_series(rules, n, oldest, run->until, &run->n);
 	if (run->n > 0) {
 		run->rolled = run->has_long ? observ_cells_rolled() : DT_NOBEGIN;
 		find_sets(run);
-		run->lookback_us = lookback_of(run, run->series[0].vps_name);
+		run->values.series = run->series;
+		run->values.sets = run->sets;
+		run->values.lookback_us = lookback_of(run, run->series[0].vps_name);
 		read_sets(run);
 	}
 	tell_rest(run);

@@ -66,6 +66,27 @@ check_clear_threshold(const ObservRule *rule)
 								rule_operator_names[rule->op], above ? "at most" : "at least")));
 }
 
+/* Where the line of predict is followed at all. */
+static void
+check_predict_from(const ObservRule *rule, const ObservRuleRow *row)
+{
+	if (row->nulls[RULE_COL_PREDICT_FROM])
+		return;
+	if (rule->aggregate != RULE_PREDICT)
+		ereport(ERROR, (WRONG(("predict_from has no meaning with aggregate %s",
+							   rule_aggregate_names[rule->aggregate])),
+						errdetail("predict_from: %s.", number(rule->from)),
+						errhint("Set aggregate to 'predict', or predict_from to NULL.")));
+	if (!isfinite(rule->from))
+		ereport(ERROR, (WRONG(("predict_from of an alert rule must be a finite number")),
+						errdetail("Given: %s.", number(rule->from))));
+	if (rule->op == RULE_EQ || rule->op == RULE_NE)
+		ereport(ERROR,
+				(WRONG(("predict_from has no side to be on with operator %s", rule_operator_names[rule->op])),
+				 errdetail("predict_from: %s.", number(rule->from)),
+				 errhint("With gt the newest value must be above it, with lt below.")));
+}
+
 /* ---- aggregates */
 
 static void
@@ -144,6 +165,7 @@ check_span(const ObservRule *rule, const ObservRuleRow *row)
 							   rule_aggregate_names[rule->aggregate])),
 						errdetail("predict_ahead: %s.", observ_rule_interval(row, RULE_COL_PREDICT_AHEAD)),
 						errhint("Set aggregate to 'predict', or predict_ahead to NULL.")));
+	check_predict_from(rule, row);
 }
 
 /* ---- matchers */
@@ -197,8 +219,8 @@ check_matcher(const ObservRule *rule, const struct matcher *matcher)
 static void
 check_beside_query(const ObservRuleRow *row, const ObservRule *rule)
 {
-	static const enum ObservRuleColumn none[] = {RULE_COL_MATCHERS, RULE_COL_WINDOW,
-												 RULE_COL_CLEAR_THRESHOLD};
+	static const enum ObservRuleColumn none[] = {RULE_COL_MATCHERS, RULE_COL_WINDOW, RULE_COL_PREDICT_AHEAD,
+												 RULE_COL_PREDICT_FROM, RULE_COL_CLEAR_THRESHOLD};
 
 	for (int i = 0; i < (int) lengthof(none); i++)
 		if (!row->nulls[none[i]])

@@ -166,10 +166,7 @@ bool
 observ_long_value(ObservVpsLong *l, const ObservRule *rule, const ObservWindows *windows,
 				  ObservWindowKey **keys, int n, TimestampTz now, int64 interval_us, double *out)
 {
-	struct window_question question = {.aggregate =
-										   rule->aggregate == RULE_ANOMALY ? RULE_AVG : rule->aggregate,
-									   .at_us = now,
-									   .ahead_us = rule->ahead_us};
+	struct window_question question = observ_rule_question(rule, now);
 	TimestampTz start = start_of(rule, now);
 
 	l->n = 0;

@@ -13,6 +13,7 @@
 #include "ext/rule_source.h"
 #include "ext/rule_vps_long.h"
 #include "ext/spi_util.h"
+#include "utils/float.h"
 #include "utils/timestamp.h"
 
 /* A sample is fresh for 1.5 expected intervals (alerting.md 2.9). */
@@ -21,7 +22,6 @@
 /* A rule, and what it has in common with the one before it. */
 typedef struct Question {
 	ObservRule *rule;
-	ObservRule ask; /* the same, but of an anomaly the average of the window */
 	bool is_long;
 	ObservWindowPlace place;
 	int selector;     /* rules with the same number take the same VPSs */
@@ -94,6 +94,10 @@ compare_values(const ObservRule *a, const ObservRule *b)
 		order = compare_numbers(a->aggregate, b->aggregate);
 	if (order == 0)
 		order = compare_numbers(a->ahead_us, b->ahead_us);
+	if (order == 0)
+		order = float8_cmp_internal(a->from, b->from);
+	if (order == 0 && a->has_from)
+		order = compare_numbers(a->op, b->op);
 	return order != 0 ? order : compare_numbers(a->min_samples, b->min_samples);
 }
 
@@ -119,9 +123,6 @@ sort_questions(Pass *pass, Question *questions, int n)
 		q->place = observ_window_place(pass->windows, q->rule->metric);
 		q->selector = q->rule->selector == NULL ? 0 : pass->n_selectors++;
 		q->same_time = before != NULL && before->delay_us == q->rule->delay_us;
-		q->ask = *q->rule;
-		if (q->rule->aggregate == RULE_ANOMALY)
-			q->ask.aggregate = RULE_AVG;
 		q->is_long = observ_is_long(q->rule);
 		q->same_metric = before != NULL && !questions[i - 1].is_long && compare_metrics(before, q->rule) == 0;
 		q->same_value =
@@ -211,7 +212,7 @@ work_out(Pass *pass, const Question *q)
 								  pass->expected_us, &pass->value);
 	else {
 		look_through_window(pass, q);
-		found = observ_samples_value(&pass->samples, &q->ask, pass->now, &pass->value);
+		found = observ_samples_value(&pass->samples, q->rule, pass->now, &pass->value);
 	}
 	if (found && q->rule->aggregate == RULE_ANOMALY)
 		found = observ_anomaly(q->rule, view->keys, view->n, pass->now, pass->value, &pass->value);

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
+#include "ext/gucs.h"
 #include "ext/matcher_sets.h"
 #include "ext/spi_util.h"
 #include "ext/times.h"
@@ -133,6 +134,24 @@ check_order(TimestampTz starts_at, TimestampTz ends_at)
 					errdetail("It would begin at %s and end at %s.", start, timestamptz_to_str(ends_at))));
 }
 
+/* How long it may last from its beginning, or from now on. */
+static void
+check_length(TimestampTz starts_at, TimestampTz ends_at)
+{
+	Interval most = {.time = observ_silence_max_duration * USECS_PER_SEC};
+	char *start;
+
+	if (observ_silence_max_duration == 0 || ends_at - starts_at <= most.time)
+		return;
+	start = pstrdup(timestamptz_to_str(starts_at));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("a silence must not last longer than %s",
+						   DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(&most)))),
+					errdetail("It would last from %s until %s.", start, timestamptz_to_str(ends_at)),
+					errhint("So says observ.silence_max_duration. Extend it before it ends when it is still "
+							"needed.")));
+}
+
 static Datum
 current_role(void)
 {
@@ -152,6 +171,7 @@ new_silence(const TriggerData *data, const SilenceRow *row, TimestampTz now)
 
 	check_texts(data, row);
 	check_order(starts_at, row->ends_at);
+	check_length(starts_at, row->ends_at);
 	return observ_trigger_modify(data, row->tuple, lengthof(columns), columns, values, nulls);
 }
 
@@ -218,6 +238,8 @@ edited_silence(const TriggerData *data, const SilenceRow *old, const SilenceRow 
 		ends_at = Max(ends_at, now);
 		if (!ends)
 			check_order(starts_at, ends_at);
+		if (ends_at > old->ends_at || starts_at != old->starts_at)
+			check_length(Max(starts_at, now), ends_at);
 		check_texts(data, new);
 	}
 	values[0] = TimestampTzGetDatum(starts_at);

@@ -79,8 +79,7 @@ observ_count_samples(const ObservSamples *s)
 bool
 observ_samples_value(const ObservSamples *s, const ObservRule *rule, TimestampTz now, double *out)
 {
-	struct window_question question = {
-		.aggregate = rule->aggregate, .at_us = now, .ahead_us = rule->ahead_us};
+	struct window_question question = observ_rule_question(rule, now);
 
 	return (rule->min_samples <= 1 || observ_count_samples(s) >= rule->min_samples) &&
 		   window_value(&question, s->samples, s->n, s->scratch, out);

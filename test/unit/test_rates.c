@@ -273,6 +273,13 @@ tcp_and_its_silence(void **state)
 	now.tcp = before.tcp;
 	compute();
 	assert_unknown(row.value[M_TCP_RETRANSMIT_PERCENT]);
+	/* a segment lost among few is no bad network */
+	now.tcp = (struct tcp_counters){1099, 30};
+	compute();
+	assert_unknown(row.value[M_TCP_RETRANSMIT_PERCENT]);
+	now.tcp = (struct tcp_counters){1100, 30};
+	compute();
+	assert_near(row.value[M_TCP_RETRANSMIT_PERCENT], 20);
 }
 
 static void

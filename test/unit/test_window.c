@@ -110,6 +110,20 @@ predict_follows_the_line(void **state)
 }
 
 static void
+predict_begins_somewhere(void **state)
+{
+	struct window_question question = {
+		.aggregate = RULE_PREDICT, .ahead_us = 100 * SECOND, .has_from = true, .from = 3};
+
+	assert_near(ask(question, 5, (double[]){0, 1, 2, 3, 4}), 14);
+	assert_near(ask(question, 5, (double[]){0, 1, 2, 4, 3}), 3);
+	assert_near(ask(question, 6, (double[]){0, 1, 2, 3, 3, NAN}), 3);
+	question.falling = true;
+	assert_near(ask(question, 5, (double[]){4, 3, 2, 1, 0}), -10);
+	assert_near(ask(question, 5, (double[]){7, 6, 5, 4, 3}), 3);
+}
+
+static void
 predict_needs_two_times(void **state)
 {
 	struct window_question question = {.aggregate = RULE_PREDICT, .at_us = AT, .ahead_us = SECOND};
@@ -167,6 +181,7 @@ main(void)
 		cmocka_unit_test(percentiles_are_those_of_percentile_cont),
 		cmocka_unit_test(counters_that_fall_began_at_zero),
 		cmocka_unit_test(predict_follows_the_line),
+		cmocka_unit_test(predict_begins_somewhere),
 		cmocka_unit_test(predict_needs_two_times),
 		cmocka_unit_test(small_differences_of_large_numbers_survive),
 		cmocka_unit_test(infinities_are_values_and_not_numbers_are_none),

@@ -80,6 +80,7 @@ UPDATE observ.vps SET expected_interval = NULL;
 SELECT * FROM pg_temp.refusals('[{"aggregate": "mean", "window": "5m"}, {"aggregate": "avg"}, {"aggregate": "avg", "window": "0"}, {"aggregate": "avg", "window": "-5m"}, {"aggregate": "avg", "window": "200 days"},
 	{"aggregate": "avg", "window": "20 years"}, {"aggregate": "rate", "window": "5m"}, {"aggregate": "increase", "window": "5m", "metric_name": "oom_kills"},
 	{"aggregate": "predict", "window": "1h"}, {"aggregate": "predict", "window": "1h", "predict_ahead": "0"}, {"aggregate": "avg", "window": "1h", "predict_ahead": "1h"},
+	{"aggregate": "avg", "window": "1h", "predict_from": 60}, {"aggregate": "predict", "window": "1h", "predict_ahead": "1h", "predict_from": "NaN"}, {"aggregate": "predict", "window": "1h", "predict_ahead": "1h", "operator": "ne", "predict_from": 60},
 	{"aggregate": "avg", "window": "1h", "metric_name": "log_count"}, {"metric_name": "log_count"}, {"aggregate": "max", "window": "5m", "metric_name": "tls_days_left"}, {"metric_name": "health_failure_percent"},
 	{"aggregate": "anomaly", "window": "5m", "metric_name": "health_response_ms"}, {"aggregate": "anomaly", "window": "5m", "metric_name": "load_avg_5m_per_core"},
 	{"aggregate": "anomaly", "window": "5m"}, {"aggregate": "p95", "window": "10m", "metric_name": "health_response_ms"}, {"aggregate": "predict", "window": "1h", "predict_ahead": "4h"},

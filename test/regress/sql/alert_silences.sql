@@ -53,6 +53,24 @@ SELECT observ.silence(NULL, '1 hour', 'x');
 SELECT observ.silence('{vps_name="db-1"}', '-1 hour', 'x', at => '2033-03-01 10:00+00');
 SELECT count(*) FROM observ.silences;
 
+-- Not longer than the role may: from the beginning, or from when it is extended. What is as long already can be edited, and ended.
+BEGIN;
+SET LOCAL observ.silence_max_duration = '8h';
+SELECT observ.silence('{vps_name="db-1"}', '8 hours', 'disks', at => '2033-03-01 10:00+00') AS eight \gset
+SAVEPOINT s;
+SELECT observ.silence('{vps_name="db-1"}', '8 hours 1 second', 'disks', at => '2033-03-01 10:00+00');
+ROLLBACK TO s;
+SELECT observ.silence('{vps_name="db-1"}', until => '2033-03-02 10:00+00', starts_at => '2033-03-02 01:00+00', comment => 'disks', at => '2033-03-01 10:00+00');
+ROLLBACK TO s;
+SELECT observ.silence('{vps_name="db-1"}', until => '2033-03-02 09:00+00', starts_at => '2033-03-02 01:00+00', comment => 'disks', at => '2033-03-01 10:00+00') > 0 AS later;
+SAVEPOINT s;
+UPDATE observ.silences SET ends_at = '2033-03-02 10:00+00' WHERE silence_id = :eight;
+ROLLBACK TO s;
+SET LOCAL observ.silence_max_duration = '1h';
+UPDATE observ.silences SET comment = 'new disks' WHERE silence_id = :eight;
+SELECT observ.expire_silence(:eight, '2033-03-01 10:00+00');
+ROLLBACK;
+
 -- Asked about when it would hide most of many; four alerts are no crowd.
 SELECT observ.silence('{alertname=~".+"}', '1 hour', 'all of it', at => '2033-03-01 10:00+00') AS few \gset
 SELECT observ.expire_silence(:few, '2033-03-01 10:00+00');
@@ -159,3 +177,17 @@ DELETE FROM observ.silences;
 ALTER TABLE observ.silences ENABLE TRIGGER check_silence;
 TRUNCATE observ.alerts, observ.silence_audit;
 DROP ROLE observ_regress_operator, observ_regress_reader;
+
+-- A role's longest silence holds in its sessions, whatever they set.
+CREATE ROLE observ_regress_oncall LOGIN IN ROLE observ_operator;
+ALTER ROLE observ_regress_oncall SET observ.silence_max_duration = '8h';
+SELECT current_user AS me \gset
+\c - observ_regress_oncall
+SET timezone = 'UTC';
+SET client_min_messages = warning;
+SHOW observ.silence_max_duration;
+SET observ.silence_max_duration = 0;
+INSERT INTO observ.silences (matchers, starts_at, ends_at, comment) VALUES ('{vps_name="db-1"}', '2033-01-01 00:00+00', '2033-01-02 00:00+00', 'x');
+\c - :me
+SET client_min_messages = warning;
+DROP ROLE observ_regress_oncall;

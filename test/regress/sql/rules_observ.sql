@@ -6,10 +6,13 @@ CALL rt.begin('Watchdog');
 CALL rt.run(0, 600, 60);
 SELECT * FROM rt.story();
 
--- Evaluated every 30 seconds, then not for ten minutes.
+-- Evaluated every 15 seconds, not at all for ten minutes (somebody restarts the server, who needs no call), then every 90 seconds, and each time twice.
 CALL rt.begin('EvaluatorLagging');
-CALL rt.run(0, 5, 0.5);
-CALL rt.run(15, 25, 0.5);
+CALL rt.run(0, 5, 0.25);
+CALL rt.run(15, 20, 0.25);
+SELECT * FROM rt.story();
+DO $$ BEGIN FOR n IN 1 .. 8 LOOP PERFORM observ.evaluate_alerts(rt.t(20 + n * 1.5)); PERFORM observ.evaluate_alerts(rt.t(20 + n * 1.5)); END LOOP; END $$;
+CALL rt.run(32.25, 40, 0.25);
 SELECT * FROM rt.story();
 
 -- A rule of ours that can't be evaluated for a while; one with more alerts than it may have; one that finds nothing.
