@@ -39,7 +39,7 @@ compare_pairs(const void *a, const void *b)
 }
 
 MessagePair *
-observ_sorted_pairs(Jsonb *object, int *n)
+observ_sorted_pairs(Jsonb *object, bool empty, int *n)
 {
 	MessagePair *pairs;
 	JsonbIterator *it;
@@ -58,7 +58,7 @@ observ_sorted_pairs(Jsonb *object, int *n)
 		else if (token == WJB_VALUE) {
 			const char *value = scalar_text(&v);
 
-			if (value != NULL && value[0] != '\0')
+			if (value != NULL && (empty || value[0] != '\0'))
 				pairs[(*n)++] = (MessagePair){name, value};
 		}
 	}
@@ -107,7 +107,7 @@ observ_common_texts(const Message *message, bool annotations)
 		Jsonb *object = annotations ? alert->annotations : alert->labels;
 
 		if (i == 0)
-			pairs = observ_sorted_pairs(object, &n);
+			pairs = observ_sorted_pairs(object, annotations, &n);
 		else
 			n = keep_common(pairs, n, object);
 	}
@@ -272,7 +272,7 @@ observ_am_group_key(const char *route, Jsonb *group_labels)
 {
 	StringInfoData key;
 	int n;
-	MessagePair *pairs = observ_sorted_pairs(group_labels, &n);
+	MessagePair *pairs = observ_sorted_pairs(group_labels, false, &n);
 
 	initStringInfo(&key);
 	appendStringInfo(&key, "%s:{", route == NULL ? "{}" : route_key(route));
