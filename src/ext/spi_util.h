@@ -31,7 +31,10 @@ extern AttrNumber observ_column(Relation rel, const char *name, Oid type);
 /* Runs one utility statement in an SPI connection of its own. */
 extern void observ_spi_utility(const char *command);
 
-/* SPI_execute_with_args that raises an error unless the result is the expected SPI_OK_… code; needs SPI_connect(). */
+/*
+ * SPI_execute_with_args that raises an error unless the result is the expected SPI_OK_… code; needs SPI_connect(). This and the others below leave
+ * the memory context as it is, unlike SPI.
+ */
 extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values,
 						 const char *nulls);
 
