@@ -99,8 +99,9 @@ EXT_OBJS += src/ext/evaluation.o src/ext/evaluation_rules.o src/ext/evaluation_s
 	src/ext/alert_counts.o src/ext/row_batch.o src/ext/rule_query.o
 # channels and delivery
 EXT_OBJS += src/ext/json_write.o
-EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o src/ext/secret_key.o \
-	src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o src/ext/channel_env.o
+EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_redact.o src/ext/secrets.o \
+	src/ext/secret_key.o src/ext/channel_secrets.o src/ext/channels.o src/ext/channel_list.o src/ext/channel_create.o \
+	src/ext/channel_env.o
 CORE_BACKEND_OBJS += src/core/env_file.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
@@ -204,7 +205,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed -lcrypto
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_pagers notify_chat
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
@@ -216,9 +217,6 @@ REGRESS += alert_texts alert_dispatch_storm alert_escalations alert_long_windows
 # Default rules, in a database of their own
 REGRESS += rules_setup rules_server rules_cpu rules_memory rules_disk rules_network rules_system rules_security rules_container \
 	rules_service rules_database rules_application rules_observ rules_restore
-# Notifications
-REGRESS += notify_channels
-REGRESS += notify_messages notify_templates
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
@@ -310,6 +308,7 @@ build/fuzz/fuzz_mail_text: test/fuzz/fuzz_mail_text.c src/core/mail_text.c src/c
 build/fuzz/fuzz_sms_text: test/fuzz/fuzz_sms_text.c src/core/sms_text.c src/core/slice.c
 build/fuzz/fuzz_template: test/fuzz/fuzz_template.c $(wildcard src/core/template*.c) src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_env_file: test/fuzz/fuzz_env_file.c src/core/env_file.c src/core/slice.c
+build/fuzz/fuzz_message_template: test/fuzz/fuzz_message_template.c $(wildcard src/core/template_*.c) src/core/message_template.c src/core/nearest.c src/core/slice.c
 build/fuzz/fuzz_rollup: test/fuzz/fuzz_rollup.c src/core/rollup.c
 build/fuzz/fuzz_config: test/fuzz/fuzz_config.c $(wildcard src/collector/config*.c) src/collector/yaml_tree.c $(FUZZ_CORE)
 build/fuzz/fuzz_logs: test/fuzz/fuzz_logs.c src/core/hash.c src/core/slice.c $(wildcard src/core/log_*.c)
@@ -324,7 +323,7 @@ build/fuzz/%:
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
 fuzz: $(patsubst %,build/fuzz/fuzz_%,env_file frame json_path retry_after template)
-fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text)
+fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text message_template)
 fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
 	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
 

@@ -4,7 +4,7 @@
  * One thread, epoll, keep-alive. It prints its port, and serves on 127.0.0.1 until it is ended. What a path begins with says what becomes of a POST:
  *     /ok      200 at once
  *     /hang    read, and never answered
- *     /lost    read and written down; of every ten, one connection is closed before the answer and one in the middle of it
+ *     /lost/N  every Nth is read and written down, and the connection closed: before the answer, the next time in the middle of it
  *     /busy    503 to every third, 200 to the others
  * GET /count gives "requests answered connections"; GET /log a line for each POST: microseconds since 1970, path, Idempotency-Key ("-": none),
  * status that was answered (0: none, -1: torn). GET /body gives the body of the latest POST.
@@ -26,7 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS 256
+#define EVENTS    256
+#define Max(a, b) ((a) > (b) ? (a) : (b))
 
 struct text {
 	char *data;
@@ -152,13 +153,13 @@ serve_post(int fd, const struct request *r, const char *body)
 		note(r, 0);
 		return true;
 	}
-	if (begins(r->path, "/lost") && requests % 10 == 0) {
-		note(r, 0);
-		return false;
-	}
-	if (begins(r->path, "/lost") && requests % 10 == 5) {
-		note(r, -1);
-		(void) put(fd, "HTTP/1.1 200 OK\r\nConte", 22);
+	if (begins(r->path, "/lost/") && requests % (unsigned long) Max(atoi(r->path + 6), 1) == 0) {
+		static bool torn = false;
+
+		note(r, torn ? -1 : 0);
+		if (torn)
+			(void) put(fd, "HTTP/1.1 200 OK\r\nConte", 22);
+		torn = !torn;
 		return false;
 	}
 	if (begins(r->path, "/busy") && requests % 3 == 0)

@@ -112,16 +112,12 @@ observ_flight_run(ObservFlight *flight)
 	release_signals();
 }
 
-/* A delivery is over. */
+/* A delivery is over. In the middle of libcurl: nothing here may raise. */
 static void
 land(void *arg, Delivery *delivery, DeliveryResult *result)
 {
 	ObservFlight *flight = arg;
 
-	if (flight->n_landed == flight->room) {
-		flight->room *= 2;
-		flight->landed = repalloc(flight->landed, sizeof(Landed) * flight->room);
-	}
 	if (flight->n_landed == 0)
 		flight->first_landed_at = observ_monotonic_ms();
 	flight->landed[flight->n_landed++] = (Landed){delivery, result};
@@ -129,11 +125,24 @@ land(void *arg, Delivery *delivery, DeliveryResult *result)
 	flight->urgent |= delivery->message->severity >= EMERGENCY;
 }
 
+/* Room for all that can land before these are recorded. */
+static void
+make_room(ObservFlight *flight, int more)
+{
+	int need = flight->n_landed + flight->under_way + more;
+
+	if (need <= flight->room)
+		return;
+	flight->room = need * 2;
+	flight->landed = repalloc(flight->landed, sizeof(Landed) * flight->room);
+}
+
 void
 observ_flight_start(ObservFlight *flight, List *deliveries)
 {
 	ListCell *cell;
 
+	make_room(flight, list_length(deliveries));
 	foreach (cell, deliveries) {
 		Delivery *delivery = lfirst(cell);
 

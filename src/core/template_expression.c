@@ -156,11 +156,27 @@ read_filter(struct template_reader *r, struct slice word, struct application *ou
 	return template_fail_near(r, word, "this is no filter that templates know", template_filters_hint, names);
 }
 
+/* Whether a filter stands before its operand. There are values that are called like filters: {{ duration | duration }}. */
+static bool
+is_before(const struct template_reader *reader, struct slice word)
+{
+	struct template_reader r = *reader;
+	struct slice next;
+
+	if (template_filter_of(word) < 0)
+		return false;
+	if (template_take(&r, "(") || comes(&r, "\""))
+		return true;
+	next = template_word(&r);
+	return next.p < next.end && !slice_equals(next, "-") && !slice_equals(next, "and") &&
+		   !slice_equals(next, "or");
+}
+
 bool
 template_expression(struct template_reader *r, struct slice word, struct template_operand *out)
 {
 	struct application application;
-	bool before = template_filter_of(word) >= 0;
+	bool before = is_before(r, word);
 
 	if (before) {
 		if (!read_filter(r, word, &application))

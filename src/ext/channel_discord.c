@@ -208,12 +208,18 @@ put_embed(JsonWriter *w, const ChannelConfig *config, const Message *message)
 }
 
 static char *
+form(const char *text)
+{
+	return observ_fit(text, (int) strlen(text) * 2, false, escape_markdown);
+}
+
+static char *
 plain_text(const Message *message)
 {
 	const char *title = fit(observ_chat_title(message), MAX_TITLE, true);
-	int left = MAX_CONTENT - 1 - observ_utf16_units(title);
 
-	return psprintf("%s\n%s", title, fit(observ_message_text(message, left, NULL), left, false));
+	return psprintf("%s\n%s", title,
+					observ_chat_plain(message, MAX_CONTENT - 1 - observ_utf16_units(title), false, form));
 }
 
 static void

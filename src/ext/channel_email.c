@@ -14,6 +14,7 @@
 
 #define MAX_SUBJECT    250
 #define MAX_TEXT       20000
+#define MAX_REPLY      500
 #define MAX_RECIPIENTS 100
 #define URGENT         5 /* critical and above */
 
@@ -159,7 +160,7 @@ plain_text(const Message *message)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%s\n\n%s\n", observ_chat_title(message),
+	appendStringInfo(&text, "%s\n\n%s\n", observ_fit(observ_chat_title(message), MAX_TEXT, true, NULL),
 					 observ_message_text(message, MAX_TEXT, NULL));
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&text, "%s%s: %s\n", i == 0 ? "\n" : "", links[i].text, links[i].url);
@@ -243,6 +244,15 @@ render(const ChannelConfig *config, const Message *message, int step, int varian
 	appendStringInfo(&request->body, "--%s--\r\n", boundary);
 }
 
+/* What the server said last, in one line. */
+static const char *
+last_reply(const ChannelAnswer *answer)
+{
+	const char *reply = answer->body[0] != '\0' ? answer->body : answer->error;
+
+	return reply == NULL ? psprintf("%d", answer->status) : observ_fit(reply, MAX_REPLY, true, NULL);
+}
+
 /*
  * RFC 5321 4.2.1: 4yz is for now, 5yz for good, whichever command it answers. Nothing but the answer to the final dot makes it sent; where the
  * connection ends before that it is tried again, with the same Message-ID.
@@ -254,17 +264,16 @@ classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, 
 
 	*verdict = (ChannelVerdict){.outcome = CHANNEL_SENT, .retry_after_ms = -1};
 	if (answer->outcome == TRANSFER_ANSWERED && answer->status >= 200 && answer->status < 300)
-		return;
-	if (answer->status >= 400 && answer->status < 600) {
+		verdict->receipt = last_reply(answer);
+	else if (answer->status >= 400 && answer->status < 600)
 		observ_verdict(config, verdict, answer->status < 500 ? CHANNEL_RETRY : CHANNEL_DEAD,
-					   "the server answered %d%s%s", answer->status, answer->error != NULL ? ": " : "",
-					   answer->error != NULL ? answer->error : "");
-		return;
+					   "the mail server said: %s", last_reply(answer));
+	else {
+		unanswered.status = 0;
+		if (answer->outcome == TRANSFER_ANSWERED)
+			unanswered.outcome = TRANSFER_BROKEN;
+		observ_classify_http(&unanswered, verdict);
 	}
-	unanswered.status = 0;
-	if (answer->outcome == TRANSFER_ANSWERED)
-		unanswered.outcome = TRANSFER_BROKEN;
-	observ_classify_http(&unanswered, verdict);
 }
 
 const ChannelKind observ_channel_email = {

@@ -117,19 +117,10 @@ put_tags(JsonWriter *w, const Message *message)
 	observ_json_close(w, ']');
 }
 
-/* Whole lines of the message in so many bytes. */
 static char *
-text_of(const Message *message)
+form(const char *text)
 {
-	for (int max = MAX_MESSAGE; max > 0;) {
-		char *text = observ_message_text(message, max, NULL);
-		int excess = (int) strlen(text) - MAX_MESSAGE;
-
-		if (excess <= 0)
-			return observ_text_is_blank(text) ? observ_chat_context(message) : text;
-		max -= (excess + 3) / 4;
-	}
-	return observ_chat_context(message);
+	return observ_fit(text, (int) strlen(text), false, NULL);
 }
 
 static void
@@ -167,7 +158,7 @@ ntfy_render(const ChannelConfig *config, const Message *message, int step, int v
 	observ_json_open(&w, '{');
 	observ_json_pair(&w, "topic", observ_config_text(config, "topic"));
 	observ_json_pair(&w, "title", observ_fit_bytes(observ_chat_title(message), MAX_TITLE, true, NULL));
-	observ_json_pair(&w, "message", text_of(message));
+	observ_json_pair(&w, "message", observ_chat_plain(message, MAX_MESSAGE, true, form));
 	if (variant == 0) {
 		observ_json_key(&w, "priority");
 		observ_json_integer(&w, priority_of(message));

@@ -221,9 +221,9 @@ classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, 
 	observ_classify_http(answer, verdict);
 	if (verdict->outcome == CHANNEL_SENT)
 		verdict->receipt = observ_answer_text(answer, "$.requestId");
-	else if (answer->status == 429 && verdict->retry_after_ms < 0)
+	if (answer->status == 429 && verdict->retry_after_ms < 0)
 		verdict->retry_after_ms = BUSY_WAIT_MS;
-	else if (answer->status >= 400 && (error = observ_answer_text(answer, "$.message")) != NULL)
+	if (answer->status >= 400 && (error = observ_answer_text(answer, "$.message")) != NULL)
 		observ_verdict(config, verdict, verdict->outcome, "%s", error);
 }
 

@@ -160,9 +160,9 @@ classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, 
 	observ_classify_http(answer, verdict);
 	if (verdict->outcome == CHANNEL_SENT)
 		verdict->receipt = observ_answer_text(answer, "$.dedup_key");
-	else if (answer->status == 429 && verdict->retry_after_ms < 0)
+	if (answer->status == 429 && verdict->retry_after_ms < 0)
 		verdict->retry_after_ms = BUSY_WAIT_MS;
-	else if (answer->status >= 400 && (error = observ_answer_text(answer, "$.errors[0]")) != NULL)
+	if (answer->status >= 400 && (error = observ_answer_text(answer, "$.errors[0]")) != NULL)
 		observ_verdict(config, verdict, verdict->outcome, "%s", error);
 }
 

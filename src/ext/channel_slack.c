@@ -269,13 +269,19 @@ put_blocks(JsonWriter *w, const ChannelConfig *config, const Message *message)
 }
 
 static char *
+form(const char *text)
+{
+	char *plain = literal(text);
+
+	return observ_fit(plain, (int) strlen(plain) * 5, false, observ_escape_slack);
+}
+
+static char *
 plain_text(const Message *message)
 {
 	const char *title = fit_literal(observ_chat_title(message), MAX_HEADER, true);
 
-	return psprintf("%s\n%s", title,
-					fit_literal(observ_message_text(message, MAX_TEXT - MAX_HEADER, NULL),
-								MAX_TEXT - MAX_HEADER - 1, false));
+	return psprintf("%s\n%s", title, observ_chat_plain(message, MAX_TEXT - MAX_HEADER - 1, false, form));
 }
 
 static void

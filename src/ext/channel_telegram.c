@@ -168,13 +168,18 @@ html_text(const ChannelConfig *config, const Message *message)
 }
 
 static char *
+form(const char *text)
+{
+	return observ_fit(text, (int) strlen(text), false, NULL);
+}
+
+static char *
 plain_text(const Message *message)
 {
 	const char *title = observ_fit_units(observ_chat_title(message), MAX_TITLE, true, NULL);
-	int left = MAX_TEXT - 1 - observ_utf16_units(title);
 
 	return psprintf("%s\n%s", title,
-					observ_fit_units(observ_message_text(message, left, NULL), left, false, NULL));
+					observ_chat_plain(message, MAX_TEXT - 1 - observ_utf16_units(title), false, form));
 }
 
 /* A token is 123456:ABC, its colon as it is; whatever else somebody takes for one stays within its part of the path. */

@@ -189,6 +189,24 @@ observ_chat_more(const Message *message, int shown)
 	return psprintf("%s and %d more", GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x80\xa6" : "...", more);
 }
 
+char *
+observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form)
+{
+	int characters = max;
+
+	/* Each time less by the part that is too much: most texts fit at once, and the others soon. */
+	for (;;) {
+		char *text = form(observ_message_text(message, characters, NULL));
+		int size = bytes ? bytes_of(text) : observ_utf16_units(text);
+
+		if (observ_text_is_blank(text))
+			return form(observ_chat_context(message));
+		if (size <= max)
+			return text;
+		characters = Min(characters - 1, (int) ((int64) characters * max / size));
+	}
+}
+
 int
 observ_chat_color(const Message *message)
 {

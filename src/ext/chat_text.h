@@ -23,6 +23,13 @@ extern int observ_utf16_units(const char *text);
 extern char *observ_fit_units(const char *text, int max, bool one_line, MessageEscape escape);
 extern char *observ_fit_bytes(const char *text, int max, bool one_line, MessageEscape escape);
 
+/*
+ * observ_message_text(): as many whole lines as are at most `max` code units of UTF-16, or bytes, in the form that the service wants. form: a text made
+ * fit, with its markup escaped; palloc'd. Never blank.
+ */
+typedef char *(*ChatForm)(const char *text);
+extern char *observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form);
+
 /* Whether there is nothing to be seen in it: services refuse such texts. */
 extern bool observ_text_is_blank(const char *text);
 

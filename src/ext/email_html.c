@@ -41,7 +41,7 @@ ink_on(int color)
 {
 	int brightness = ((color >> 16 & 255) * 299 + (color >> 8 & 255) * 587 + (color & 255) * 114) / 1000;
 
-	return brightness > 150 ? "#1a1a1a" : "#ffffff";
+	return brightness > 128 ? "#1a1a1a" : "#ffffff";
 }
 
 static void

@@ -6,6 +6,8 @@
 #include "core/sms_text.h"
 #include "ext/chat_text.h"
 
+#define MAX_TITLE 1000 /* before it is known what that costs */
+
 /* The same in characters that telephones show; palloc'd. */
 static char *
 plain(const char *text)
@@ -33,7 +35,7 @@ cut(char *text, size_t units)
 char *
 observ_sms_message(const Message *message, int segments)
 {
-	char *title = plain(observ_chat_title(message)), *text;
+	char *title = plain(observ_fit(observ_chat_title(message), MAX_TITLE, true, NULL)), *text;
 	size_t room, units;
 	bool gsm;
 	int max;

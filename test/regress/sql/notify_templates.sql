@@ -9,11 +9,12 @@ UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';
 
 INSERT INTO observ.notification_channels (name, kind, config) VALUES ('hook', 'webhook', '{"url": "http://127.0.0.1:9/"}');
 INSERT INTO observ.routes (name, matchers, channels, group_by, group_wait, group_interval) VALUES ('test', '{test="templates"}', '{hook}', '{team}', '0', '1 min');
-INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, instance, labels, identity, active_at, starts_at, value, peak_value, annotations, summary, acknowledged_at, acknowledged_by, unrouted)
+INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, instance, labels, identity, active_at, starts_at, value, peak_value, annotations, summary, unrouted)
 SELECT name || vps, 0, 'firing', severity::observ.severity, vps, jsonb_build_object('alertname', name, 'test', 'templates', 'team', 'payments', 'vps_name', vps, 'percent', '93.4'), '{}', '2034-05-01', '2034-05-01 00:00:10.5', value, value + 1,
-	jsonb_build_object('summary', name || ' is bad', 'dashboard', '/d/' || name), name || ' is bad', CASE vps WHEN 'db-2' THEN '2034-05-01'::timestamptz END, CASE vps WHEN 'db-2' THEN 'ann' END, true
+	jsonb_build_object('summary', name || ' is bad', 'dashboard', '/d/' || name), name || ' is bad', true
 FROM (VALUES ('Disk', 'critical', 'db-1', 97.123456), ('Disk', 'high', 'db-2', 91), ('Load', 'low', 'web-1', 1234567)) v (name, severity, vps, value);
 SELECT notifications FROM observ.dispatch_notifications('2034-05-01 00:02');
+UPDATE observ.alerts SET acknowledged_at = '2034-05-01 00:03', acknowledged_by = 'ann' WHERE instance = 'db-2';
 -- What a body becomes; a title when one is given.
 CREATE FUNCTION pg_temp.body(template text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
