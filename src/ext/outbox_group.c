@@ -261,7 +261,8 @@ observ_outbox_decide(TimestampTz at, OutboxRow *rows, int n)
 	int count = 0;
 
 	for (int i = 0; i < n; i++)
-		if (rows[i].action != ROW_GONE && (rows[i].lane == LANE_SENDING || (rows[i].alone && is_due(&rows[i], at))))
+		if (rows[i].action != ROW_GONE &&
+			(rows[i].lane == LANE_SENDING || (rows[i].alone && is_due(&rows[i], at))))
 			if (first == NULL || rows[i].lane == LANE_SENDING)
 				first = &rows[i];
 	for (int i = 0; i < n; i++) {
@@ -285,7 +286,8 @@ observ_outbox_decide(TimestampTz at, OutboxRow *rows, int n)
 void
 observ_outbox_give_up(TimestampTz at, OutboxRow *rows, int n)
 {
-	OutboxRow **old = palloc(sizeof(OutboxRow *) * Max(n, 1)), **all = palloc(sizeof(OutboxRow *) * Max(n, 1));
+	OutboxRow **old = palloc(sizeof(OutboxRow *) * Max(n, 1)),
+			  **all = palloc(sizeof(OutboxRow *) * Max(n, 1));
 	int n_old = 0, n_all = 0;
 
 	for (int i = 0; i < n; i++)

@@ -65,8 +65,7 @@ read_settings(void *arg)
 static Settings *
 settings_of(const Work *work, const OutboxChannel *channel)
 {
-	MemoryContext context =
-		AllocSetContextCreate(work->parent, "observ channel", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(work->parent, "observ channel", ALLOCSET_SMALL_SIZES);
 	Settings *s = MemoryContextAllocZero(context, sizeof(Settings));
 	Reading reading = {channel, s};
 	ErrorData *error;
@@ -215,7 +214,8 @@ add_failure(Work *work, const OutboxRow *r, const char *error)
 /* ---- alerts that were over before the channel heard of them */
 
 static const char forget_sql[] =
-	"DELETE FROM observ_data.told t USING unnest($1, $2, $3, $4, $5) n (channel, group_key, delivered, alerts, "
+	"DELETE FROM observ_data.told t USING unnest($1, $2, $3, $4, $5) n (channel, group_key, delivered, "
+	"alerts, "
 	"listed) WHERE t.group_key = n.group_key AND t.channel = n.channel AND t.state = 'firing' "
 	"AND t.since_seq > n.delivered AND t.alert_id IN (SELECT (a->>'alert_id')::bigint "
 	"FROM jsonb_array_elements(n.alerts) a) AND NOT t.alert_id = ANY (n.listed::bigint[])";

@@ -28,7 +28,7 @@ typedef struct OutboxChannel {
 	TimestampTz claimed_at;    /* DT_NOBEGIN: never */
 	TimestampTz first[2];      /* when something is due in these lanes; DT_NOEND: nothing waits */
 	int failures, sending;
-	int room; /* how many may be claimed now */
+	int room;     /* how many may be claimed now */
 	bool claimed; /* something was */
 } OutboxChannel;
 
@@ -54,8 +54,8 @@ typedef struct OutboxRow {
 	} action;
 	int64 by;
 	const char *error; /* of one that is cancelled or dead; NULL */
-	bool followed;  /* later ones wait behind it */
-	bool rewritten; /* its alerts, numbers and title are others than in the outbox */
+	bool followed;     /* later ones wait behind it */
+	bool rewritten;    /* its alerts, numbers and title are others than in the outbox */
 } OutboxRow;
 
 /* ---- reading a row of an SPI result */
