@@ -202,7 +202,7 @@ def test_results_that_cannot_be_recorded_are_kept(server, observ_db, receiver):
     wait_until(lambda: receiver.count() > 0, 10, "requests")
     seen = receiver.count()
     fill.fire(30, first=21)
-    fill.pass_()
+    assert wait_until(fill.pass_, 10, "more notifications") == 10
     pid = server.worker_pid(NOTIFIER, observ_db)
     wait_until(lambda: server.log_text(offset).count("full_disk") >= 1, 10, "the reason in the log")
     assert receiver.count() == seen
