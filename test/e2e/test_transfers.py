@@ -321,3 +321,26 @@ def test_mail_text_can_not_end_its_message(make_mail_server):
     assert line["status"] == 250
     (got,) = server.mails
     assert got.content == b"Subject: x\r\n\r\na\r\n.\r\nMAIL FROM:<evil@example.org>\r\n.\r\n..\r\n.\r\nend\r\n"
+
+
+@pytest.mark.parametrize(("command", "reply", "sent"), [
+    ("MAIL", "hello world", False), ("MAIL", "999 what", False), ("MAIL", "354 go ahead", False), ("MAIL", "25", False), ("MAIL", "", False),
+    ("RCPT", "x" * 9000, False), ("DATA", "250 ok", False), ("DOT", "354 more", True), ("DOT", "\0\1\2", True), ("DOT", "250-never ends", True)])
+def test_mail_server_that_speaks_something_else(make_mail_server, command, reply, sent):
+    """That is no yes and no no."""
+    server = make_mail_server(tls="none")
+    server.script(command, reply)
+    line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=700")
+    assert line["outcome"] == ("timeout" if reply.startswith("250-") else "broken")
+    assert (line["status"], line["sent"]) == (0, sent)
+
+
+def test_mail_server_that_does_not_read(make_mail_server):
+    """A message too large for it: the refusal counts although not all was said."""
+    server = make_mail_server(tls="none")
+    server.script("DATA", "552 5.3.4 too large")
+    line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=3000")
+    assert (line["outcome"], line["status"], line["sent"]) == ("answered", 552, False)
+    server.script("MAIL", "421 4.3.2 closing")
+    line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=3000")
+    assert (line["outcome"], line["status"]) == ("answered", 421)
