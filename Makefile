@@ -129,7 +129,8 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # notifier
-BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o
+BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o \
+	src/bgworker/notifier_mark.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/check_config.o \
