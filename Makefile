@@ -128,6 +128,8 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/scanner.o src/bgworker/scheduler.o src/bgworker/jobs.o src/bgworker/job_run.o src/bgworker/job_runs.o \
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
+# notifier
+BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/check_config.o \
@@ -205,7 +207,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed -lcrypto
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_pagers notify_chat
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_pagers notify_chat notify_chat_answers
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
@@ -234,7 +236,7 @@ PRIVATE_PG_CONFIG = $(PRIVATE_PG)/usr/lib/postgresql/15/bin/pg_config
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: check unit fuzz e2e kill-storm log-storm alert-storm outage soak bench lint fmt check-asan result-directories
+.PHONY: check unit fuzz e2e kill-storm log-storm alert-storm notify-storm outage soak bench lint fmt check-asan result-directories
 
 # PGXS has a rule for check already (it says "not supported"), so PGXS is left out when check is asked for.
 ifneq ($(filter check,$(MAKECMDGOALS)),)
@@ -345,6 +347,10 @@ log-storm:
 # 100 kill -9 in the middle of evaluation and dispatch of a day, 50 of a scheduler, 1,000 evaluations of a quiet fleet; the short form is part of e2e.
 alert-storm:
 	OBSERV_ALERT_KILLS=$(or $(OBSERV_ALERT_KILLS),100) $(PYTHON) -m pytest test/e2e/test_alert_storm.py -s $(PYTEST_ARGS)
+
+# kill -9 of the notifier, restarts of the server and losses of the network over 10,000 notifications; the short form is part of e2e.
+notify-storm:
+	OBSERV_NOTIFY_STORM=$(or $(OBSERV_NOTIFY_STORM),10000) $(PYTHON) -m pytest test/e2e/test_notifier_storm.py -s $(PYTEST_ARGS)
 
 # Ten minutes without a database, twice; the short form is part of e2e.
 outage:

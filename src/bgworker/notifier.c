@@ -174,8 +174,8 @@ claimed(Notifier *n, const Claim *claim)
 			leave(n);
 		n->more = claim->result.more;
 		n->claim_at = claim_due(&claim->result);
-		observ_flight_start(n->flight, claim->result.deliveries);
-		break;
+		observ_flight_start(n->flight, claim->context, claim->result.deliveries);
+		return;
 	case OBSERV_GATE_BUSY:
 		n->claim_at = observ_monotonic_ms() + BUSY_MS;
 		break;
@@ -183,6 +183,7 @@ claimed(Notifier *n, const Claim *claim)
 	case OBSERV_GATE_DISARMED:
 		leave(n);
 	}
+	MemoryContextDelete(claim->context);
 }
 
 static void
@@ -205,12 +206,11 @@ claim(Notifier *n, int room)
 	if (!ShutdownRequestPending)
 		error = observ_in_transaction(step_claim, &claim);
 	claiming = false;
-	if (error != NULL)
+	if (error != NULL) {
 		claim_failed(n, error);
-	else
+		MemoryContextDelete(claim.context);
+	} else
 		claimed(n, &claim);
-	/* With those deliveries that have not been taken over. */
-	MemoryContextDelete(claim.context);
 	pgstat_report_stat(false);
 }
 

@@ -213,8 +213,11 @@ put_email(Environment *env)
 							 "SMTP_USER, SMTP_PASSWORD and SMTP_TLS may be added.")));
 	env->value[SMTP_TLS] = tls_of(env);
 	w = begin_channel(&text, "email", "email");
-	for (int i = SMTP_HOST; i <= SMTP_TLS; i++)
-		observ_json_pair(&w, variables[i].field, env->value[i]);
+	/* What is not set any more is null, and goes. */
+	for (int i = SMTP_HOST; i <= SMTP_TLS; i++) {
+		observ_json_key(&w, variables[i].field);
+		observ_json_text(&w, env->value[i]);
+	}
 	return end_channel(&w);
 }
 

@@ -130,7 +130,7 @@ static void
 put_object(JsonWriter *w, const char *key, Jsonb *object)
 {
 	int n;
-	const MessagePair *pairs = observ_sorted_pairs(object, &n);
+	const MessagePair *pairs = observ_sorted_pairs(object, true, &n);
 
 	put_pairs(w, key, pairs, n);
 }
@@ -186,7 +186,7 @@ static void
 put_alert(JsonWriter *w, const MessageAlert *alert)
 {
 	int n;
-	const MessagePair *labels = observ_sorted_pairs(alert->labels, &n);
+	const MessagePair *labels = observ_sorted_pairs(alert->labels, false, &n);
 
 	observ_json_open(w, '{');
 	observ_json_pair(w, "status", alert->firing ? "firing" : "resolved");

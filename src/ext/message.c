@@ -167,7 +167,7 @@ silence_url(const char *external, const MessageAlert *alert)
 {
 	StringInfoData matchers, url;
 	int n;
-	MessagePair *labels = observ_sorted_pairs(alert->labels, &n);
+	MessagePair *labels = observ_sorted_pairs(alert->labels, false, &n);
 
 	initStringInfo(&matchers);
 	appendStringInfoChar(&matchers, '{');

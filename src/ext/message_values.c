@@ -41,7 +41,7 @@ say_pairs(struct template_operand *out, Jsonb *object, struct slice name, bool i
 {
 	StringInfoData all;
 	int n;
-	MessagePair *pairs = observ_sorted_pairs(object, &n);
+	MessagePair *pairs = observ_sorted_pairs(object, false, &n);
 
 	initStringInfo(&all);
 	for (int i = 0; i < n; i++) {

@@ -17,6 +17,7 @@
 #include "ext/secret_key.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
+#include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
@@ -181,6 +182,8 @@ observ_store_secret(const char *name, const char *value)
 
 	if (name[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a secret must have a name")));
+	/* Before a key is made that the server would keep. */
+	PreventCommandIfReadOnly("observ.set_secret()");
 	if (!pg_strong_random(VARDATA(nonce), NONCE_BYTES))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
 	observ_read_key(&key, true);
