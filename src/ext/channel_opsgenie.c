@@ -131,7 +131,7 @@ put_details(JsonWriter *w, const Message *message)
 {
 	ChatLink links[CHAT_MAX_LINKS];
 	int n_links = observ_chat_links(message, MAX_DETAILS / 8, links), n_labels, left_out = 0;
-	MessagePair *labels = observ_sorted_pairs(message->common_labels, false, &n_labels);
+	MessagePair *labels = observ_sorted_pairs(message->common_labels, &n_labels);
 	int room = MAX_DETAILS - 200; /* for counts and their names */
 
 	observ_json_key(w, "details");
