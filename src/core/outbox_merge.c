@@ -51,17 +51,17 @@ static int
 holds(enum notify_reason reason, const struct outbox_tally *tally, int firing)
 {
 	switch (reason) {
-		case NOTIFY_NOT:
-			return 0;
-		case NOTIFY_FIRST:
-		case NOTIFY_NEW_ALERTS:
-		case NOTIFY_ESCALATION:
-			return tally->fresh > 0;
-		case NOTIFY_SOME_RESOLVED:
-		case NOTIFY_ALL_RESOLVED:
-			return tally->resolved > 0 && (firing == 0) == (reason == NOTIFY_ALL_RESOLVED);
-		default:
-			return firing > 0;
+	case NOTIFY_NOT:
+		return 0;
+	case NOTIFY_FIRST:
+	case NOTIFY_NEW_ALERTS:
+	case NOTIFY_ESCALATION:
+		return tally->fresh > 0;
+	case NOTIFY_SOME_RESOLVED:
+	case NOTIFY_ALL_RESOLVED:
+		return tally->resolved > 0 && (firing == 0) == (reason == NOTIFY_ALL_RESOLVED);
+	default:
+		return firing > 0;
 	}
 }
 

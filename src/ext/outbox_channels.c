@@ -10,6 +10,9 @@
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
+/* At a time, of a kind that has no limit of its own. */
+#define MANY 10000
+
 /* The earliest of each lane: a probe of an index per channel, however much waits there. */
 #define FIRST_IN(lane)                                                                                       \
 	"(SELECT d.due_at FROM observ_data.deliveries d WHERE d.lane = " lane " AND d.channel = c.name "         \
@@ -17,9 +20,9 @@
 
 static const char channels_sql[] =
 	"SELECT c.name, c.kind, c.rate_limit, c.burst, s.blocked_until, s.tokens, s.tokens_at, s.failures, "
-	"s.claimed_at, " FIRST_IN("0") ", " FIRST_IN(
-		"1") " FROM observ.notification_channels c LEFT JOIN observ_data.channel_state s ON s.channel = c.name "
-			 "WHERE c.enabled AND c.kind IS NOT NULL";
+	"s.claimed_at, " FIRST_IN("0") ", " FIRST_IN("1") " FROM observ.notification_channels c LEFT JOIN "
+													  "observ_data.channel_state s ON s.channel = c.name "
+													  "WHERE c.enabled AND c.kind IS NOT NULL";
 
 static const char sending_sql[] =
 	"SELECT channel, count(*)::int FROM observ_data.deliveries WHERE lane = 2 GROUP BY channel";
@@ -95,8 +98,10 @@ static TimestampTz
 set_room(OutboxChannel *c, TimestampTz at)
 {
 	TimestampTz first = Min(c->first[0], c->first[1]);
-	int concurrency = c->failures >= OUTBOX_BROKEN_AFTER ? 1 : Max(1, c->kind->concurrency);
+	int concurrency = c->kind->concurrency > 0 ? c->kind->concurrency : MANY;
 
+	if (c->failures >= OUTBOX_BROKEN_AFTER)
+		concurrency = 1;
 	if (first > at || c->blocked_until > at)
 		return Max(first, c->blocked_until);
 	if (c->sending >= concurrency)

@@ -17,8 +17,8 @@
 #define OLD_ONES(emergency, before)                                                                          \
 	"(SELECT channel, group_key FROM observ_data.deliveries WHERE emergency = " emergency                    \
 	" AND made_at <= " before " AND lane <> 2 ORDER BY made_at LIMIT $3)"
-static const char old_sql[] = "SELECT DISTINCT channel, group_key FROM (" OLD_ONES("false", "$1") " UNION ALL " OLD_ONES(
-	"true", "$2") ") d";
+static const char old_sql[] = "SELECT DISTINCT channel, group_key FROM (" OLD_ONES(
+	"false", "$1") " UNION ALL " OLD_ONES("true", "$2") ") d";
 
 /* What may become too old next. */
 static const char next_sql[] =

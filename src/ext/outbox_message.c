@@ -7,6 +7,7 @@
 #include "ext/outbox_parts.h"
 
 #include "catalog/pg_type.h"
+#include "ext/notification_text.h"
 #include "ext/subtransaction.h"
 #include "utils/memutils.h"
 
@@ -65,8 +66,7 @@ read_settings(void *arg)
 static Settings *
 settings_of(const Work *work, const OutboxChannel *channel)
 {
-	MemoryContext context =
-		AllocSetContextCreate(work->parent, "observ channel", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(work->parent, "observ channel", ALLOCSET_SMALL_SIZES);
 	Settings *s = MemoryContextAllocZero(context, sizeof(Settings));
 	Reading reading = {channel, s};
 	ErrorData *error;
@@ -215,7 +215,8 @@ add_failure(Work *work, const OutboxRow *r, const char *error)
 /* ---- alerts that were over before the channel heard of them */
 
 static const char forget_sql[] =
-	"DELETE FROM observ_data.told t USING unnest($1, $2, $3, $4, $5) n (channel, group_key, delivered, alerts, "
+	"DELETE FROM observ_data.told t USING unnest($1, $2, $3, $4, $5) n (channel, group_key, delivered, "
+	"alerts, "
 	"listed) WHERE t.group_key = n.group_key AND t.channel = n.channel AND t.state = 'firing' "
 	"AND t.since_seq > n.delivered AND t.alert_id IN (SELECT (a->>'alert_id')::bigint "
 	"FROM jsonb_array_elements(n.alerts) a) AND NOT t.alert_id = ANY (n.listed::bigint[])";
@@ -238,6 +239,46 @@ static bool
 leaves_out(const OutboxRow *r, const Message *message)
 {
 	return JB_ROOT_IS_ARRAY(r->source.alerts) && (int) JB_ROOT_COUNT(r->source.alerts) > message->n_alerts;
+}
+
+static enum mark
+mark_in(const Message *message, int64 alert_id)
+{
+	for (int i = 0; i < message->n_alerts; i++)
+		if (message->alerts[i].alert_id == alert_id)
+			return message->alerts[i].mark;
+	return MARK_NONE;
+}
+
+/* The row says what is sent, without them. */
+static void
+leave_out(OutboxRow *r, const Message *message)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(&r->source.alerts->root);
+	JsonbIteratorToken token;
+	JsonbValue v;
+	NotificationCounts counts = {.firing = message->n_firing, .resolved = message->n_resolved};
+
+	(void) JsonbIteratorNext(&it, &v, true);
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	while ((token = JsonbIteratorNext(&it, &v, true)) == WJB_ELEM) {
+		enum mark mark =
+			v.type == jbvBinary ? mark_in(message, observ_outbox_alert_id(v.val.binary.data)) : MARK_NONE;
+
+		if (mark == MARK_NONE)
+			continue;
+		JsonbToJsonbValue(observ_outbox_marked(v.val.binary.data, mark), &v);
+		pushJsonbValue(&state, WJB_ELEM, &v);
+	}
+	r->source.alerts = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	for (int i = 0; i < message->n_alerts; i++)
+		counts.fresh += message->alerts[i].mark == MARK_NEW;
+	r->source.firing = message->n_firing;
+	r->source.resolved = message->n_resolved;
+	r->source.title = observ_notification_title(NOTIFY_NOT, &counts, r->source.group_labels,
+												r->source.route == NULL ? "" : r->source.route);
+	r->rewritten = true;
 }
 
 /*
@@ -269,6 +310,8 @@ settle(Work *work, Delivery **made)
 					NULL);
 			if (says_nothing)
 				r->action = ROW_CANCELLED;
+			else
+				leave_out(r, message);
 		}
 		if (r->action != ROW_SEND) {
 			MemoryContextDelete(made[i]->context);

@@ -28,7 +28,7 @@ typedef struct OutboxChannel {
 	TimestampTz claimed_at;    /* DT_NOBEGIN: never */
 	TimestampTz first[2];      /* when something is due in these lanes; DT_NOEND: nothing waits */
 	int failures, sending;
-	int room; /* how many may be claimed now */
+	int room;     /* how many may be claimed now */
 	bool claimed; /* something was */
 } OutboxChannel;
 
@@ -54,8 +54,8 @@ typedef struct OutboxRow {
 	} action;
 	int64 by;
 	const char *error; /* of one that is cancelled or dead; NULL */
-	bool followed;  /* later ones wait behind it */
-	bool rewritten; /* its alerts, numbers and title are others than in the outbox */
+	bool followed;     /* later ones wait behind it */
+	bool rewritten;    /* its alerts, numbers and title are others than in the outbox */
 } OutboxRow;
 
 /* ---- reading a row of an SPI result */
@@ -137,6 +137,12 @@ extern void observ_outbox_write(TimestampTz at, const OutboxRow *rows, int n, Ou
 
 /* What is sent. */
 extern void observ_outbox_decide(TimestampTz at, OutboxRow *rows, int n);
+
+/* Of an object of observ.notifications.alerts; 0: it has none. */
+extern int64 observ_outbox_alert_id(JsonbContainer *alert);
+
+/* Such an object with another mark. */
+extern Jsonb *observ_outbox_marked(JsonbContainer *alert, enum mark mark);
 
 /* What is given up, because of its age. */
 extern void observ_outbox_give_up(TimestampTz at, OutboxRow *rows, int n);

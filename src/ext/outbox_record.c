@@ -33,7 +33,8 @@ static const char read_sql[] =
 	"d.emergency, d.failures, d.steps, d.lost_steps, d.unsure, coalesce(o.seq, n.seq) "
 	"FROM unnest($1, $2) i (number, notification_id) "
 	"JOIN observ.notifications n ON n.notification_id = i.notification_id "
-	"LEFT JOIN observ_data.deliveries d ON d.channel = n.channel AND d.group_key = n.group_key AND d.seq = n.seq "
+	"LEFT JOIN observ_data.deliveries d ON d.channel = n.channel AND d.group_key = n.group_key AND d.seq = "
+	"n.seq "
 	"LEFT JOIN observ.notifications o ON o.notification_id = n.resend_of";
 
 static void
@@ -133,16 +134,16 @@ static void
 decide(Outcome *o, TimestampTz at)
 {
 	switch (o->result->verdict.outcome) {
-		case CHANNEL_SENT:
-			next_step(o, at, NULL);
-			break;
-		case CHANNEL_DEAD:
-			give_up(o, at, o->result->verdict.error);
-			break;
-		case CHANNEL_RETRY:
-		case CHANNEL_AGAIN:
-			try_again(o, at);
-			break;
+	case CHANNEL_SENT:
+		next_step(o, at, NULL);
+		break;
+	case CHANNEL_DEAD:
+		give_up(o, at, o->result->verdict.error);
+		break;
+	case CHANNEL_RETRY:
+	case CHANNEL_AGAIN:
+		try_again(o, at);
+		break;
 	}
 }
 
@@ -161,8 +162,9 @@ static const char attempts_sql[] =
 	"a.excerpt, a.latency_ms, a.retry_after, a.address "
 	"FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) a (at, id, channel, kind, "
 	"attempt, step, outcome, status_code, phase, error, excerpt, latency_ms, retry_after, address)";
-static const Oid attempt_types[] = {TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, INT4OID,   INT4OID,     TEXTOID,
-									INT4OID,        TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, INTERVALOID, TEXTOID};
+static const Oid attempt_types[] = {TIMESTAMPTZOID, INT8OID,   TEXTOID,     TEXTOID, INT4OID,
+									INT4OID,        TEXTOID,   INT4OID,     TEXTOID, TEXTOID,
+									TEXTOID,        FLOAT8OID, INTERVALOID, TEXTOID};
 
 static Datum
 text_or_null(const char *text, bool *isnull)
@@ -255,7 +257,8 @@ write_notes(const Outcome *outcomes, int n, TimestampTz at)
 static const char queue_sql[] =
 	"UPDATE observ_data.deliveries d SET lane = 1 - d.emergency::int, due_at = r.due_at, "
 	"failures = r.failures, lost_steps = r.lost_steps, unsure = r.unsure "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7) r (channel, group_key, seq, due_at, failures, lost_steps, unsure) "
+	"FROM unnest($1, $2, $3, $4, $5, $6, $7) r (channel, group_key, seq, due_at, failures, lost_steps, "
+	"unsure) "
 	"WHERE d.channel = r.channel AND d.group_key = r.group_key AND d.seq = r.seq";
 static const Oid queue_types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT2OID, INT2OID, BOOLOID};
 
@@ -407,18 +410,17 @@ observ_outbox_end_leases(TimestampTz at, TimestampTz until)
 	DeliveryResult *results = palloc(sizeof *results * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)
-		results[row] = (DeliveryResult){
-			.notification_id = outbox_bigint(row, 1),
-			.attempt = outbox_integer(row, 2),
-			.step = outbox_integer(row, 3),
-			.channel = outbox_text(row, 4),
-			.kind = outbox_text(row, 5),
-			.verdict = {.outcome = CHANNEL_RETRY,
-						.retry_after_ms = -1,
-						.error = "the notifier was gone before it heard"},
-			.latency_ms = -1,
-			.unsure = true,
-			.ended_at = at};
+		results[row] = (DeliveryResult){.notification_id = outbox_bigint(row, 1),
+										.attempt = outbox_integer(row, 2),
+										.step = outbox_integer(row, 3),
+										.channel = outbox_text(row, 4),
+										.kind = outbox_text(row, 5),
+										.verdict = {.outcome = CHANNEL_RETRY,
+													.retry_after_ms = -1,
+													.error = "the notifier was gone before it heard"},
+										.latency_ms = -1,
+										.unsure = true,
+										.ended_at = at};
 	SPI_freetuptable(SPI_tuptable);
 	if (n > 0)
 		record(at, results, (int) n, true);

@@ -79,7 +79,8 @@ observ_outbox_groups(void)
 void
 observ_outbox_add_group(OutboxGroups *groups, const char *channel, const char *group_key)
 {
-	observ_row_batch_add(groups, (Datum[]){CStringGetTextDatum(channel), CStringGetTextDatum(group_key)}, NULL);
+	observ_row_batch_add(groups, (Datum[]){CStringGetTextDatum(channel), CStringGetTextDatum(group_key)},
+						 NULL);
 }
 
 OutboxRow *
@@ -132,12 +133,13 @@ static const char rewritten_sql[] =
 static const Oid rewritten_types[] = {INT8OID, JSONBOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID};
 
 static const char queue_sql[] =
-	"UPDATE observ_data.deliveries d SET lane = r.lane, due_at = r.due_at, steps = coalesce(r.steps, d.steps), "
+	"UPDATE observ_data.deliveries d SET lane = r.lane, due_at = r.due_at, steps = coalesce(r.steps, "
+	"d.steps), "
 	"emergency = r.emergency, made_at = r.made_at FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
 	"r (channel, group_key, seq, lane, due_at, steps, emergency, made_at) "
 	"WHERE d.channel = r.channel AND d.group_key = r.group_key AND d.seq = r.seq";
-static const Oid queue_types[] = {TEXTOID, TEXTOID, INT4OID, INT2OID, TIMESTAMPTZOID, INT2OID, BOOLOID,
-									TIMESTAMPTZOID};
+static const Oid queue_types[] = {TEXTOID,        TEXTOID, INT4OID, INT2OID,
+								  TIMESTAMPTZOID, INT2OID, BOOLOID, TIMESTAMPTZOID};
 
 static const char over_sql[] =
 	"DELETE FROM observ_data.deliveries d USING unnest($1, $2, $3) r (channel, group_key, seq) "
@@ -192,35 +194,35 @@ write_row(Writes *w, TimestampTz at, const OutboxRow *r, OutboxClaim *claim)
 					  CStringGetTextDatum(observ_severity_name(r->source.severity))},
 			NULL);
 	switch (r->action) {
-		case ROW_LEAVE:
-			if (r->lane == LANE_BEHIND || r->rewritten)
-				write_queue(w, r, own, at);
-			break;
-		case ROW_SEND:
-			write_note(w, r, "sending", NULL);
-			write_queue(w, r, LANE_SENDING, at + LEASE_US);
-			break;
-		case ROW_BEHIND:
-			write_queue(w, r, LANE_BEHIND, DT_NOEND);
-			break;
-		case ROW_POSTPONED:
-			write_queue(w, r, own, at + BUSY_US);
-			claim->next_due = Min(claim->next_due, at + BUSY_US);
-			break;
-		case ROW_SUPERSEDED:
-		case ROW_CANCELLED:
-			write_note(w, r, "cancelled", r->error == NULL ? "superseded" : r->error);
-			claim->cancelled++;
-			write_over(w, r);
-			break;
-		case ROW_DEAD:
-			write_note(w, r, "dead", r->error);
-			claim->dead++;
-			write_over(w, r);
-			break;
-		case ROW_GONE:
-			write_over(w, r);
-			break;
+	case ROW_LEAVE:
+		if (r->lane == LANE_BEHIND || r->rewritten)
+			write_queue(w, r, own, at);
+		break;
+	case ROW_SEND:
+		write_note(w, r, "sending", NULL);
+		write_queue(w, r, LANE_SENDING, at + LEASE_US);
+		break;
+	case ROW_BEHIND:
+		write_queue(w, r, LANE_BEHIND, DT_NOEND);
+		break;
+	case ROW_POSTPONED:
+		write_queue(w, r, own, at + BUSY_US);
+		claim->next_due = Min(claim->next_due, at + BUSY_US);
+		break;
+	case ROW_SUPERSEDED:
+	case ROW_CANCELLED:
+		write_note(w, r, "cancelled", r->error == NULL ? "superseded" : r->error);
+		claim->cancelled++;
+		write_over(w, r);
+		break;
+	case ROW_DEAD:
+		write_note(w, r, "dead", r->error);
+		claim->dead++;
+		write_over(w, r);
+		break;
+	case ROW_GONE:
+		write_over(w, r);
+		break;
 	}
 }
 

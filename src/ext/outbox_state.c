@@ -28,7 +28,8 @@ static const char write_sql[] =
 	"SELECT n.channel, nullif(n.blocked_until, '-infinity'), n.failures, nullif(n.success, '-infinity'), "
 	"nullif(n.failure, '-infinity'), n.error "
 	"FROM unnest($1, $2, $3, $4, $5, $6) n (channel, blocked_until, failures, success, failure, error) "
-	"ON CONFLICT (channel) DO UPDATE SET blocked_until = excluded.blocked_until, failures = excluded.failures, "
+	"ON CONFLICT (channel) DO UPDATE SET blocked_until = excluded.blocked_until, failures = "
+	"excluded.failures, "
 	"last_success_at = excluded.last_success_at, last_failure_at = excluded.last_failure_at, "
 	"last_error = excluded.last_error";
 static const Oid write_types[] = {TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
@@ -37,8 +38,8 @@ static const Oid write_types[] = {TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZO
 static bool
 refuses_everything(const DeliveryResult *r)
 {
-	return r->verdict.outcome == CHANNEL_DEAD && (r->status_code == 401 || r->status_code == 403 ||
-												   r->status_code == 404 || r->status_code == 410);
+	return r->verdict.outcome == CHANNEL_DEAD &&
+		   (r->status_code == 401 || r->status_code == 403 || r->status_code == 404 || r->status_code == 410);
 }
 
 /*
@@ -50,7 +51,7 @@ note_failure(State *s, const DeliveryResult *r, TimestampTz at)
 {
 	TimestampTz began = r->ended_at - (TimestampTz) (Max(r->latency_ms, 0) * 1000), until = DT_NOBEGIN;
 
-	if (began >= s->last_failure_at)
+	if (began > s->last_failure_at)
 		s->failures++;
 	s->last_failure_at = Max(s->last_failure_at, r->ended_at);
 	s->last_error = r->verdict.error;
