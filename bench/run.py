@@ -27,6 +27,7 @@ import footprint  # noqa: E402
 import ingest  # noqa: E402
 import logs  # noqa: E402
 import metrics  # noqa: E402
+import notify  # noqa: E402
 import report  # noqa: E402
 import retention  # noqa: E402
 import rollup  # noqa: E402
@@ -46,6 +47,7 @@ BENCHMARKS = {
     "logs": logs.run,
     "tailing": tailing.run,
     "alerts": alerts.run,
+    "notify": notify.run,
 }
 
 

@@ -2182,6 +2182,12 @@ COMMENT ON FUNCTION observ_data._render_notification(bigint, text, integer, inte
 'The request that a notification would become at a time, through its channel or another one; NULL: as it was made. Secrets are shown as secret:NAME';
 
 -- ---- delivery
+CREATE FUNCTION observ.test_channel(channel text, OUT ok boolean, OUT status_code integer, OUT latency_ms double precision, OUT phase text,
+	OUT error text, OUT answer text) RETURNS record
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_test_channel';
+COMMENT ON FUNCTION observ.test_channel(text) IS
+'Sends a message flagged [TEST] through a channel, enabled or not, and waits for the answer; works without the notifier and while observ is paused. ok: it was accepted; else phase is where it ended (render, resolve, connect, tls, send, answer, body; NULL: the receiver said no) and error says why. One row (one per phone number or the like) in observ.notification_attempts. Errors: 42704 for a channel or secret that is not there, 55000 for a channel without a kind';
 
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(

@@ -138,15 +138,19 @@ make_room(ObservFlight *flight, int more)
 }
 
 void
-observ_flight_start(ObservFlight *flight, List *deliveries)
+observ_flight_start(ObservFlight *flight, MemoryContext context, List *deliveries)
 {
 	ListCell *cell;
 
+	if (deliveries == NIL) {
+		MemoryContextDelete(context);
+		return;
+	}
+	MemoryContextSetParent(context, flight->context);
 	make_room(flight, list_length(deliveries));
 	foreach (cell, deliveries) {
 		Delivery *delivery = lfirst(cell);
 
-		MemoryContextSetParent(delivery->context, flight->context);
 		flight->under_way++;
 		hold_signals();
 		(void) observ_delivery_start(flight->transfers, delivery, land, flight);
@@ -210,6 +214,17 @@ step_record(void *arg)
 	record->done = true;
 }
 
+/* What deliveries of one claim share goes with the last of them. */
+static void
+forget(Delivery *delivery)
+{
+	MemoryContext claim = MemoryContextGetParent(delivery->context);
+
+	MemoryContextDelete(delivery->context);
+	if (claim->firstchild == NULL)
+		MemoryContextDelete(claim);
+}
+
 /* Records n of those that have landed; returns whether it did. */
 static bool
 record_some(ObservFlight *flight, Landed *landed, int n, ObservGateResult *gate, ErrorData **error)
@@ -225,7 +240,7 @@ record_some(ObservFlight *flight, Landed *landed, int n, ObservGateResult *gate,
 	if (*error != NULL || !record.done)
 		return false;
 	for (int i = 0; i < n; i++) {
-		MemoryContextDelete(landed[i].delivery->context);
+		forget(landed[i].delivery);
 		landed[i].delivery = NULL;
 	}
 	return true;

@@ -18,9 +18,11 @@ extern void observ_flight_close(ObservFlight *flight);
 extern int observ_flight_fd(const ObservFlight *flight);
 extern void observ_flight_run(ObservFlight *flight);
 
-/* Begins deliveries. Takes each one's memory over. False when libcurl can't be used, which is said once: then nothing has begun. */
+/* Whether libcurl can be used; if not, that is said once. Before the first start. */
 extern bool observ_flight_ready(ObservFlight *flight);
-extern void observ_flight_start(ObservFlight *flight, List *deliveries);
+
+/* Begins the deliveries of a claim, which was made in that memory context, and takes it over. */
+extern void observ_flight_start(ObservFlight *flight, MemoryContext context, List *deliveries);
 
 /* Deliveries under way, and with those that are to be recorded. */
 extern int observ_flight_under_way(const ObservFlight *flight);

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "bgworker/job_run.h"
+#include "bgworker/notifier.h"
 #include "bgworker/worker.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
@@ -183,8 +184,12 @@ run_or_wait(Scheduler *s)
 
 	if (s->gate.gate != OBSERV_GATE_OPEN)
 		due = s->check_gate_at;
+	else {
+		observ_notifier_keep(s->woken);
+		s->woken = false;
+	}
 	if (observ_monotonic_ms() < due)
-		wait_for(s, due);
+		wait_for(s, s->gate.gate == OBSERV_GATE_OPEN ? Min(due, observ_notifier_keep_at()) : due);
 	else if (s->gate.gate != OBSERV_GATE_OPEN)
 		look_at_gate(s);
 	else

@@ -130,7 +130,7 @@ static void
 put_object(JsonWriter *w, const char *key, Jsonb *object)
 {
 	int n;
-	const MessagePair *pairs = observ_sorted_pairs(object, &n);
+	const MessagePair *pairs = observ_sorted_texts(object, &n);
 
 	put_pairs(w, key, pairs, n);
 }

@@ -10,6 +10,7 @@
 #include "core/matchers.h"
 #include "ext/spi_util.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -37,8 +38,8 @@ compare_pairs(const void *a, const void *b)
 	return strcmp(((const MessagePair *) a)->name, ((const MessagePair *) b)->name);
 }
 
-MessagePair *
-observ_sorted_pairs(Jsonb *object, int *n)
+static MessagePair *
+sorted_pairs(Jsonb *object, bool empty, int *n)
 {
 	MessagePair *pairs;
 	JsonbIterator *it;
@@ -57,12 +58,24 @@ observ_sorted_pairs(Jsonb *object, int *n)
 		else if (token == WJB_VALUE) {
 			const char *value = scalar_text(&v);
 
-			if (value != NULL && value[0] != '\0')
+			if (value != NULL && (empty || value[0] != '\0'))
 				pairs[(*n)++] = (MessagePair){name, value};
 		}
 	}
 	qsort(pairs, (size_t) *n, sizeof *pairs, compare_pairs);
 	return pairs;
+}
+
+MessagePair *
+observ_sorted_pairs(Jsonb *object, int *n)
+{
+	return sorted_pairs(object, false, n);
+}
+
+MessagePair *
+observ_sorted_texts(Jsonb *object, int *n)
+{
+	return sorted_pairs(object, true, n);
 }
 
 static void
@@ -106,7 +119,7 @@ observ_common_texts(const Message *message, bool annotations)
 		Jsonb *object = annotations ? alert->annotations : alert->labels;
 
 		if (i == 0)
-			pairs = observ_sorted_pairs(object, &n);
+			pairs = sorted_pairs(object, annotations, &n);
 		else
 			n = keep_common(pairs, n, object);
 	}
@@ -120,19 +133,49 @@ observ_common_texts(const Message *message, bool annotations)
 
 /* --- the key of a group, as Alertmanager writes it (dispatch/route.go, pkg/labels, model.LabelSet.String()) */
 
-/* As Go's %q has it for texts without control characters, and as OpenMetrics escapes them. */
-static void
-put_quoted(StringInfo out, const char *text)
+/* Characters that Go does not print (strconv.IsPrint), by ranges, where they are likely to be met: controls, blanks but U+0020, signs without width. */
+static bool
+is_printed(pg_wchar c)
 {
+	static const pg_wchar not_printed[][2] = {
+		{0x0000, 0x001F}, {0x007F, 0x00A0}, {0x00AD, 0x00AD}, {0x1680, 0x1680}, {0x2000, 0x200F},
+		{0x2028, 0x202F}, {0x205F, 0x206F}, {0x3000, 0x3000}, {0xE000, 0xF8FF}, {0xFEFF, 0xFEFF}};
+
+	for (size_t i = 0; i < lengthof(not_printed); i++)
+		if (c >= not_printed[i][0] && c <= not_printed[i][1])
+			return false;
+	return true;
+}
+
+/* What Go's %q makes of such a character. */
+static void
+put_go_escape(StringInfo out, pg_wchar c)
+{
+	static const char letters[] = "abtnvfr"; /* U+0007 to U+000D */
+
+	if (c >= 7 && c < 7 + strlen(letters))
+		appendStringInfo(out, "\\%c", letters[c - 7]);
+	else
+		appendStringInfo(out, c < ' ' || c == 0x7F ? "\\x%02x" : "\\u%04x", (unsigned) c);
+}
+
+/* In quotes. go: as Go's %q has it, where the database is in UTF-8; else as OpenMetrics has it. */
+static void
+put_quoted(StringInfo out, const char *text, bool go)
+{
+	bool utf8 = GetDatabaseEncoding() == PG_UTF8;
+
 	appendStringInfoChar(out, '"');
-	for (const char *p = text; *p != '\0'; p++)
-		if (*p == '\n')
-			appendStringInfoString(out, "\\n");
-		else {
-			if (*p == '"' || *p == '\\')
-				appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, *p);
-		}
+	for (const char *p = text; *p != '\0'; p += pg_mblen(p)) {
+		pg_wchar c = utf8 ? utf8_to_unicode((const unsigned char *) p) : (unsigned char) *p;
+
+		if (*p == '"' || *p == '\\')
+			appendStringInfo(out, "\\%c", *p);
+		else if (*p == '\n' || (go && !is_printed(c)))
+			put_go_escape(out, c);
+		else
+			appendBinaryStringInfo(out, p, pg_mblen(p));
+	}
 	appendStringInfoChar(out, '"');
 }
 
@@ -158,7 +201,7 @@ put_matchers(StringInfo out, struct matchers *matchers)
 
 		appendStringInfo(out, "%s%.*s%s", i > 0 ? "," : "", (int) (m->name.end - m->name.p), m->name.p,
 						 matcher_op_name(m->op));
-		put_quoted(out, pnstrdup(m->value.p, (Size) (m->value.end - m->value.p)));
+		put_quoted(out, pnstrdup(m->value.p, (Size) (m->value.end - m->value.p)), false);
 	}
 	appendStringInfoChar(out, '}');
 }
@@ -247,7 +290,7 @@ observ_am_group_key(const char *route, Jsonb *group_labels)
 	appendStringInfo(&key, "%s:{", route == NULL ? "{}" : route_key(route));
 	for (int i = 0; i < n; i++) {
 		appendStringInfo(&key, "%s%s=", i > 0 ? ", " : "", pairs[i].name);
-		put_quoted(&key, pairs[i].value);
+		put_quoted(&key, pairs[i].value, true);
 	}
 	appendStringInfoChar(&key, '}');
 	return key.data;

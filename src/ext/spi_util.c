@@ -121,8 +121,12 @@ finished(int rc, int expected, const char *sql)
 uint64
 observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
 {
-	return finished(SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0),
-					expected, sql);
+	/* SPI leaves the caller in its own memory, which is gone with SPI_finish(). */
+	MemoryContext caller = CurrentMemoryContext;
+	int rc = SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, false, 0);
+
+	MemoryContextSwitchTo(caller);
+	return finished(rc, expected, sql);
 }
 
 SPIPlanPtr
@@ -138,13 +142,23 @@ observ_spi_keep(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types)
 	return *plan;
 }
 
+static uint64
+run_plan(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types, const Datum *values,
+		 const char *nulls, bool read_only)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int rc =
+		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, read_only, 0);
+
+	MemoryContextSwitchTo(caller);
+	return finished(rc, expected, sql);
+}
+
 uint64
 observ_spi_kept(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *types,
 				const Datum *values, const char *nulls)
 {
-	return finished(
-		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, false, 0),
-		expected, sql);
+	return run_plan(plan, expected, sql, nargs, types, values, nulls, false);
 }
 
 void
@@ -218,15 +232,49 @@ uint64
 observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types, const Datum *values,
 				const char *nulls)
 {
-	return finished(
-		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, true, 0),
-		SPI_OK_SELECT, sql);
+	return run_plan(plan, SPI_OK_SELECT, sql, nargs, types, values, nulls, true);
 }
 
 Datum
 observ_spi_value(uint64 row, int number, bool *isnull)
 {
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+}
+
+char *
+observ_spi_text(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+TimestampTz
+observ_spi_time(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+int64
+observ_spi_int64(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+int32
+observ_spi_int32(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
 }
 
 static bool

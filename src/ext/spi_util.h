@@ -31,7 +31,10 @@ extern AttrNumber observ_column(Relation rel, const char *name, Oid type);
 /* Runs one utility statement in an SPI connection of its own. */
 extern void observ_spi_utility(const char *command);
 
-/* SPI_execute_with_args that raises an error unless the result is the expected SPI_OK_… code; needs SPI_connect(). */
+/*
+ * SPI_execute_with_args that raises an error unless the result is the expected SPI_OK_… code; needs SPI_connect(). This and the others below leave
+ * the memory context as it is, unlike SPI.
+ */
 extern uint64 observ_spi(int expected, const char *sql, int nargs, const Oid *types, const Datum *values,
 						 const char *nulls);
 
@@ -74,6 +77,12 @@ extern Datum observ_array(Datum *values, int n, Oid type);
 
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
+
+/* The same as what it is: NULL, DT_NOBEGIN or 0 where it is NULL. */
+extern char *observ_spi_text(uint64 row, int number);
+extern TimestampTz observ_spi_time(uint64 row, int number);
+extern int64 observ_spi_int64(uint64 row, int number);
+extern int32 observ_spi_int32(uint64 row, int number);
 
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
