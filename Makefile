@@ -129,7 +129,8 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # notifier
-BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o
+BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o \
+	src/bgworker/notifier_mark.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/check_config.o \
@@ -385,6 +386,11 @@ build/transfer_probe: test/e2e/transfer_probe.c src/core/address_guard.o $(COMMO
 	$(CC) $(CFLAGS) $(CPPFLAGS) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -o $@
 
 -include $(wildcard build/transfer_probe.d)
+
+# A name server that never answers, for test_transfers.py and test_channel_test.py.
+build/hanging_resolver.so: test/e2e/hanging_resolver.c
+	@mkdir -p build
+	$(CC) $(CFLAGS) -D_GNU_SOURCE -fvisibility=default -fPIC -shared $< -o $@
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

@@ -130,7 +130,7 @@ static void
 put_object(JsonWriter *w, const char *key, Jsonb *object)
 {
 	int n;
-	const MessagePair *pairs = observ_sorted_pairs(object, true, &n);
+	const MessagePair *pairs = observ_sorted_texts(object, &n);
 
 	put_pairs(w, key, pairs, n);
 }
@@ -186,7 +186,7 @@ static void
 put_alert(JsonWriter *w, const MessageAlert *alert)
 {
 	int n;
-	const MessagePair *labels = observ_sorted_pairs(alert->labels, false, &n);
+	const MessagePair *labels = observ_sorted_pairs(alert->labels, &n);
 
 	observ_json_open(w, '{');
 	observ_json_pair(w, "status", alert->firing ? "firing" : "resolved");

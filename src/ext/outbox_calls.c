@@ -211,7 +211,8 @@ static const char resend_sql[] =
 	"    coalesce(s.resend_of, s.notification_id) FROM s "
 	"  ON CONFLICT (channel, group_key, seq) DO NOTHING "
 	"  RETURNING notification_id, channel, group_key, seq, severity) "
-	"INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at) "
+	"INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, "
+	"made_at) "
 	"SELECT channel, group_key, seq, notification_id, severity = 'emergency', "
 	"  CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, $2, $2 FROM made "
 	"ON CONFLICT (channel, group_key, seq) DO UPDATE SET notification_id = excluded.notification_id, "
@@ -226,9 +227,12 @@ require_finished(int64 notification_id)
 				   "SELECT status, status IN ('sent', 'dead', 'cancelled') FROM observ.notifications "
 				   "WHERE notification_id = $1",
 				   1, types, (Datum[]){Int64GetDatum(notification_id)}, NULL) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("notification " INT64_FORMAT " does not exist", notification_id),
-						errhint("SELECT notification_id, title FROM observ.notification_log ORDER BY 1 DESC LIMIT 10.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("notification " INT64_FORMAT " does not exist", notification_id),
+			 errhint(
+				 "SELECT notification_id, title FROM observ.notification_log ORDER BY 1 DESC LIMIT 10.")));
 	if (!outbox_boolean(0, 2))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("notification " INT64_FORMAT " is still to be sent", notification_id),
@@ -248,7 +252,8 @@ observ_resend(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("notification_id must not be null")));
 	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_ARGISNULL(1) ? TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()) : PG_GETARG_DATUM(1);
+	values[1] =
+		PG_ARGISNULL(1) ? TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()) : PG_GETARG_DATUM(1);
 	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[1])))
 		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time must be finite")));
 	SPI_connect();

@@ -46,11 +46,10 @@ read_picks(const Claim *claim, OutboxGroups *groups)
 	uint64 found;
 
 	for (int i = 0; i < claim->n_channels; i++)
-		observ_row_batch_add(
-			limits,
-			(Datum[]){Int32GetDatum(i), CStringGetTextDatum(claim->channels[i].name),
-					  Int32GetDatum(Min(claim->channels[i].room, share))},
-			NULL);
+		observ_row_batch_add(limits,
+							 (Datum[]){Int32GetDatum(i), CStringGetTextDatum(claim->channels[i].name),
+									   Int32GetDatum(Min(claim->channels[i].room, share))},
+							 NULL);
 	observ_row_batch_arguments(limits, 0, types, values);
 	types[3] = TIMESTAMPTZOID;
 	values[3] = TimestampTzGetDatum(claim->at);
