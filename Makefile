@@ -105,7 +105,7 @@ EXT_OBJS += src/ext/channel_kinds.o src/ext/channel_config.o src/ext/channel_red
 CORE_BACKEND_OBJS += src/core/env_file.o
 # the network
 CORE_BACKEND_OBJS += src/core/retry_schedule.o src/core/retry_after.o src/core/token_bucket.o src/core/address_guard.o
-EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o
+EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o src/ext/channel_test.o
 # messages
 CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o \
@@ -129,7 +129,8 @@ BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launche
 	src/bgworker/control.o src/bgworker/utility_hook.o src/bgworker/drop_hook.o src/bgworker/detach.o \
 	src/bgworker/cron_jobs.o src/bgworker/cron_control.o
 # notifier
-BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o
+BGWORKER_OBJS += src/bgworker/notifier.o src/bgworker/notifier_start.o src/bgworker/notifier_wait.o src/bgworker/notifier_flight.o \
+	src/bgworker/notifier_mark.o
 # USERLAND
 COLLECTOR_OBJS = src/collector/agent.o \
 	src/collector/check_config.o \
@@ -207,7 +208,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed -lcrypto
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_pagers notify_chat
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_pagers notify_chat notify_chat_answers
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries
@@ -385,6 +386,11 @@ build/transfer_probe: test/e2e/transfer_probe.c src/core/address_guard.o $(COMMO
 	$(CC) $(CFLAGS) $(CPPFLAGS) -D_GNU_SOURCE -MF $@.d -g $(filter %.c %.o,$^) $(LDFLAGS) -o $@
 
 -include $(wildcard build/transfer_probe.d)
+
+# A name server that never answers, for test_transfers.py and test_channel_test.py.
+build/hanging_resolver.so: test/e2e/hanging_resolver.c
+	@mkdir -p build
+	$(CC) $(CFLAGS) -D_GNU_SOURCE -fvisibility=default -fPIC -shared $< -o $@
 
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@

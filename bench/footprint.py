@@ -13,7 +13,8 @@ three of its intervals at least.
     collectd                     cpu, memory, df, load, interface; its postgresql plugin writes into a database without observ
     prometheus-node-exporter     cpu, meminfo, loadavg, filesystem, netdev; scraped by us every 10 s
     zabbix_agentd                twelve passive items, asked for by us every 10 s
-    launcher, scheduler          of the server that the agents write to, and of a second server where nothing arrives
+    launcher, scheduler          of the server that the agents write to, and of a second server where nothing arrives, both without evaluation
+                                 of alerts; of a third one with the default rules at their default pace, where one more agent writes to
 
 Memory is the sum over the process tree from smaps_rollup; private is Private_Clean + Private_Dirty. That figure flatters who
 shares libraries with others here (libpq is in four of these programs) or pages between its own processes. So two more, with
@@ -45,6 +46,7 @@ IDLE_SETTLED_ROWS = 3
 IDLE_SETTLED_S = 5  # and a little later, so that no flush falls on an edge of the window
 COMPLETE, IDLE = "obs-agent, 3 checks, 2 logs", "obs-agent, idle"
 LINES_PER_SECOND = 10
+ALERTING = {"observ.evaluation_interval": "15s", "observ.dispatch_interval": "5s"}  # observ's defaults; the harness switches them off
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FRAME_MASK = (1 << 55) - 1
 # By name: private or anonymous memory in MiB, CPU in s/min (0.1 % of a core is 0.06), network in B/min; None: no aim.
@@ -291,10 +293,14 @@ def run(context, found):
         busy = stack.enter_context(surroundings.server(context, tcp=True))
         idle = stack.enter_context(surroundings.server(context))
         idle.create_database("nothing", extension=True)
+        alerting = stack.enter_context(surroundings.server(context, settings=ALERTING))
+        alerting.create_database("alerting", extension=True)
+        agent(context, directory, "alerting", f"postgresql:///alerting?host={alerting.dir}&port={alerting.port}&user=postgres")
         subjects = agents(context, stack, directory, busy)
         more, missing = others(stack, directory, busy)
         at_work = [workers(idle, ["nothing"], "nothing arriving"),
-                   workers(busy, ["by_socket", "by_tcp", "complete", "idle"], "one agent each")]
+                   workers(busy, ["by_socket", "by_tcp", "complete", "idle"], "one agent each"),
+                   workers(alerting, ["alerting"], "one agent, alerting on")]
         found.check(all(at_work), "a launcher or a scheduler did not come up within 20 s")
         subjects += more + [subject for subject in at_work if subject]
         started, window = time.monotonic(), context.window

@@ -2125,6 +2125,37 @@ COMMENT ON FUNCTION observ.create_channels_from_env(text) IS
 'Makes, or brings up to date, the channel email of SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASSWORD, SMTP_FROM, SMTP_TO and SMTP_TLS, and the channel webhook of WEBHOOK_URL (kind slack or discord for their addresses), from the environment of the server, or from a file of NAME=VALUE lines on the server, as systemd and docker have it (needs pg_read_server_files). Returns their names. While the channel default has no kind, routes that tell it tell these instead';
 
 -- ---- outbox
+CREATE FUNCTION observ.resend(notification_id bigint, at timestamptz DEFAULT pg_catalog.now()) RETURNS bigint
+	LANGUAGE c SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_resend';
+COMMENT ON FUNCTION observ.resend(bigint, timestamptz) IS
+'Sends a notification that is over, whatever became of it, once more through its channel, with the values of now and an idempotency_key of its own; returns its notification_id. Errors: 42704 when there is none, 55000 when it is still to be sent';
+
+CREATE VIEW observ.notification_log AS
+	SELECT n.notification_id, n."timestamp", n.channel, c.kind, n.reason, n.state, n.severity, n.title, n.firing, n.resolved, n.status, n.attempts,
+		CASE WHEN d.lane OPERATOR(pg_catalog.=) ANY (ARRAY[0::smallint, 1::smallint]) THEN greatest(d.due_at, s.blocked_until) END AS next_attempt_at,
+		n.finished_at, n.finished_at OPERATOR(pg_catalog.-) n."timestamp" AS took, n.last_error, n.receipt, n.superseded_by, n.fallback_of, n.resend_of, n.route, n.group_key, n.seq
+	FROM observ.notifications n
+		LEFT JOIN observ.notification_channels c ON c.name OPERATOR(pg_catalog.=) n.channel
+		LEFT JOIN observ_data.deliveries d ON d.channel OPERATOR(pg_catalog.=) n.channel AND d.group_key OPERATOR(pg_catalog.=) n.group_key AND d.seq OPERATOR(pg_catalog.=) n.seq
+		LEFT JOIN observ_data.channel_state s ON s.channel OPERATOR(pg_catalog.=) n.channel;
+COMMENT ON VIEW observ.notification_log IS 'What became of notifications: one row each. Attempts are in observ.notification_attempts';
+COMMENT ON COLUMN observ.notification_log.next_attempt_at IS 'when it is tried next; NULL: it is over, under way, or behind an earlier one';
+COMMENT ON COLUMN observ.notification_log.took IS 'from the flush to the end of it';
+
+CREATE VIEW observ.failing_channels AS
+	SELECT c.name AS channel, c.kind, c.enabled, coalesce(s.failures, 0) AS failures, s.blocked_until, s.last_success_at, s.last_failure_at, s.last_error,
+		coalesce(q.waiting, 0) AS waiting, q.oldest, coalesce(x.dead, 0) AS dead
+	FROM observ.notification_channels c
+		LEFT JOIN observ_data.channel_state s ON s.channel OPERATOR(pg_catalog.=) c.name
+		LEFT JOIN (SELECT d.channel, pg_catalog.count(*) AS waiting, pg_catalog.min(d.made_at) AS oldest FROM observ_data.deliveries d GROUP BY d.channel) q ON q.channel OPERATOR(pg_catalog.=) c.name
+		LEFT JOIN (SELECT n.channel, pg_catalog.count(*) AS dead FROM observ.notifications n
+			WHERE n.status OPERATOR(pg_catalog.=) 'dead' AND n."timestamp" OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 day') GROUP BY n.channel) x ON x.channel OPERATOR(pg_catalog.=) c.name
+	WHERE s.failures OPERATOR(pg_catalog.>) 0 OR x.dead OPERATOR(pg_catalog.>) 0;
+COMMENT ON VIEW observ.failing_channels IS 'Channels whose latest attempt failed, or that lost notifications within a day';
+COMMENT ON COLUMN observ.failing_channels.failures IS 'attempts in a row; from three on one notification at a time is tried, the others wait until blocked_until';
+COMMENT ON COLUMN observ.failing_channels.dead IS 'notifications of the last day that were given up';
+
 CREATE FUNCTION observ_data._claim_deliveries(
 	at timestamptz, at_most integer DEFAULT 256,
 	OUT notification_id bigint, OUT channel text, OUT kind text, OUT attempt integer, OUT step integer, OUT request jsonb)
@@ -2151,6 +2182,12 @@ COMMENT ON FUNCTION observ_data._render_notification(bigint, text, integer, inte
 'The request that a notification would become at a time, through its channel or another one; NULL: as it was made. Secrets are shown as secret:NAME';
 
 -- ---- delivery
+CREATE FUNCTION observ.test_channel(channel text, OUT ok boolean, OUT status_code integer, OUT latency_ms double precision, OUT phase text,
+	OUT error text, OUT answer text) RETURNS record
+	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
+	AS 'MODULE_PATHNAME', 'observ_test_channel';
+COMMENT ON FUNCTION observ.test_channel(text) IS
+'Sends a message flagged [TEST] through a channel, enabled or not, and waits for the answer; works without the notifier and while observ is paused. ok: it was accepted; else phase is where it ended (render, resolve, connect, tls, send, answer, body; NULL: the receiver said no) and error says why. One row (one per phone number or the like) in observ.notification_attempts. Errors: 42704 for a channel or secret that is not there, 55000 for a channel without a kind';
 
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(
@@ -2744,6 +2781,7 @@ GRANT EXECUTE ON FUNCTION observ.explain_alert(bigint, timestamptz), observ.expl
 GRANT EXECUTE ON FUNCTION observ_data._channel_kinds(), observ_data._channel_fields() TO observ_reader, observ_owner;
 
 -- ---- outbox
+GRANT EXECUTE ON FUNCTION observ.resend(bigint, timestamptz) TO observ_operator;
 
 -- ---- messages
 GRANT EXECUTE ON FUNCTION observ_data._render_notification(bigint, text, integer, integer, timestamptz) TO observ_admin;

@@ -11,7 +11,9 @@
 
 #include <signal.h>
 
+#include "access/xact.h"
 #include "bgworker/notifier_flight.h"
+#include "bgworker/notifier_mark.h"
 #include "bgworker/notifier_wait.h"
 #include "ext/compat.h"
 #include "ext/gucs.h"
@@ -26,6 +28,7 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define RECHECK_MS       60000 /* when nothing is due: is it still wanted? */
@@ -33,11 +36,17 @@
 #define CROWDED_MS       10    /* between claims while there is little room */
 #define GRACE_MS         300   /* for what is under way when it has to leave */
 #define FAILURE_LIMIT_MS 30000
+#define CRASH_LIMIT_MS   300000 /* pause before the first claim after crashes in a row */
+#define HEALTHY_MS       60000  /* one that lived so long does not crash at what it does first */
 #define RECYCLE_MS       INT64CONST(24 * 3600000) /* caches of a backend only grow: start anew once a day */
 
 typedef struct Notifier {
 	ObservFlight *flight;
 	ObservGateResult gate;
+	bool begun;       /* it is the only one, and marked as running */
+	bool doubled;     /* there is another one */
+	int crashes;      /* of those before it, in a row */
+	int64 begun_at, not_before; /* not_before: of the first claim */
 	bool recovered;   /* what the notifier before this one had claimed is taken back */
 	bool wanted;      /* there is a channel that something can be sent through */
 	bool more;        /* the last claim left some for want of room */
@@ -69,6 +78,16 @@ handle_leave(SIGNAL_ARGS)
 	errno = saved_errno;
 }
 
+static void
+step_unmark(void *arg)
+{
+	Notifier *n = arg;
+
+	observ_gate(&n->gate);
+	if (n->gate.gate == OBSERV_GATE_OPEN || n->gate.gate == OBSERV_GATE_DISARMED)
+		observ_notifier_unmark();
+}
+
 /* Gives what is under way a moment, records what was answered, and ends. */
 static void
 leave(Notifier *n)
@@ -83,6 +102,8 @@ leave(Notifier *n)
 	if (observ_flight_record_at(n->flight) != OBSERV_NEVER)
 		observ_flight_record(n->flight, &n->gate);
 	observ_flight_close(n->flight);
+	if (n->begun)
+		(void) observ_in_transaction(step_unmark, n);
 	proc_exit(0);
 }
 
@@ -92,22 +113,8 @@ typedef struct Claim {
 	Notifier *notifier;
 	int at_most;
 	MemoryContext context;
-	bool doubled;
 	OutboxClaim result;
 } Claim;
-
-/* Only one may take back what is marked as sending, and only when no other sends: the lock is held until this process ends. */
-static void
-recover(Claim *claim, TimestampTz at)
-{
-	if (claim->notifier->recovered)
-		return;
-	claim->doubled = !observ_try_session_lock(OBSERV_LOCK_NOTIFIER);
-	if (claim->doubled)
-		return;
-	claim->notifier->recovered = true;
-	(void) observ_recover_deliveries(at);
-}
 
 static void
 step_claim(void *arg)
@@ -127,11 +134,10 @@ step_claim(void *arg)
 							 0, false);
 	observ_as_owner_begin();
 	SPI_connect();
-	recover(claim, at);
-	if (!claim->doubled) {
-		MemoryContextSwitchTo(claim->context);
-		observ_claim_deliveries(at, claim->at_most, &claim->result);
-	}
+	if (!n->recovered)
+		(void) observ_recover_deliveries(at);
+	MemoryContextSwitchTo(claim->context);
+	observ_claim_deliveries(at, claim->at_most, &claim->result);
 	SPI_finish();
 }
 
@@ -170,8 +176,9 @@ claimed(Notifier *n, const Claim *claim)
 	observ_log_state_changes(&n->said, NULL);
 	switch (n->gate.gate) {
 	case OBSERV_GATE_OPEN:
-		if (claim->doubled || (!n->wanted && observ_flight_size(n->flight) == 0))
+		if (!n->wanted && observ_flight_size(n->flight) == 0)
 			leave(n);
+		n->recovered = true;
 		n->more = claim->result.more;
 		n->claim_at = claim_due(&claim->result);
 		observ_flight_start(n->flight, claim->context, claim->result.deliveries);
@@ -214,11 +221,73 @@ claim(Notifier *n, int room)
 	pgstat_report_stat(false);
 }
 
+/* ---- beginning */
+
+/* Only one may take back what is marked as sending, and only when no other sends: the lock is held until this process ends. */
+static void
+step_begin(void *arg)
+{
+	Notifier *n = arg;
+
+	observ_gate(&n->gate);
+	if (n->gate.gate != OBSERV_GATE_OPEN)
+		return;
+	n->doubled = !observ_try_session_lock(OBSERV_LOCK_NOTIFIER);
+	if (!n->doubled)
+		n->crashes = observ_notifier_mark();
+}
+
+static void
+begin(Notifier *n)
+{
+	ErrorData *error;
+
+	n->gate.gate = OBSERV_GATE_BUSY;
+	error = observ_in_transaction(step_begin, n);
+	if (error != NULL) {
+		claim_failed(n, error);
+		return;
+	}
+	if (n->doubled || n->gate.gate == OBSERV_GATE_CLOSED || n->gate.gate == OBSERV_GATE_DISARMED)
+		leave(n);
+	n->begun = n->gate.gate == OBSERV_GATE_OPEN;
+	n->begun_at = observ_monotonic_ms();
+	n->claim_at = n->begun ? 0 : n->begun_at + BUSY_MS;
+	if (n->crashes < 2)
+		return;
+	n->not_before = n->begun_at + observ_backoff_ms(n->crashes - 1, CRASH_LIMIT_MS);
+	ereport(WARNING, (errmsg("the notifier of observ in database \"%s\" went down with the server %d times in a row",
+							 observ_worker_database_name(), n->crashes),
+					  errdetail("It waits %d s before it goes on.", (int) ((n->not_before - n->begun_at) / 1000)),
+					  errhint("The server's log says why.")));
+}
+
+static void
+step_mark_anew(void *arg)
+{
+	Notifier *n = arg;
+
+	step_unmark(n);
+	CommandCounterIncrement();
+	UpdateActiveSnapshotCommandId();
+	if (n->gate.gate == OBSERV_GATE_OPEN)
+		(void) observ_notifier_mark();
+}
+
+/* Crashes in a row end with one that lives. */
+static void
+note_health(Notifier *n)
+{
+	if (n->crashes > 0 && observ_monotonic_ms() - n->begun_at > HEALTHY_MS &&
+		observ_in_transaction(step_mark_anew, n) == NULL)
+		n->crashes = 0;
+}
+
 /* When to claim: in portions that are worth a transaction, so that a full house is not asked for each single place. */
 static int64
 next_claim(const Notifier *n, int room)
 {
-	int64 at = n->more ? 0 : n->claim_at;
+	int64 at = Max(n->more ? 0 : n->claim_at, n->not_before);
 
 	if (room <= 0 || observ_flight_is_stuck(n->flight))
 		return OBSERV_NEVER;
@@ -243,9 +312,13 @@ turn(Notifier *n)
 			leave(n);
 		/* Channels have room for others. */
 		n->claim_at = 0;
-	} else if (now >= next_claim(n, room))
-		claim(n, room);
-	else {
+	} else if (now >= next_claim(n, room)) {
+		if (n->begun)
+			claim(n, room);
+		else
+			begin(n);
+		note_health(n);
+	} else {
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (observ_notifier_wait(Min(record_at, next_claim(n, room)), observ_flight_fd(n->flight)))
 			n->claim_at = 0;

@@ -48,6 +48,22 @@ note_refusal(struct mail *mail, const char *line)
 					  mail->to[mail->recipient], line);
 }
 
+/* Three digits, 200 to 599; 0: that is no reply. */
+static int
+reply_code(const char *line, size_t len)
+{
+	int code = 0;
+
+	if (len < 3)
+		return 0;
+	for (int i = 0; i < 3; i++) {
+		if (line[i] < '0' || line[i] > '9')
+			return 0;
+		code = code * 10 + line[i] - '0';
+	}
+	return code >= 200 && code <= 599 ? code : 0;
+}
+
 /*
  * One line of a reply, into body. True when it was the last one: the code is followed by a blank or by nothing. A new reply empties body.
  */
@@ -65,7 +81,7 @@ add_line(struct transfer *x, const char *line, size_t len)
 	}
 	mail->reply_ended = len < 4 || line[3] != '-';
 	if (mail->reply_ended)
-		mail->status = (int) strtol(x->body.data ? x->body.data : "", NULL, 10);
+		mail->status = reply_code(line, len);
 	return mail->reply_ended;
 }
 
@@ -137,41 +153,44 @@ say(struct mail *mail)
 	mail->silent = true;
 }
 
-/* After a reply: what comes next. False when it was the last one. */
+/* After a reply to RCPT. False when there is nothing more to say. */
 static bool
+next_recipient(struct transfer *x, bool good)
+{
+	struct mail *mail = &x->mail;
+
+	mail->accepted += good;
+	if (!good)
+		note_refusal(mail, x->body.data);
+	if (++mail->recipient < mail->to_count)
+		return mail->status != 421; /* that is the end of the connection */
+	mail->step = MAIL_DATA;
+	/* Nobody was accepted: when one of them might be later, so might the mail. */
+	if (mail->accepted == 0 && mail->refused_later)
+		mail->status = mail->refused_later;
+	return mail->accepted > 0 && mail->status != 421;
+}
+
+enum after_reply { SAYS_MORE, IS_OVER, IS_NO_REPLY };
+
+/* After a reply: what comes next. */
+static enum after_reply
 go_on(struct transfer *x)
 {
 	struct mail *mail = &x->mail;
-	bool good = mail->status / 100 == 2;
+	bool good = mail->step == MAIL_DATA ? mail->status == 354 : mail->status / 100 == 2, more = good;
 
-	switch (mail->step) {
-	case MAIL_FROM:
-		mail->step = MAIL_RCPT;
-		break;
-	case MAIL_RCPT:
-		mail->accepted += good;
-		if (!good)
-			note_refusal(mail, x->body.data);
-		mail->step = ++mail->recipient < mail->to_count ? MAIL_RCPT : MAIL_DATA;
-		if (mail->status == 421)
-			return false;
-		/* Nobody was accepted: when one of them might be later, so might the mail. */
-		if (mail->step == MAIL_DATA && mail->accepted == 0) {
-			mail->status = mail->refused_later ? mail->refused_later : mail->status;
-			return false;
-		}
-		good = true;
-		break;
-	case MAIL_DATA:
-		good = mail->status == 354;
-		mail->step = good ? MAIL_DOT : MAIL_DATA;
-		break;
-	case MAIL_DOT:
-		return false;
-	}
-	if (good)
+	if (!good && mail->status < 400)
+		return IS_NO_REPLY;
+	if (mail->step == MAIL_RCPT)
+		more = next_recipient(x, good);
+	else if (mail->step == MAIL_DOT)
+		more = false;
+	else if (good)
+		mail->step = mail->step == MAIL_FROM ? MAIL_RCPT : MAIL_DOT;
+	if (more)
 		say(mail);
-	return good;
+	return more ? SAYS_MORE : IS_OVER;
 }
 
 /* ---- the connection */
@@ -223,8 +242,10 @@ take_reply(struct transfer *x)
 		ended = add_line(x, in->data, len);
 		memmove(in->data, in->data + taken, in->len - taken + 1);
 		in->len -= taken;
-		if (ended)
+		if (ended) {
+			x->mail.silent = false;
 			return true;
+		}
 	}
 	return false;
 }
@@ -260,7 +281,6 @@ ended(struct transfer *x, enum transfer_outcome outcome)
 	size_t n;
 
 	mail->outcome = outcome;
-	mail->silent = outcome != TRANSFER_ANSWERED;
 	if (outcome == TRANSFER_ANSWERED)
 		libcurl.curl_easy_send(x->easy, "QUIT\r\n", 6,
 							   &n); /* whoever it is polite to may not be waited for */
@@ -279,14 +299,18 @@ transfer_mail_event(struct transfer *x, int fd)
 		ended(x, TRANSFER_TIMEOUT);
 		return true;
 	}
-	/* What came before the end of a connection counts, but only a reply to what was said whole. */
-	alive = write_more(x) && read_more(x);
-	while (mail->written == mail->out.len && take_reply(x))
-		if (!go_on(x)) {
-			ended(x, TRANSFER_ANSWERED);
+	alive = write_more(x);
+	alive = read_more(x) && alive;
+	/* A reply to what is not said whole yet counts when the connection is at its end, and the reply is why. */
+	while ((mail->written == mail->out.len || !alive) && take_reply(x)) {
+		enum after_reply after = mail->written < mail->out.len && mail->status < 400 ? IS_NO_REPLY : go_on(x);
+
+		if (after != SAYS_MORE) {
+			ended(x, after == IS_OVER ? TRANSFER_ANSWERED : TRANSFER_BROKEN);
 			return true;
-		} else if (alive)
-			alive = write_more(x);
+		}
+		alive = alive && write_more(x);
+	}
 	if (!alive)
 		ended(x, TRANSFER_BROKEN);
 	else
@@ -407,7 +431,9 @@ transfer_mail_outcome(CURLcode rc, const struct transfer *x, struct transfer_res
 	r->body_len = 0;
 	if (mail->talking)
 		snprintf(r->error, sizeof r->error, "%s after %s",
-				 outcome == TRANSFER_TIMEOUT ? "no reply in time" : "the connection ended",
+				 outcome == TRANSFER_TIMEOUT ? "no reply in time"
+				 : !mail->silent             ? "what came is no reply"
+											 : "the connection ended",
 				 commands[mail->step]);
 	return outcome;
 }

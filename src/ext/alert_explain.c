@@ -200,11 +200,8 @@ explain_named(ReturnSetInfo *result, Datum name, TimestampTz at)
 	uint64 n = observ_spi(SPI_OK_SELECT, alerts_of_name_sql, 1, types, values, NULL);
 	int64 *ids = palloc(Max(n, 1) * sizeof *ids);
 
-	for (uint64 i = 0; i < n; i++) {
-		bool isnull;
-
-		ids[i] = DatumGetInt64(observ_spi_value(i, 1, &isnull));
-	}
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = observ_spi_int64(i, 1);
 	for (uint64 i = 0; i < n; i++)
 		(void) explain(result, ids[i], at);
 	if (n == 0 && put_rows(result, no_alert_sql, types, values) == 0)

@@ -154,37 +154,40 @@ row_of(Creation *c, Jsonb *json)
 
 /* ---- writing: as the role that called, by what it may do with the table */
 
+/* Names of the columns; with `config` their values in the row r, and that expression for config. */
 static char *
-column_list(List *columns, const char *prefix)
+column_list(List *columns, const char *config)
 {
 	StringInfoData list;
 	ListCell *cell;
 
 	initStringInfo(&list);
-	foreach (cell, columns)
-		appendStringInfo(&list, "%s%s%s", list.len > 0 ? ", " : "", prefix, quote_identifier(lfirst(cell)));
+	foreach (cell, columns) {
+		const char *name = lfirst(cell);
+
+		appendStringInfoString(&list, list.len > 0 ? ", " : "");
+		if (config != NULL && strcmp(name, "config") == 0)
+			appendStringInfoString(&list, config);
+		else
+			appendStringInfo(&list, "%s%s", config != NULL ? "r." : "", quote_identifier(name));
+	}
 	return list.data;
 }
+
+#define ROW_OF_JSON "pg_catalog.jsonb_populate_record(NULL::observ.notification_channels, $1) r"
 
 /* replace: whatever it is, else one without a kind only. Fields that are not in `row` stay, unless the kind is another. Returns whether there was one. */
 static bool
 update(const Creation *c, Datum row, bool replace)
 {
-	StringInfoData values;
-	ListCell *cell;
+	static const char config[] =
+		"pg_catalog.jsonb_strip_nulls(CASE WHEN c.kind = r.kind THEN c.config || r.config ELSE r.config END)";
 
-	initStringInfo(&values);
-	foreach (cell, c->columns)
-		appendStringInfo(&values,
-						 strcmp(lfirst(cell), "config") == 0
-							 ? "%sCASE WHEN c.kind = r.kind THEN c.config || r.%s ELSE r.config END"
-							 : "%sr.%s",
-						 values.len > 0 ? ", " : "", quote_identifier(lfirst(cell)));
 	return observ_spi(SPI_OK_UPDATE,
-					  psprintf("UPDATE observ.notification_channels c SET (%s) = ROW(%s) FROM "
-							   "pg_catalog.jsonb_populate_record(NULL::observ.notification_channels, $1) r "
-							   "WHERE c.name = r.name AND %s",
-							   column_list(c->columns, ""), values.data, replace ? "true" : "c.kind IS NULL"),
+					  psprintf("UPDATE observ.notification_channels c SET (%s) = ROW(%s) FROM " ROW_OF_JSON
+							   " WHERE c.name = r.name AND %s",
+							   column_list(c->columns, NULL), column_list(c->columns, config),
+							   replace ? "true" : "c.kind IS NULL"),
 					  1, (Oid[]){JSONBOID}, &row, NULL) > 0;
 }
 
@@ -192,10 +195,10 @@ static bool
 insert(const Creation *c, Datum row)
 {
 	return observ_spi(SPI_OK_INSERT,
-					  psprintf("INSERT INTO observ.notification_channels (%s) SELECT %s FROM "
-							   "pg_catalog.jsonb_populate_record(NULL::observ.notification_channels, $1) r "
-							   "ON CONFLICT (name) DO NOTHING",
-							   column_list(c->columns, ""), column_list(c->columns, "r.")),
+					  psprintf("INSERT INTO observ.notification_channels (%s) SELECT %s FROM " ROW_OF_JSON
+							   " ON CONFLICT (name) DO NOTHING",
+							   column_list(c->columns, NULL),
+							   column_list(c->columns, "pg_catalog.jsonb_strip_nulls(r.config)")),
 					  1, (Oid[]){JSONBOID}, &row, NULL) > 0;
 }
 

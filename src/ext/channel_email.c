@@ -248,8 +248,13 @@ render(const ChannelConfig *config, const Message *message, int step, int varian
 static const char *
 last_reply(const ChannelAnswer *answer)
 {
-	const char *reply = answer->body[0] != '\0' ? answer->body : answer->error;
+	const char *reply = answer->body;
 
+	/* Recipients that were refused have a line each before it; there is one, and it says the same. */
+	for (int i = 0; i < answer->refused && strchr(reply, '\n') != NULL; i++)
+		reply = strchr(reply, '\n') + 1;
+	if (reply[0] == '\0')
+		reply = answer->error;
 	return reply == NULL ? psprintf("%d", answer->status) : observ_fit(reply, MAX_REPLY, true, NULL);
 }
 

@@ -74,6 +74,8 @@ read_whole(const char *path, size_t *size)
 	struct stat st;
 	char *text = palloc(FILE_MAX + 1);
 
+	if (strlen(path) >= MAXPGPATH)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the name of the file is too long")));
 	/* A pipe would be waited for. */
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a regular file", path)));
@@ -213,8 +215,11 @@ put_email(Environment *env)
 							 "SMTP_USER, SMTP_PASSWORD and SMTP_TLS may be added.")));
 	env->value[SMTP_TLS] = tls_of(env);
 	w = begin_channel(&text, "email", "email");
-	for (int i = SMTP_HOST; i <= SMTP_TLS; i++)
-		observ_json_pair(&w, variables[i].field, env->value[i]);
+	/* What is not set any more is null, and goes. */
+	for (int i = SMTP_HOST; i <= SMTP_TLS; i++) {
+		observ_json_key(&w, variables[i].field);
+		observ_json_text(&w, env->value[i]);
+	}
 	return end_channel(&w);
 }
 

@@ -370,12 +370,14 @@ slack_classify(const ChannelConfig *config, const ChannelAnswer *answer, int var
 		classify_api(config, answer, variant, verdict);
 	else if (verdict->outcome == CHANNEL_SENT && !(len == 2 && memcmp(answer->body, "ok", 2) == 0))
 		observ_verdict(config, verdict, CHANNEL_RETRY, "the answer is not \"ok\" but: %.100s", answer->body);
-	else if (verdict->outcome == CHANNEL_DEAD && answer->status == 400) {
-		char *error = pnstrdup(answer->body, Min(len, 100));
+	else if (verdict->outcome == CHANNEL_DEAD && len > 0 &&
+			 strspn(answer->body, "abcdefghijklmnopqrstuvwxyz_") == len) {
+		const char *error = pnstrdup(answer->body, len);
+		bool again = answer->status == 400 && variant == 0 && is_about_form(error);
 
-		observ_verdict(config, verdict, variant == 0 && is_about_form(error) ? CHANNEL_AGAIN : CHANNEL_DEAD,
-					   "Slack says: %s", error);
-		verdict->variant = verdict->outcome == CHANNEL_AGAIN ? 1 : 0;
+		observ_verdict(config, verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "Slack says: %.100s (HTTP %d)",
+					   error, answer->status);
+		verdict->variant = again ? 1 : 0;
 	}
 }
 

@@ -282,8 +282,8 @@ teams_classify(const ChannelConfig *config, const ChannelAnswer *answer, int var
 		classify_text(config, answer, verdict);
 	else if (verdict->outcome == CHANNEL_DEAD && (answer->status == 400 || answer->status == 413) &&
 			 variant == 0) {
-		observ_verdict(config, verdict, CHANNEL_AGAIN, "Teams says: %.300s",
-					   message != NULL ? message : answer->body);
+		observ_verdict(config, verdict, CHANNEL_AGAIN, "Teams says: %.300s (HTTP %d)",
+					   message != NULL ? message : answer->body, answer->status);
 		verdict->variant = 1;
 	} else if (verdict->outcome == CHANNEL_DEAD && message != NULL)
 		observ_verdict(config, verdict, CHANNEL_DEAD, "Teams says: %s (HTTP %d)", message, answer->status);

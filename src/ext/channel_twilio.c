@@ -13,6 +13,7 @@
 #define ACCOUNT_SID_LEN 34
 #define MIN_NUMBER      7 /* digits of a number with its country; E.164 has at most 15 */
 #define MAX_NUMBER      15
+#define MAX_RECIPIENTS  100
 #define QUEUE_WAIT_MS   60000 /* a queue there is full */
 
 static const ChannelField fields[] = {
@@ -29,7 +30,7 @@ static const ChannelField fields[] = {
 	 .type = FIELD_TEXT,
 	 .help = "number, short code or sender name; or messaging_service_sid"},
 	{.name = "messaging_service_sid", .type = FIELD_TEXT, .help = "MG and 32 hexadecimal digits"},
-	{.name = "to", .type = FIELD_LIST, .required = true, .help = "numbers, as +15551234567"},
+	{.name = "to", .type = FIELD_LIST, .required = true, .help = "numbers, as +15551234567; at most 100"},
 	{.name = "segments",
 	 .type = FIELD_INTEGER,
 	 .fallback = "2",
@@ -83,6 +84,7 @@ static void
 check(const ChannelConfig *config)
 {
 	const char *sid = observ_config_text(config, "account_sid");
+	List *to = observ_config_list(config, "to");
 	ListCell *cell;
 
 	if (!is_account(sid))
@@ -93,7 +95,10 @@ check(const ChannelConfig *config)
 		(observ_config_text(config, "messaging_service_sid") == NULL))
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a twilio channel needs either \"from\" or \"messaging_service_sid\""));
-	foreach (cell, observ_config_list(config, "to"))
+	if (list_length(to) > MAX_RECIPIENTS)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("field \"to\" has more than %d numbers", MAX_RECIPIENTS));
+	foreach (cell, to)
 		if (!is_number(lfirst(cell)))
 			ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("field \"to\" has something that is no telephone number"),

@@ -155,6 +155,7 @@ begin(DeliveryRun *run)
 	const char *fault;
 
 	delivery->kind->render(config, delivery->message, delivery->step, delivery->variant, &made);
+	made.headers = lappend(made.headers, "Expect:"); /* no second of waiting for 100 Continue */
 	request = (struct transfer_request){
 		.url = made.url,
 		.method = made.method,

@@ -93,7 +93,7 @@ set_time(Dispatch *dispatch, const State *state)
 	}
 }
 
-/* Once a day: what channels were told last of groups that nobody has seen for long. */
+/* Once a day: what channels were told last of groups that nobody has seen for long, how channels stood that are gone. */
 static void
 forget_old_groups(const Dispatch *dispatch, const State *before)
 {
@@ -107,6 +107,12 @@ forget_old_groups(const Dispatch *dispatch, const State *before)
 			   "DELETE FROM observ_data.group_channels c "
 			   "WHERE coalesce(greatest(c.sent_at, c.decided_at), '-infinity') < $1 - interval '30 days' "
 			   "AND NOT EXISTS (SELECT FROM observ_data.alert_groups g WHERE g.group_key = c.group_key)",
+			   1, types, values, NULL);
+	observ_spi(SPI_OK_DELETE,
+			   "DELETE FROM observ_data.channel_state s "
+			   "WHERE coalesce(greatest(s.claimed_at, s.last_success_at, s.last_failure_at), '-infinity') "
+			   "< $1 - interval '30 days' "
+			   "AND NOT EXISTS (SELECT FROM observ.notification_channels c WHERE c.name = s.channel)",
 			   1, types, values, NULL);
 }
 

@@ -37,6 +37,9 @@ static const Oid empty_types[] = {TEXTOID};
 #define KEY_OF(number)                                                                                       \
 	"encode(sha256(convert_to(concat_ws(' ', n.channel, n.group_key, " number "), 'UTF8')), 'hex')"
 
+#define INCIDENT_KEY    KEY_OF("'incident', n.incident")
+#define IDEMPOTENCY_KEY KEY_OF("n.seq")
+
 /*
  * $1 to $14 notifications, $15 to $19 the alerts in them, $20 to $30 decisions, $31 the earliest row that goes on. What is made is queued for the
  * notifier (outbox.h).
@@ -48,59 +51,35 @@ static const char outbox_before[] =
 	"listed AS (SELECT l.number, jsonb_agg(";
 static const char outbox_after[] =
 	" ORDER BY l.position) AS alerts "
-	"  FROM unnest($15, $16, $17, $18, $19) l (number, position, alert_id, "
-	"mark, since_seq) "
-	"  JOIN observ.alerts a USING (alert_id) JOIN n USING (number) GROUP BY "
-	"l.number), "
-	"made AS (INSERT INTO observ.notifications (\"timestamp\", channel, "
-	"group_key, seq, route, incident_key, "
-	"    idempotency_key, reason, state, severity, title, group_labels, "
-	"alerts, firing, resolved) "
-	"  SELECT n.at, n.channel, n.group_key, n.seq, nullif(n.route, "
-	"''), " KEY_OF("'incident', n.incident") ", " KEY_OF(
-		"n.seq") ", n.reason, n.state, "
-				 "    (enum_range(NULL::observ.severity))[n.severity + 1], "
-				 "n.title, n.labels, "
-				 "    coalesce(listed.alerts, '[]'), n.firing, n.resolved "
-				 "  FROM n LEFT JOIN listed USING (number) ORDER BY n.number "
-				 "  RETURNING notification_id, channel, group_key, seq, "
-				 "\"timestamp\", severity), "
-				 "queued AS (INSERT INTO observ_data.deliveries "
-				 "    (channel, group_key, seq, notification_id, emergency, "
-				 "lane, due_at, made_at) "
-				 "  SELECT channel, group_key, seq, notification_id, severity "
-				 "= 'emergency', "
-				 "    CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, "
-				 "\"timestamp\", \"timestamp\" FROM made "
-				 /* Of a notification that somebody has deleted, whose number came again. */
-				 "  ON CONFLICT (channel, group_key, seq) DO UPDATE SET "
-				 "notification_id = excluded.notification_id, "
-				 "    emergency = excluded.emergency, lane = excluded.lane, "
-				 "due_at = excluded.due_at, "
-				 "    made_at = excluded.made_at, failures = 0, steps = 1, "
-				 "lost_steps = 0, unsure = false), "
-				 "d AS (SELECT * FROM unnest($20, $21, $22, $23, $24, $25, "
-				 "$26, $27, $28, $29, $30) "
-				 "    d (at, group_key, channel, route, decision, reason, "
-				 "note, firing, resolved, suppressed, since)), "
-				 "same AS (UPDATE observ.notification_decisions o SET last_at "
-				 "= d.at, flushes = o.flushes + 1 FROM d "
-				 "  WHERE d.since > '-infinity' AND o.group_key = d.group_key "
-				 "AND o.channel = d.channel "
-				 "    AND o.\"timestamp\" = d.since AND o.\"timestamp\" >= "
-				 "$31 RETURNING o.group_key, o.channel) "
-				 "INSERT INTO observ.notification_decisions (\"timestamp\", "
-				 "last_at, group_key, channel, route, "
-				 "  decision, reason, notification_id, firing, resolved, "
-				 "suppressed) "
-				 "SELECT d.at, d.at, d.group_key, d.channel, nullif(d.route, "
-				 "''), d.decision, d.reason, "
-				 "  made.notification_id, d.firing, d.resolved, "
-				 "nullif(d.suppressed, '')::jsonb "
-				 "FROM d LEFT JOIN made ON d.note > 0 AND made.channel = "
-				 "d.channel AND made.group_key = d.group_key "
-				 "WHERE NOT EXISTS (SELECT FROM same s WHERE s.group_key = "
-				 "d.group_key AND s.channel = d.channel)";
+	"  FROM unnest($15, $16, $17, $18, $19) l (number, position, alert_id, mark, since_seq) "
+	"  JOIN observ.alerts a USING (alert_id) JOIN n USING (number) GROUP BY l.number), "
+	"made AS (INSERT INTO observ.notifications (\"timestamp\", channel, group_key, seq, route, incident_key, "
+	"    idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved) "
+	"  SELECT n.at, n.channel, n.group_key, n.seq, nullif(n.route, ''), " INCIDENT_KEY ", " IDEMPOTENCY_KEY
+	", "
+	"    n.reason, n.state, (enum_range(NULL::observ.severity))[n.severity + 1], n.title, n.labels, "
+	"    coalesce(listed.alerts, '[]'), n.firing, n.resolved "
+	"  FROM n LEFT JOIN listed USING (number) ORDER BY n.number "
+	"  RETURNING notification_id, channel, group_key, seq, \"timestamp\", severity), "
+	"queued AS (INSERT INTO observ_data.deliveries "
+	"    (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at) "
+	"  SELECT channel, group_key, seq, notification_id, severity = 'emergency', "
+	"    CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, \"timestamp\", \"timestamp\" FROM made "
+	/* Of a notification that somebody has deleted, whose number came again. */
+	"  ON CONFLICT (channel, group_key, seq) DO UPDATE SET notification_id = excluded.notification_id, "
+	"    emergency = excluded.emergency, lane = excluded.lane, due_at = excluded.due_at, "
+	"    made_at = excluded.made_at, failures = 0, steps = 1, lost_steps = 0, unsure = false), "
+	"d AS (SELECT * FROM unnest($20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) "
+	"    d (at, group_key, channel, route, decision, reason, note, firing, resolved, suppressed, since)), "
+	"same AS (UPDATE observ.notification_decisions o SET last_at = d.at, flushes = o.flushes + 1 FROM d "
+	"  WHERE d.since > '-infinity' AND o.group_key = d.group_key AND o.channel = d.channel "
+	"    AND o.\"timestamp\" = d.since AND o.\"timestamp\" >= $31 RETURNING o.group_key, o.channel) "
+	"INSERT INTO observ.notification_decisions (\"timestamp\", last_at, group_key, channel, route, "
+	"  decision, reason, notification_id, firing, resolved, suppressed) "
+	"SELECT d.at, d.at, d.group_key, d.channel, nullif(d.route, ''), d.decision, d.reason, "
+	"  made.notification_id, d.firing, d.resolved, nullif(d.suppressed, '')::jsonb "
+	"FROM d LEFT JOIN made ON d.note > 0 AND made.channel = d.channel AND made.group_key = d.group_key "
+	"WHERE NOT EXISTS (SELECT FROM same s WHERE s.group_key = d.group_key AND s.channel = d.channel)";
 
 static const char channels_sql[] =
 	"INSERT INTO observ_data.group_channels AS c (group_key, channel, seq, incident, repeats, sent_at, "

@@ -100,21 +100,11 @@ check_length(const TriggerData *data, HeapTuple row, const char *column, int64 s
 }
 
 static void
-check_channels(ArrayType *channels)
+check_channels(Datum channels)
 {
-	Datum *names;
-	bool *nulls;
-	int n;
-
-	deconstruct_array(channels, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
-	if (n == 0)
+	if (observ_check_names(channels, "a channel of an escalation") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("an escalation needs channels"),
 						errdetail("channels is empty."), errhint("To switch it off, set enabled to false.")));
-	for (int i = 0; i < n; i++)
-		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])) == 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("name of a channel of an escalation must not be empty"),
-							errdetail("It is element %d.", i + 1)));
 }
 
 /* observ_data._check_escalation(): BEFORE INSERT OR UPDATE on observ.escalations */
@@ -134,7 +124,7 @@ observ_check_escalation(PG_FUNCTION_ARGS)
 	if (matchers != NULL)
 		observ_check_matcher_sets(matchers, false, "an escalation");
 	if (!isnull)
-		check_channels(DatumGetArrayTypeP(channels));
+		check_channels(channels);
 	check_length(data, row, "after", 0, "It must not be negative; 0 tells as soon as the alert fires.");
 	check_length(data, row, "repeat_interval", 1, "It must be longer than nothing; NULL tells once.");
 	return PointerGetDatum(row);

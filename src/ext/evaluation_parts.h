@@ -75,6 +75,8 @@ extern Jsonb *observ_vps_labels(ObservEvaluation *evaluation, const char *vps_na
 /* evaluation_rules.c: observ_data.rule_state. Both need SPI_connect(). */
 extern void observ_read_rule_state(ObservEvaluation *evaluation, TimestampTz before);
 extern void observ_write_rule_state(ObservEvaluation *evaluation);
+/* The rule of that id among those that are evaluated; NULL: none. */
+extern ObservRule *observ_find_rule(const ObservEvaluation *evaluation, int64 rule_id);
 /* Alerts whose rule is deleted or not enabled any more end. Needs SPI_connect(). */
 extern void observ_close_orphans(ObservEvaluation *evaluation);
 /* What was found out about a rule at the evaluation that has just been settled. */

@@ -30,47 +30,18 @@ static const char write_sql[] =
 static const Oid write_types[] = {INT8OID, INT4OID,        TIMESTAMPTZOID, INT4OID, TEXTOID,
 								  TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
 
-static ObservRuleProgress *
-find_rule(ObservEvaluation *evaluation, int64 rule_id)
-{
-	int low = 0, high = evaluation->n_rules;
-
-	while (low < high) {
-		int middle = low + (high - low) / 2;
-
-		if (evaluation->rules[middle].rule_id < rule_id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < evaluation->n_rules && evaluation->rules[low].rule_id == rule_id ? &evaluation->progress[low]
-																				  : NULL;
-}
-
-static TimestampTz
-time_at(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-}
-
-static char *
-text_at(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
 static int
-number_at(uint64 row, int column)
+compare_rule_id(const void *key, const void *rule)
 {
-	bool isnull;
+	int64 id = *(const int64 *) key, other = ((const ObservRule *) rule)->rule_id;
 
-	return DatumGetInt32(observ_spi_value(row, column, &isnull));
+	return (id > other) - (id < other);
+}
+
+ObservRule *
+observ_find_rule(const ObservEvaluation *evaluation, int64 rule_id)
+{
+	return bsearch(&rule_id, evaluation->rules, evaluation->n_rules, sizeof(ObservRule), compare_rule_id);
 }
 
 void
@@ -87,25 +58,23 @@ observ_read_rule_state(ObservEvaluation *evaluation, TimestampTz before)
 		progress->edited = true;
 	}
 	for (uint64 row = 0; row < n; row++) {
-		bool isnull;
-		ObservRuleProgress *progress =
-			find_rule(evaluation, DatumGetInt64(observ_spi_value(row, 1, &isnull)));
-		const ObservRule *rule;
+		const ObservRule *rule = observ_find_rule(evaluation, observ_spi_int64(row, 1));
+		ObservRuleProgress *progress;
 
-		if (progress == NULL) {
+		if (rule == NULL) {
 			evaluation->has_strangers = true;
 			continue;
 		}
-		rule = &evaluation->rules[progress - evaluation->progress];
+		progress = observ_progress_of(evaluation, rule);
 		progress->known = true;
-		progress->version = number_at(row, 2);
-		progress->last = rule->interval_us > 0 ? time_at(row, 3) : before;
-		progress->errors = number_at(row, 4);
-		progress->last_error = text_at(row, 5);
-		progress->sqlstate = text_at(row, 6);
-		progress->error_since = time_at(row, 7);
-		progress->data_seen_at = time_at(row, 8);
-		progress->overflow = number_at(row, 9);
+		progress->version = observ_spi_int32(row, 2);
+		progress->last = rule->interval_us > 0 ? observ_spi_time(row, 3) : before;
+		progress->errors = observ_spi_int32(row, 4);
+		progress->last_error = observ_spi_text(row, 5);
+		progress->sqlstate = observ_spi_text(row, 6);
+		progress->error_since = observ_spi_time(row, 7);
+		progress->data_seen_at = observ_spi_time(row, 8);
+		progress->overflow = observ_spi_int32(row, 9);
 		progress->edited = progress->version != rule->version;
 	}
 	SPI_freetuptable(rows);

@@ -26,22 +26,13 @@ chain(ObservEvaluation *evaluation, ObservLiveAlert *alert)
 	alert->rule->active += observ_is_live(alert);
 }
 
-static int
-compare_rule_id(const void *key, const void *rule)
-{
-	int64 id = *(const int64 *) key, other = ((const ObservRule *) rule)->rule_id;
-
-	return (id > other) - (id < other);
-}
-
 void
 observ_assign_alerts(ObservEvaluation *evaluation)
 {
 	for (int i = 0; i < evaluation->store->n; i++) {
 		ObservLiveAlert *alert = evaluation->store->all[i];
 
-		alert->rule = bsearch(&alert->rule_id, evaluation->rules, evaluation->n_rules, sizeof(ObservRule),
-							  compare_rule_id);
+		alert->rule = observ_find_rule(evaluation, alert->rule_id);
 		if (alert->rule != NULL)
 			chain(evaluation, alert);
 	}

@@ -101,12 +101,11 @@ bool
 observ_summary_is_of(TimestampTz at)
 {
 	static SPIPlanPtr plan = NULL;
-	bool isnull;
 	TimestampTz seen;
 
 	if (observ_spi_read(&plan, "SELECT seen_until FROM observ_data.summary_state", 0, NULL, NULL, NULL) == 0)
 		return false;
-	seen = DatumGetTimestampTz(observ_spi_value(0, 1, &isnull));
+	seen = observ_spi_time(0, 1);
 	return seen > at - OBSERV_LOOKBACK && seen < at + OBSERV_LOOKBACK;
 }
 

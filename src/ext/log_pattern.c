@@ -10,6 +10,7 @@
 #include "ext/log_pattern.h"
 
 #include "catalog/pg_collation.h"
+#include "ext/label_matchers.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "regex/regex.h"
@@ -36,26 +37,12 @@ free_regex(void *arg)
 	pg_regfree(arg);
 }
 
-/* Length of options like (?i) that the expression begins with; PostgreSQL wants them before everything else. */
-static int
-options_length(struct slice re)
-{
-	const char *p = re.p + 2;
-
-	if (!slice_starts(re, "(?"))
-		return 0;
-	while (p < re.end && *p >= 'a' && *p <= 'z')
-		p++;
-	return p > re.p + 2 && p < re.end && *p == ')' ? (int) (p + 1 - re.p) : 0;
-}
-
 static void
 compile(ObservLogPattern *pattern)
 {
 	struct slice re = pattern->matcher->value;
-	int options = options_length(re), length, rc;
-	char *anchored =
-		psprintf("%.*s^(?:%.*s)$", options, re.p, (int) (re.end - re.p) - options, re.p + options);
+	int length, rc;
+	char *anchored = observ_anchored_regex(pattern->matcher);
 	pg_wchar *wide = palloc(sizeof(pg_wchar) * (strlen(anchored) + 1));
 	char message[100];
 

@@ -60,35 +60,27 @@ enum WindowColumn {
 	COL_TIMEZONE,
 };
 
-static char *
-text_or_null(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
 /* False, with a WARNING, when what it says can't be read. */
 static bool
 read_window(uint64 row, Window *out, ObservLabelNames *names)
 {
-	char *selector = text_or_null(row, COL_SELECTOR);
+	char *selector = observ_spi_text(row, COL_SELECTOR);
 	bool isnull;
 	Datum times;
 
-	out->id = DatumGetInt64(observ_spi_value(row, COL_ID, &isnull));
-	out->name = text_or_null(row, COL_NAME);
-	out->vps_name = text_or_null(row, COL_VPS_NAME);
-	out->app_name = text_or_null(row, COL_APP_NAME);
-	out->starts_at = DatumGetTimestampTz(observ_spi_value(row, COL_STARTS_AT, &isnull));
-	out->ends_at = DatumGetTimestampTz(observ_spi_value(row, COL_ENDS_AT, &isnull));
+	out->id = observ_spi_int64(row, COL_ID);
+	out->name = observ_spi_text(row, COL_NAME);
+	out->vps_name = observ_spi_text(row, COL_VPS_NAME);
+	out->app_name = observ_spi_text(row, COL_APP_NAME);
+	out->starts_at = observ_spi_time(row, COL_STARTS_AT);
+	out->ends_at = observ_spi_time(row, COL_ENDS_AT);
 	out->selector = selector == NULL ? NULL : observ_try_matcher_sets(selector, names);
 	times = observ_spi_value(row, COL_TIMES, &isnull);
 	if (!isnull) {
 		const char *problem;
 
-		out->times = observ_read_times(DatumGetJsonbPCopy(times), text_or_null(row, COL_TIMEZONE), &problem);
+		out->times =
+			observ_read_times(DatumGetJsonbPCopy(times), observ_spi_text(row, COL_TIMEZONE), &problem);
 	}
 	if ((selector == NULL || out->selector != NULL) && (isnull || out->times != NULL))
 		return true;
@@ -161,7 +153,7 @@ load_fleet(ObservMaintenances *all)
 		Vps *vps = &all->vps[i];
 		bool isnull;
 
-		vps->name = TextDatumGetCString(observ_spi_value(i, 1, &isnull));
+		vps->name = observ_spi_text(i, 1);
 		vps->labels = DatumGetJsonbPCopy(observ_spi_value(i, 2, &isnull));
 		vps->in_maintenance = DatumGetBool(observ_spi_value(i, 3, &isnull));
 		vps->values = palloc(Max(all->names.n, 1) * sizeof *vps->values);

@@ -7,13 +7,16 @@
 
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
+#include "ext/processes.h"
 #include "ext/versions.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "access/xact.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_claim_deliveries_sql);
 OBSERV_SQL_FUNCTION(observ_record_delivery_sql);
+OBSERV_SQL_FUNCTION(observ_resend);
 
 /* ---- requests as JSON, secrets as *** */
 
@@ -185,4 +188,82 @@ observ_record_delivery_sql(PG_FUNCTION_ARGS)
 	observ_record_deliveries(result.ended_at, &result, 1);
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(verdict));
+}
+
+/* ---- again */
+
+/*
+ * Numbers of those count down, so that they are in nobody's way: a dispatch counts up. A concurrent one of the same group is waited for, and the next
+ * number is tried.
+ */
+#define KEY_OF(number)                                                                                       \
+	"encode(sha256(convert_to(concat_ws(' ', s.channel, s.group_key, " number "), 'UTF8')), 'hex')"
+#define IDEMPOTENCY_KEY KEY_OF("s.number")
+
+static const char resend_sql[] =
+	"WITH s AS (SELECT n.*, least((SELECT min(o.seq) FROM observ.notifications o WHERE o.channel = n.channel "
+	"    AND o.group_key = n.group_key), 0) - 1 AS number "
+	"  FROM observ.notifications n WHERE n.notification_id = $1), "
+	"made AS (INSERT INTO observ.notifications (\"timestamp\", channel, group_key, seq, route, incident_key, "
+	"    idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved, resend_of) "
+	"  SELECT $2, s.channel, s.group_key, s.number, s.route, s.incident_key, " IDEMPOTENCY_KEY ", s.reason, "
+	"    s.state, s.severity, s.title, s.group_labels, s.alerts, s.firing, s.resolved, "
+	"    coalesce(s.resend_of, s.notification_id) FROM s "
+	"  ON CONFLICT (channel, group_key, seq) DO NOTHING "
+	"  RETURNING notification_id, channel, group_key, seq, severity) "
+	"INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, "
+	"made_at) "
+	"SELECT channel, group_key, seq, notification_id, severity = 'emergency', "
+	"  CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, $2, $2 FROM made "
+	"ON CONFLICT (channel, group_key, seq) DO UPDATE SET notification_id = excluded.notification_id, "
+	"  lane = excluded.lane, due_at = excluded.due_at, made_at = excluded.made_at RETURNING notification_id";
+
+static void
+require_finished(int64 notification_id)
+{
+	static const Oid types[] = {INT8OID};
+
+	if (observ_spi(SPI_OK_SELECT,
+				   "SELECT status, status IN ('sent', 'dead', 'cancelled') FROM observ.notifications "
+				   "WHERE notification_id = $1",
+				   1, types, (Datum[]){Int64GetDatum(notification_id)}, NULL) == 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("notification " INT64_FORMAT " does not exist", notification_id),
+			 errhint(
+				 "SELECT notification_id, title FROM observ.notification_log ORDER BY 1 DESC LIMIT 10.")));
+	if (!outbox_boolean(0, 2))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("notification " INT64_FORMAT " is still to be sent", notification_id),
+						errdetail("Its status is %s.", outbox_text(0, 1))));
+}
+
+/* observ.resend(notification_id, at) → bigint; see its COMMENT. Errors: 42704 when there is none, 55000 when it is still to be sent. */
+Datum
+observ_resend(PG_FUNCTION_ARGS)
+{
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID};
+	ObservIdentity saved;
+	int64 id;
+	Datum values[2];
+
+	observ_require_versions();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("notification_id must not be null")));
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] =
+		PG_ARGISNULL(1) ? TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()) : PG_GETARG_DATUM(1);
+	if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[1])))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time must be finite")));
+	SPI_connect();
+	saved = observ_as_owner_begin();
+	require_finished(PG_GETARG_INT64(0));
+	while (observ_spi(SPI_OK_INSERT_RETURNING, resend_sql, lengthof(types), types, values, NULL) == 0)
+		CHECK_FOR_INTERRUPTS();
+	id = outbox_bigint(0, 1);
+	observ_as_owner_end(&saved);
+	observ_wake_notifier_at_commit();
+	SPI_finish();
+	PG_RETURN_INT64(id);
 }

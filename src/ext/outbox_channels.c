@@ -10,6 +10,9 @@
 #include "catalog/pg_type.h"
 #include "utils/timestamp.h"
 
+/* At a time, of a kind that has no limit of its own. */
+#define MANY 10000
+
 /* The earliest of each lane: a probe of an index per channel, however much waits there. */
 #define FIRST_IN(lane)                                                                                       \
 	"(SELECT d.due_at FROM observ_data.deliveries d WHERE d.lane = " lane " AND d.channel = c.name "         \
@@ -95,8 +98,10 @@ static TimestampTz
 set_room(OutboxChannel *c, TimestampTz at)
 {
 	TimestampTz first = Min(c->first[0], c->first[1]);
-	int concurrency = c->failures >= OUTBOX_BROKEN_AFTER ? 1 : Max(1, c->kind->concurrency);
+	int concurrency = c->kind->concurrency > 0 ? c->kind->concurrency : MANY;
 
+	if (c->failures >= OUTBOX_BROKEN_AFTER)
+		concurrency = 1;
 	if (first > at || c->blocked_until > at)
 		return Max(first, c->blocked_until);
 	if (c->sending >= concurrency)

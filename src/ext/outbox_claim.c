@@ -33,24 +33,23 @@ static const char picks_sql[] =
 
 /* ---- candidates */
 
-/* Channels take turns; each gets twice its share, for of several of a group only one is sent. */
+/* Each channel its share. What others leave of theirs, and of several of a group all but one, comes with the next claim. */
 static void
 read_picks(const Claim *claim, OutboxGroups *groups)
 {
 	static const Oid limit_types[] = {INT4OID, TEXTOID, INT4OID};
 	static SPIPlanPtr plan = NULL;
 	ObservRowBatch *limits = observ_row_batch(limit_types, lengthof(limit_types));
-	int share = Max(2, 2 * claim->at_most / Max(claim->n_channels, 1));
+	int share = (claim->at_most + claim->n_channels - 1) / claim->n_channels;
 	Oid types[4];
 	Datum values[4];
 	uint64 found;
 
 	for (int i = 0; i < claim->n_channels; i++)
-		observ_row_batch_add(
-			limits,
-			(Datum[]){Int32GetDatum(i), CStringGetTextDatum(claim->channels[i].name),
-					  Int32GetDatum(Min(2 * claim->channels[i].room, Min(share, claim->at_most)))},
-			NULL);
+		observ_row_batch_add(limits,
+							 (Datum[]){Int32GetDatum(i), CStringGetTextDatum(claim->channels[i].name),
+									   Int32GetDatum(Min(claim->channels[i].room, share))},
+							 NULL);
 	observ_row_batch_arguments(limits, 0, types, values);
 	types[3] = TIMESTAMPTZOID;
 	values[3] = TimestampTzGetDatum(claim->at);

@@ -32,6 +32,12 @@ integer_field(JsonbContainer *object, const char *name, int64 otherwise)
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(v.val.numeric)));
 }
 
+int64
+observ_outbox_alert_id(JsonbContainer *alert)
+{
+	return integer_field(alert, "alert_id", 0);
+}
+
 static enum mark
 mark_field(JsonbContainer *object)
 {
@@ -60,7 +66,7 @@ typedef struct Items {
 static void
 add_item(Items *items, JsonbContainer *object, const OutboxRow *r)
 {
-	struct outbox_item item = {.alert_id = integer_field(object, "alert_id", 0),
+	struct outbox_item item = {.alert_id = observ_outbox_alert_id(object),
 							   .note = items->n_notes,
 							   .place = items->n,
 							   .mark = mark_field(object)};
@@ -109,9 +115,8 @@ items_of(OutboxRow **rows, int n)
 	return items;
 }
 
-/* The object with another mark. */
-static Jsonb *
-marked(JsonbContainer *object, enum mark mark)
+Jsonb *
+observ_outbox_marked(JsonbContainer *object, enum mark mark)
 {
 	JsonbValue v = {.type = jbvBinary, .val.binary = {.data = object}};
 	JsonbParseState *state = NULL;
@@ -142,7 +147,7 @@ alerts_of(const Items *items)
 	for (int mark = MARK_NEW; mark <= MARK_RESOLVED; mark++)
 		for (int i = 0; i < items->n; i++)
 			if ((int) items->item[i].mark == mark) {
-				Jsonb *object = marked(items->object[items->item[i].place], (enum mark) mark);
+				Jsonb *object = observ_outbox_marked(items->object[items->item[i].place], (enum mark) mark);
 				JsonbValue v = {
 					.type = jbvBinary,
 					.val.binary = {.data = &object->root, .len = (int) VARSIZE(object) - VARHDRSZ}};

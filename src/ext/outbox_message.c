@@ -7,6 +7,7 @@
 #include "ext/outbox_parts.h"
 
 #include "catalog/pg_type.h"
+#include "ext/notification_text.h"
 #include "ext/subtransaction.h"
 #include "utils/memutils.h"
 
@@ -240,6 +241,46 @@ leaves_out(const OutboxRow *r, const Message *message)
 	return JB_ROOT_IS_ARRAY(r->source.alerts) && (int) JB_ROOT_COUNT(r->source.alerts) > message->n_alerts;
 }
 
+static enum mark
+mark_in(const Message *message, int64 alert_id)
+{
+	for (int i = 0; i < message->n_alerts; i++)
+		if (message->alerts[i].alert_id == alert_id)
+			return message->alerts[i].mark;
+	return MARK_NONE;
+}
+
+/* The row says what is sent, without them. */
+static void
+leave_out(OutboxRow *r, const Message *message)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(&r->source.alerts->root);
+	JsonbIteratorToken token;
+	JsonbValue v;
+	NotificationCounts counts = {.firing = message->n_firing, .resolved = message->n_resolved};
+
+	(void) JsonbIteratorNext(&it, &v, true);
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	while ((token = JsonbIteratorNext(&it, &v, true)) == WJB_ELEM) {
+		enum mark mark =
+			v.type == jbvBinary ? mark_in(message, observ_outbox_alert_id(v.val.binary.data)) : MARK_NONE;
+
+		if (mark == MARK_NONE)
+			continue;
+		JsonbToJsonbValue(observ_outbox_marked(v.val.binary.data, mark), &v);
+		pushJsonbValue(&state, WJB_ELEM, &v);
+	}
+	r->source.alerts = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
+	for (int i = 0; i < message->n_alerts; i++)
+		counts.fresh += message->alerts[i].mark == MARK_NEW;
+	r->source.firing = message->n_firing;
+	r->source.resolved = message->n_resolved;
+	r->source.title = observ_notification_title(NOTIFY_NOT, &counts, r->source.group_labels,
+												r->source.route == NULL ? "" : r->source.route);
+	r->rewritten = true;
+}
+
 /*
  * For the next dispatch the channel was not told of them: if they fire again, they are new. Only a dispatch may write that otherwise, so its lock is
  * needed; while it is at it, the notification waits.
@@ -269,6 +310,8 @@ settle(Work *work, Delivery **made)
 					NULL);
 			if (says_nothing)
 				r->action = ROW_CANCELLED;
+			else
+				leave_out(r, message);
 		}
 		if (r->action != ROW_SEND) {
 			MemoryContextDelete(made[i]->context);

@@ -51,7 +51,7 @@ note_failure(State *s, const DeliveryResult *r, TimestampTz at)
 {
 	TimestampTz began = r->ended_at - (TimestampTz) (Max(r->latency_ms, 0) * 1000), until = DT_NOBEGIN;
 
-	if (began >= s->last_failure_at)
+	if (began > s->last_failure_at)
 		s->failures++;
 	s->last_failure_at = Max(s->last_failure_at, r->ended_at);
 	s->last_error = r->verdict.error;

@@ -342,15 +342,11 @@ check(TriggerData *trigger)
 Datum
 observ_check_route(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = observ_trigger(fcinfo);
 	MemoryContext context = CurrentMemoryContext;
 	ObservIdentity saved;
 	HeapTuple tuple;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("function \"_check_route\" must be called before a change of a row")));
 	/* Rows of a dump come in any order, and before the time intervals that they name. */
 	if (observ_restores_a_dump(trigger))
 		return PointerGetDatum(trigger->tg_trigtuple);
@@ -402,14 +398,10 @@ delete_children(const RouteRow *row)
 Datum
 observ_follow_route(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = observ_trigger(fcinfo);
 	ObservIdentity saved;
 	RouteRow row;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("function \"_follow_route\" must be called after a change of a row")));
 	if (observ_restores_a_dump(trigger))
 		return PointerGetDatum(NULL);
 	row = row_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple,

@@ -12,11 +12,13 @@
 
 #include "catalog/pg_type.h"
 #include "core/nearest.h"
+#include "ext/channel_secrets.h"
 #include "ext/compat.h"
 #include "ext/processes.h"
 #include "ext/secret_key.h"
 #include "ext/spi_util.h"
 #include "ext/versions.h"
+#include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/builtins.h"
@@ -181,6 +183,8 @@ observ_store_secret(const char *name, const char *value)
 
 	if (name[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a secret must have a name")));
+	/* Before a key is made that the server would keep. */
+	PreventCommandIfReadOnly("observ.set_secret()");
 	if (!pg_strong_random(VARDATA(nonce), NONCE_BYTES))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random nonce")));
 	observ_read_key(&key, true);
@@ -229,6 +233,7 @@ text_argument(FunctionCallInfo fcinfo, int arg, const char *what)
 Datum
 observ_set_secret(PG_FUNCTION_ARGS)
 {
+	ObservIdentity saved;
 	char *name, *value;
 
 	observ_hide_statement();
@@ -246,6 +251,10 @@ observ_set_secret(PG_FUNCTION_ARGS)
 				 errhint("From 1 to %d bytes. observ.delete_secret() forgets one.", VALUE_MAX_BYTES)));
 	SPI_connect();
 	observ_store_secret(name, value);
+	saved = observ_as_owner_begin();
+	observ_forgive_channels("strpos(c.config::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || $1)::text) > 0",
+							CStringGetTextDatum(name));
+	observ_as_owner_end(&saved);
 	SPI_finish();
 	explicit_bzero(value, strlen(value));
 	observ_wake_notifier_at_commit();

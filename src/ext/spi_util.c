@@ -241,6 +241,42 @@ observ_spi_value(uint64 row, int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
 }
 
+char *
+observ_spi_text(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+TimestampTz
+observ_spi_time(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+int64
+observ_spi_int64(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+int32
+observ_spi_int32(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
 static bool
 take_lock(int key, bool session, bool dont_wait)
 {

@@ -71,13 +71,12 @@ load_silences(ObservSuppressions *all)
 	all->silence = palloc0(Max(n, 1) * sizeof(Silence));
 	for (uint64 i = 0; i < n; i++) {
 		Silence *silence = &all->silence[all->n_silences];
-		bool isnull;
-		char *matchers = TextDatumGetCString(observ_spi_value(i, 2, &isnull));
+		char *matchers = observ_spi_text(i, 2);
 
-		silence->id = DatumGetInt64(observ_spi_value(i, 1, &isnull));
+		silence->id = observ_spi_int64(i, 1);
 		silence->matchers = observ_try_matcher_sets(matchers, &all->names);
-		silence->comment = TextDatumGetCString(observ_spi_value(i, 3, &isnull));
-		silence->ends_at = DatumGetTimestampTz(observ_spi_value(i, 4, &isnull));
+		silence->comment = observ_spi_text(i, 3);
+		silence->ends_at = observ_spi_time(i, 4);
 		if (silence->matchers != NULL)
 			all->n_silences++;
 		else
@@ -99,9 +98,9 @@ load_time_intervals(ObservSuppressions *all)
 	for (uint64 i = 0; i < n; i++) {
 		bool isnull;
 
-		all->times[i].name = TextDatumGetCString(observ_spi_value(i, 1, &isnull));
+		all->times[i].name = observ_spi_text(i, 1);
 		all->times[i].times = DatumGetJsonbPCopy(observ_spi_value(i, 2, &isnull));
-		all->times[i].zone = TextDatumGetCString(observ_spi_value(i, 3, &isnull));
+		all->times[i].zone = observ_spi_text(i, 3);
 	}
 }
 

@@ -34,21 +34,6 @@ observ_check_time_interval(PG_FUNCTION_ARGS)
 	return PointerGetDatum(row);
 }
 
-static void
-check_equal(ArrayType *equal)
-{
-	Datum *names;
-	bool *nulls;
-	int n;
-
-	deconstruct_array(equal, TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
-	for (int i = 0; i < n; i++)
-		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])) == 0)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("name of a label in equal must not be empty"),
-							errdetail("It is element %d.", i + 1)));
-}
-
 /* observ_data._check_inhibition_rule(): BEFORE INSERT OR UPDATE on observ.inhibition_rules */
 Datum
 observ_check_inhibition_rule(PG_FUNCTION_ARGS)
@@ -66,7 +51,7 @@ observ_check_inhibition_rule(PG_FUNCTION_ARGS)
 		observ_check_matcher_sets(target, false, "the target of an inhibition rule");
 	value = observ_trigger_value(data, row, "equal", &isnull);
 	if (!isnull)
-		check_equal(DatumGetArrayTypeP(value));
+		(void) observ_check_names(value, "a label in equal");
 	value = observ_trigger_value(data, row, "recovery_grace", &isnull);
 	if (!isnull && observ_interval_usecs(DatumGetIntervalP(value)) < 0)
 		ereport(ERROR,

@@ -3,10 +3,12 @@
 
 #include "ext/trigger_row.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -61,6 +63,22 @@ observ_trigger_text(const TriggerData *data, HeapTuple row, const char *column)
 	Datum value = observ_trigger_value(data, row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+int
+observ_check_names(Datum array, const char *what)
+{
+	Datum *names;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(names[i])) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("name of %s must not be empty", what),
+					 errdetail("It is element %d.", i + 1)));
+	return n;
 }
 
 HeapTuple

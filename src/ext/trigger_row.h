@@ -22,6 +22,9 @@ extern Datum observ_trigger_value(const TriggerData *data, HeapTuple row, const 
 /* The same of a text column, as a C string; NULL for NULL. */
 extern char *observ_trigger_text(const TriggerData *data, HeapTuple row, const char *column);
 
+/* How many names an array of text holds. Raises 22023 when one of them is NULL or empty; what: "a label in equal". */
+extern int observ_check_names(Datum array, const char *what);
+
 /* The row with other values in some columns. */
 extern HeapTuple observ_trigger_modify(const TriggerData *data, HeapTuple row, int n,
 									   const char *const *columns, const Datum *values, const bool *nulls);

@@ -173,8 +173,13 @@ class MailServer:
 
     async def handle_DATA(self, server, session, envelope):  # pylint: disable=invalid-name
         """The final dot."""
-        if await server.scripted("DOT"):
-            return aiosmtpd.smtp.MISSING
+        answer = self.next_answer("DOT", "")
+        if answer is HANG:
+            await asyncio.Event().wait()
+        if answer is CLOSE:
+            server.transport.abort()
+        if answer is not None:
+            return "451 gone" if answer is CLOSE else answer
         tls = self.tls == "implicit" or session.ssl is not None
         self.mails.append(Mail(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content, tls,
                                getattr(session, "observ_user", None), session.host_name))

@@ -55,6 +55,25 @@ def test_it_comes_back(server, told_db, how):
     server.wait_for_worker(NOTIFIER, told_db, other_than=before, deadline=60)
 
 
+def test_one_that_crashes_again_and_again_waits(make_server):
+    """What it crashes at must not bring the server down without a pause; one that ends in order is forgiven."""
+    server = make_server()
+    db = server.create_database("crashes", extension=True)
+    add_channel(server, db)
+    pid = None
+    for number in range(3):
+        pid = server.wait_for_worker(NOTIFIER, db, other_than=pid, deadline=60)
+        wait_until(lambda number=number: server.value(db, "SELECT running_since IS NOT NULL AND runs = %s FROM observ.job_runs WHERE job_name = 'send_notifications'",
+                                                      (number + 1,)), BACK_IN, "its mark", retry_on=(psycopg.Error,))
+        server.kill9_backend(pid)
+        wait_until(lambda pid=pid: not process_alive(pid), BACK_IN, "it to end")
+    server.wait_for_log("went down with the server 3 times in a row", deadline=60)
+    assert "It waits 2 s before it goes on." in server.log_text()
+    pid = server.wait_for_worker(NOTIFIER, db, deadline=60)
+    server.sql(db, "SELECT pg_terminate_backend(%s)", (pid,))
+    wait_until(lambda: server.value(db, "SELECT consecutive_crashes FROM observ.job_runs WHERE job_name = 'send_notifications'") == 0, BACK_IN, "the orderly end")
+
+
 def test_the_scheduler_ends_and_the_next_one_finds_it(server, told_db):
     notifier, scheduler = server.worker_pid(NOTIFIER, told_db), server.worker_pid(SCHEDULER, told_db)
     assert server.value(told_db, "SELECT pg_terminate_backend(%s)", (scheduler,))
@@ -156,12 +175,3 @@ def test_it_survives_signals_that_are_not_for_it(server, told_db):
     server.sql(told_db, "SELECT pg_log_backend_memory_contexts(%s)", (pid,))
     wait_until(lambda: "observ deliveries" in server.log_text(), BACK_IN, "its answer in the log")
     assert server.worker_pid(NOTIFIER, told_db) == pid
-
-
-def test_a_second_notifier_does_not_stay(server, told_db):
-    """Whoever takes back what was marked as sending must be alone: the lock is asked for first."""
-    pid = server.worker_pid(NOTIFIER, told_db)
-    granted = server.sql("postgres", "SELECT objid, pid FROM pg_locks WHERE locktype = 'advisory' AND pid = %s", (pid,))
-    assert granted == [(12, pid)]
-    with pytest.raises(psycopg.errors.UndefinedFunction):
-        server.sql(told_db, "SELECT observ_notifier_main(1)")

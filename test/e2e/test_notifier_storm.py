@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import anonymous_kb, wait_until
+from harness import SANITIZED, anonymous_kb, process_alive, run_tool, wait_until
 from outbox_fill import Fill, Receiver
 
 TOTAL = int(os.environ.get("OBSERV_NOTIFY_STORM", "500"))
@@ -187,6 +187,87 @@ def test_nothing_is_open_while_the_network_is_waited_for(server, observ_db, rece
     wait_until(lambda: server.sql("postgres", "SELECT state, backend_xid, backend_xmin, xact_start FROM pg_stat_activity WHERE pid = %s", (pid,))
                == [("idle", None, None, None)], 10, "it to be idle with requests under way")
     assert server.sql("postgres", "SELECT locktype FROM pg_locks WHERE pid = %s", (pid,)) == [("advisory",)]
+
+
+def test_results_that_cannot_be_recorded_are_kept(server, observ_db, receiver):
+    """Recording fails for a while: said once, nothing is sent meanwhile, nothing is sent again, all of it is recorded later."""
+    fill = Fill(server, observ_db)
+    fill.channels({"c": receiver.url("/ok")})
+    server.wait_for_worker(NOTIFIER, observ_db)
+    server.sql(observ_db, "ALTER TABLE observ.notification_attempts ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+    offset = server.log_size()
+    fill.fire(20)
+    fill.pass_()
+    server.wait_for_log("could not be recorded", offset)
+    wait_until(lambda: receiver.count() > 0, 10, "requests")
+    seen = receiver.count()
+    fill.fire(30, first=21)
+    assert wait_until(fill.pass_, 10, "more notifications") == 10
+    pid = server.worker_pid(NOTIFIER, observ_db)
+    wait_until(lambda: server.log_text(offset).count("full_disk") >= 1, 10, "the reason in the log")
+    assert receiver.count() == seen
+    server.sql(observ_db, "ALTER TABLE observ.notification_attempts DROP CONSTRAINT full_disk")
+    wait_until(lambda: fill.states() == {"sent": 30}, 60, "all to be recorded")
+    assert receiver.count() == 30 and repeated(receiver.log()) == []
+    assert server.worker_pid(NOTIFIER, observ_db) == pid
+    assert server.log_text(offset).count("results of notifications could not be recorded") == 1
+
+
+def test_a_claim_that_fails_is_tried_again(server, observ_db, receiver):
+    fill = Fill(server, observ_db)
+    fill.channels({"c": receiver.url("/ok")})
+    server.wait_for_worker(NOTIFIER, observ_db)
+    server.sql(observ_db, "ALTER TABLE observ_data.deliveries ADD CONSTRAINT broken CHECK (lane <> 2) NOT VALID")
+    offset = server.log_size()
+    fill.fire(5)
+    fill.pass_()
+    server.wait_for_log("notifications could not be taken from the outbox", offset)
+    server.sql(observ_db, "ALTER TABLE observ_data.deliveries DROP CONSTRAINT broken")
+    wait_until(lambda: fill.states() == {"sent": 5}, 60, "all to be sent")
+    assert server.log_text(offset).count("notifications could not be taken from the outbox") == 1
+    assert receiver.count() == 5
+
+
+HANGING_NAMES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+	if (name && strstr(name, "hanging"))
+		sleep(60);
+	return ((int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **)) dlsym(RTLD_NEXT, "getaddrinfo"))(
+		name, service, hints, out);
+}
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="nothing can be preloaded before the sanitizer")
+def test_a_name_server_that_hangs(make_server, receiver, tmp_path, monkeypatch):
+    """Others are served meanwhile, and the notifier and the server end at once."""
+    source, library = tmp_path / "names.c", tmp_path / "names.so"
+    source.write_text(HANGING_NAMES)
+    run_tool(["gcc", "-shared", "-fPIC", "-o", library, source])
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    monkeypatch.setenv("OBSERV_SERVER_ENV", f"LD_PRELOAD={library}")
+    server = make_server(**SERVER)
+    db = server.create_database("names", extension=True)
+    fill = Fill(server, db)
+    fill.channels({"hung": "http://hanging.example/", "fine": receiver.url("/ok")})
+    pid = server.wait_for_worker(NOTIFIER, db)
+    fill.fire(3)
+    fill.pass_()
+    wait_until(lambda: fill.states().get("sent") == 3, 9, "the other channel to be served")
+    server.sql("postgres", "SELECT pg_terminate_backend(%s)", (pid,))
+    wait_until(lambda: not process_alive(pid), 5, "the notifier to end")
+    server.wait_for_worker(NOTIFIER, db, other_than=pid)
+    wait_until(lambda: fill.value("SELECT count(*) FROM observ.notifications WHERE status = 'sending'") > 0, 30, "look-ups to hang again")
+    start = time.monotonic()
+    server.sql("postgres", f"DROP DATABASE {db}")
+    assert time.monotonic() - start < 3
 
 
 def test_memory_is_flat(server, observ_db, receiver):

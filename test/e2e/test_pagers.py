@@ -25,7 +25,7 @@ SEVERITIES = ["info", "low", "medium", "warning", "high", "critical", "emergency
 
 PIECES = ["disk / is full", "<b>bold</b>", "&amp;", "\r\nBcc: eve@example.org\r\n\r\n", "\nX-Evil: 1", "\x1b[31m", "\x00".replace("\x00", "\x01"), "😀🔥", "größe", "диск", "ディスク",
           "\u202eright to left\u202c", "{{ value }}", "@everyone", "--=_observ_part_of_mail--", ".", "\n.\n", "\nFrom me", "=?UTF-8?B?SGk=?=", '"', "\\", "%s", "'; DROP", "a" * 2000,
-          "ö" * 3000, "x y " * 500, "\u2028", "\x7f", "\x85", "\u200b", "_[]{}^~|€`", ",", ";", "<script>alert(1)</script>", "javascript:alert(1)", "\U00020000"]
+          "ö" * 3000, "x y " * 500, "\u2028", "\x7f", "\x85", "\u200b", "_[]{}^~|€`", ",", ";", "<script>alert(1)</script>", "javascript:alert(1)", "\U00020000", "🔥" * 9000]
 URLS = [None, "https://runbooks.example.org/disk", "javascript:alert(1)", 'https://x/" onclick="y', "https://x/\r\nX: y", "http://" + "a" * 3000]
 
 
@@ -57,7 +57,8 @@ def some_notification(rng):
     resolved = len(alerts) - firing
     if len(alerts) == 30:
         firing += rng.choice([0, 9970])
-    return {"reason": rng.choice(["first notification", "new alerts added", "acknowledged", "all alerts resolved", "flapping"]),
+    template = some_text(rng).replace("{", "")[:3000] or None if rng.random() < 0.2 else None
+    return {"body_template": template, "reason": rng.choice(["first notification", "new alerts added", "acknowledged", "all alerts resolved", "flapping"]),
             "title": rng.choice(["[FIRING:1] DiskFull db", some_text(rng)]), "severity": max(SEVERITIES.index(a["severity"]) for a in alerts),
             "firing": firing, "resolved": resolved, "group_labels": {"alertname": "DiskFull"}, "alerts": alerts}
 
@@ -65,7 +66,7 @@ def some_notification(rng):
 def check_pagerduty(n, request, path):
     event = pager_rules.pagerduty(path, request["headers"], request["body"])
     details = event.get("payload", {}).get("custom_details")
-    if details and "alerts" in details:
+    if details and "alerts" in details and not n["body_template"]:
         assert details["left_out"] + len(details["alerts"].splitlines()) >= n["firing"] + n["resolved"]
     return event["event_action"]
 
@@ -91,7 +92,7 @@ def check_email(n, request, path):
     for name, line in (("text", text), ("html", html)):
         more = [int(m) for m in re.findall(r"… and (\d+) more", line)]
         assert not more or 0 < more[-1] <= n["firing"] + n["resolved"], name
-        if not more and name == "html":
+        if not more and name == "html" and not n["body_template"]:
             assert html.count("<tr><td style=\"border-left") == n["firing"] + n["resolved"]
 
 
@@ -130,7 +131,7 @@ CHECKS = {"pagerduty": check_pagerduty, "opsgenie": check_opsgenie, "twilio": ch
 def test_services_take_whatever_is_sent(render, kind):
     rng = random.Random(kind)
     seen = set()
-    for i in range(250):
+    for i in range(150):
         n = some_notification(rng)
         request = render(kind, n)
         try:

@@ -91,9 +91,8 @@ def test_hangs_before_the_request(make_receiver):
 def test_large_request_that_is_not_read(make_receiver):
     """A request that was not written whole was not sent."""
     silent = make_receiver(silent=True)
-    body = "x" * 100_000
-    line = run(f"url={silent.url()}", f"body={body}", "timeout=500", "go")[0]
-    assert line["outcome"] == "timeout"
+    line = go(f"url={silent.url()}", "body_len=50000000", "header=Expect:", "timeout=700")
+    assert (line["outcome"], line["sent"]) == ("timeout", False)
     # Small enough for the buffers of both sides: it may have arrived.
     line = go(f"url={silent.url()}", "body=x", "timeout=500")
     assert (line["outcome"], line["phase"], line["sent"]) == ("timeout", "first_byte", True)
@@ -217,6 +216,17 @@ def test_cancel_ends_at_once(make_receiver):
     assert time.monotonic() - begin < 8
 
 
+def test_name_server_that_hangs(make_receiver, hanging_resolver):
+    """The look-up is part of the connection's time, keeps nobody else, and is left behind when it is cancelled."""
+    receiver, preload = make_receiver(), {"LD_PRELOAD": str(hanging_resolver)}
+    line = go("url=http://hang.example/", "body=x", "connect=500", "timeout=20000", env=preload, deadline=10)
+    assert (line["outcome"], line["phase"], line["sent"]) == ("timeout", "dns", False)
+    begin = time.monotonic()
+    lines = run("url=http://hang.example/", "body=x", "start", f"url={receiver.url()}", "start", "run=1000", "cancel", env=preload, deadline=10)
+    assert [line.get("status") for line in lines] == [200, None]
+    assert time.monotonic() - begin < 5
+
+
 # --- mail
 
 def mail(server, *args, authority=None):
@@ -321,3 +331,26 @@ def test_mail_text_can_not_end_its_message(make_mail_server):
     assert line["status"] == 250
     (got,) = server.mails
     assert got.content == b"Subject: x\r\n\r\na\r\n.\r\nMAIL FROM:<evil@example.org>\r\n.\r\n..\r\n.\r\nend\r\n"
+
+
+@pytest.mark.parametrize(("command", "reply", "sent"), [
+    ("MAIL", "hello world", False), ("MAIL", "999 what", False), ("MAIL", "354 go ahead", False), ("MAIL", "25", False), ("MAIL", "", False),
+    ("RCPT", "x" * 9000, False), ("DATA", "250 ok", False), ("DOT", "354 more", True), ("DOT", "\0\1\2", True), ("DOT", "250-never ends", True)])
+def test_mail_server_that_speaks_something_else(make_mail_server, command, reply, sent):
+    """That is no yes and no no."""
+    server = make_mail_server(tls="none")
+    server.script(command, reply)
+    line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=700")
+    assert line["outcome"] == ("timeout" if reply.startswith("250-") else "broken")
+    assert (line["status"], line["sent"]) == (0, sent)
+
+
+def test_mail_server_that_does_not_read(make_mail_server):
+    """A message too large for it: the refusal counts although not all was said."""
+    server = make_mail_server(tls="none")
+    server.script("DATA", "552 5.3.4 too large")
+    line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=3000")
+    assert (line["outcome"], line["status"], line["sent"]) == ("answered", 552, False)
+    server.script("MAIL", "421 4.3.2 closing")
+    line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=3000")
+    assert (line["outcome"], line["status"]) == ("answered", 421)

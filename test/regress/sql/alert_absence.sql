@@ -75,6 +75,7 @@ SELECT s, pg_temp.see(s) FROM unnest('{1100,1501}'::int[]) s;
 SELECT pg_temp.clear() \g /dev/null
 
 -- A VPS that is taken out of the registry and of the summary ends what is live about it, whatever the rule is about; of one of the two it goes on.
+UPDATE observ_data.summary_state SET horizon = '-infinity', seen_until = '-infinity', future_until = '-infinity';
 SELECT pg_temp.put(v, 'shop', '{5000}') FROM unnest('{ab-20,ab-21,ab-22}'::text[]) v \g /dev/null
 SELECT status FROM begin, observ.refresh_fleet_summary(t0 + interval '5010 s');
 SELECT pg_temp.rule('absent', 90) \g /dev/null

@@ -93,18 +93,18 @@ CREATE TEMP TABLE measured AS SELECT what, n, alert, NULL::bigint AS id FROM (VA
 UPDATE measured SET id = pg_temp.note(repeat(what, 5000), (SELECT jsonb_agg(s.a) FROM (SELECT alert AS a FROM generate_series(1, n)) s), 'critical', 'first notification', CASE n WHEN 30 THEN 9970 ELSE 0 END);
 SELECT what, n, pg_temp.units(b #>> '{blocks,0,text,text}') AS header, max(pg_temp.units(x #>> '{text,text}')) AS section, count(*) AS sections, length(replace(b #>> '{attachments,0,blocks}', ': ', ':')) <= 12500 AS fits,
 	(SELECT y #>> '{elements,0,text}' FROM jsonb_array_elements(b #> '{attachments,0,blocks}') y WHERE y #>> '{elements,0,text}' LIKE '%more') AS more
-	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-slack')->'body') r (b), jsonb_path_query(b, '$.attachments[0].blocks[*] ? (@.type == "section")') x GROUP BY what, n, b ORDER BY what COLLATE "C", n;
+	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-slack')->'body' OFFSET 0) r (b), jsonb_path_query(b, '$.attachments[0].blocks[*] ? (@.type == "section")') x GROUP BY what, n, b ORDER BY what COLLATE "C", n;
 SELECT what, n, pg_temp.units(b #>> '{embeds,0,title}') AS title, pg_temp.units(b #>> '{embeds,0,description}') AS description, jsonb_array_length(b #> '{embeds,0,fields}') AS fields,
 	(SELECT max(pg_temp.units(f->>'name')) FROM jsonb_path_query(b, '$.embeds[0].fields[*]') f) AS name, (SELECT max(pg_temp.units(f->>'value')) FROM jsonb_path_query(b, '$.embeds[0].fields[*]') f) AS value,
 	(SELECT sum(pg_temp.units(t #>> '{}')) FROM jsonb_path_query(b, '$.embeds[0].**{1 to 3} ? (@.type() == "string" && @ != "2034-05-01T00:05:00Z")') t) AS total, b #>> '{embeds,0,footer,text}' AS footer,
 	pg_temp.units(observ_data._render_notification(id, 'chat-discord', variant => 1) #>> '{body,content}') AS content
-	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-discord')->'body') r (b) ORDER BY what COLLATE "C", n;
+	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-discord')->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n;
 SELECT what, n, octet_length(replace(replace(b::text, '": ', '":'), ', "', ',"')) BETWEEN 3000 AND 28000 AS fits, (SELECT count(*) FROM jsonb_path_query(b, 'strict $.**.separator')) AS alerts
-	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-teams')->'body') r (b) ORDER BY what COLLATE "C", n;
+	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-teams')->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n;
 SELECT what, n, v, pg_temp.units(replace(replace(replace(regexp_replace(b->>'text', '<[^>]*>', '', 'g'), '&lt;', '<'), '&gt;', '>'), '&amp;', '&')) AS units, (SELECT count(*) FROM regexp_matches(b->>'text', 'NEW critical', 'g')) AS alerts, substring(b->>'text' FROM '.{6}and \d+ more') AS more
-	FROM measured, generate_series(0, 1) v, LATERAL (SELECT observ_data._render_notification(id, 'chat-telegram', variant => v)->'body') r (b) ORDER BY what COLLATE "C", n, v;
+	FROM measured, generate_series(0, 1) v, LATERAL (SELECT observ_data._render_notification(id, 'chat-telegram', variant => v)->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n, v;
 SELECT what, n, octet_length(b->>'title') AS title, octet_length(b->>'message') AS message, substring(b->>'message' FROM '.{2}and \d+ more') AS more
-	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-ntfy')->'body') r (b) ORDER BY what COLLATE "C", n;
+	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-ntfy')->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n;
 
 -- At the boundary nothing is cut.
 SELECT n, pg_temp.note(repeat('t', n), '[]') > 0 AS made, pg_temp.body('chat-slack') #>> '{blocks,0,text,text}' = repeat('t', n) AS slack, pg_temp.body('chat-discord') #>> '{embeds,0,title}' = repeat('t', n) AS discord,

@@ -1,12 +1,12 @@
 -- What is sent to mail servers, PagerDuty, Opsgenie, Twilio and Appwrite; what of it is cut; configurations that are refused.
 BEGIN;
 SET TimeZone = 'UTC';
-SELECT observ.create_channel('{"name": "mail", "kind": "email", "host": "mail.example.org", "user": "observ", "password": "p", "from": "observ <observ@example.org>", "to": ["ann@example.org", "bob@example.org"], "ehlo": "db.example.org"}');
+SELECT observ.create_channel('{"name": "mail", "kind": "email", "host": "mail.example.org", "user": "observ", "password": "smtp-password", "from": "observ <observ@example.org>", "to": ["ann@example.org", "bob@example.org"], "ehlo": "db.example.org"}');
 SELECT observ.create_channel('{"name": "pd", "kind": "pagerduty", "routing_key": "0123456789abcdef0123456789abcdef"}');
-SELECT observ.create_channel('{"name": "og", "kind": "opsgenie", "url": "https://api.eu.opsgenie.com/", "api_key": "k", "responders": ["team:ops", "schedule: nights"], "tags": "a,b"}');
-SELECT observ.create_channel('{"name": "sms", "kind": "twilio", "account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "t", "messaging_service_sid": "MG1", "to": ["+15551234567", "+491701234567"]}');
-SELECT observ.create_channel('{"name": "push", "kind": "appwrite", "project": "p", "key": "k", "topics": ["ops"]}');
-SELECT observ.create_channel('{"name": "text", "kind": "appwrite", "type": "sms", "project": "p", "key": "k", "users": "u1,u2"}');
+SELECT observ.create_channel('{"name": "og", "kind": "opsgenie", "url": "https://api.eu.opsgenie.com/", "api_key": "opsgenie-key", "responders": ["team:ops", "schedule: nights"], "tags": "a,b"}');
+SELECT observ.create_channel('{"name": "sms", "kind": "twilio", "account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "twilio-token", "messaging_service_sid": "MG1", "to": ["+15551234567", "+491701234567"]}');
+SELECT observ.create_channel('{"name": "push", "kind": "appwrite", "project": "p", "key": "appwrite-key", "topics": ["ops"]}');
+SELECT observ.create_channel('{"name": "text", "kind": "appwrite", "type": "sms", "project": "p", "key": "appwrite-key", "users": "u1,u2"}');
 
 -- Alerts and notifications of all sorts.
 CREATE FUNCTION pg_temp.alert(mark text, severity text, summary text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
@@ -41,7 +41,7 @@ CREATE FUNCTION pg_temp.sent(what text, channel text, step int DEFAULT 0) RETURN
 -- PagerDuty
 SELECT what, r ->> 'url' AS url, r -> 'body' ->> 'event_action' AS action, r -> 'body' ->> 'dedup_key' AS key, r -> 'body' -> 'payload' ->> 'severity' AS severity,
 	r -> 'body' -> 'payload' ->> 'summary' AS summary, r -> 'body' -> 'payload' ->> 'source' AS source
-FROM said, LATERAL pg_temp.sent(what, 'pd') r WHERE what <> 'huge' ORDER BY id;
+FROM said, LATERAL pg_temp.sent(what, 'pd') r WHERE what NOT IN ('huge', 'emoji') ORDER BY id;
 SELECT jsonb_pretty(pg_temp.sent('more', 'pd') -> 'body');
 SELECT pg_temp.sent('resolved', 'pd') -> 'body';
 -- at its limits: 1024, 255, 512 kB
@@ -49,12 +49,17 @@ SELECT char_length(b -> 'payload' ->> 'summary'), char_length(b ->> 'dedup_key')
 
 -- Opsgenie
 SELECT what, r ->> 'url' AS url, r -> 'body' ->> 'alias' AS alias, r -> 'body' ->> 'message' AS message, r -> 'body' ->> 'priority' AS priority, r -> 'body' ->> 'user' AS "user"
-FROM said, LATERAL pg_temp.sent(what, 'og') r WHERE what <> 'huge' ORDER BY id;
+FROM said, LATERAL pg_temp.sent(what, 'og') r WHERE what NOT IN ('huge', 'emoji') ORDER BY id;
 SELECT jsonb_pretty(pg_temp.sent('more', 'og') -> 'body');
 SELECT pg_temp.sent('all acknowledged', 'og') - 'text';
 -- 130, 15000, 512, 512, 8000
 SELECT char_length(b ->> 'message'), char_length(b ->> 'description') <= 15000, right(b ->> 'description', 20), char_length(b ->> 'alias'), char_length(b ->> 'entity'),
 	(SELECT sum(char_length(key) + char_length(value)) <= 8000 FROM jsonb_each_text(b -> 'details')), b -> 'details' ->> 'labels_left_out', b -> 'details' ->> 'label:short' FROM (SELECT pg_temp.sent('huge', 'og') -> 'body') x(b);
+
+-- beyond U+FFFF a character counts twice: 130 and 1024 of them are 64 and an ellipsis, 511 and an ellipsis
+INSERT INTO said VALUES ('emoji', pg_temp.notification('first notification', repeat('🔥', 2000), jsonb_build_array(pg_temp.alert('new', 'low', repeat('🔥', 9000))), 1, 0));
+SELECT char_length(pg_temp.sent('emoji', 'og') -> 'body' ->> 'message'), char_length(pg_temp.sent('emoji', 'og') -> 'body' ->> 'description'), char_length(pg_temp.sent('emoji', 'pd') -> 'body' -> 'payload' ->> 'summary'),
+	char_length(pg_temp.sent('emoji', 'push') -> 'body' ->> 'title');
 
 -- Twilio: a step for each number
 SELECT what, step, r ->> 'url' AS url, r ->> 'body' AS body FROM said, generate_series(0, 1) step, LATERAL pg_temp.sent(what, 'sms', step) r WHERE what = 'new' OR what = 'injection' AND step = 1 ORDER BY id, step;
@@ -64,7 +69,7 @@ SELECT char_length(b), right(b, 20) FROM (SELECT pg_temp.sent('huge', 'text') ->
 -- Appwrite: push and text
 SELECT jsonb_pretty(pg_temp.sent('more', 'push') -> 'body');
 SELECT what, r -> 'body' ->> 'priority' AS priority, r -> 'body' -> 'critical' AS critical, r -> 'body' ->> 'color' AS color, r -> 'body' ->> 'body' AS body
-FROM said, LATERAL pg_temp.sent(what, 'push') r WHERE what <> 'huge' ORDER BY id;
+FROM said, LATERAL pg_temp.sent(what, 'push') r WHERE what NOT IN ('huge', 'emoji') ORDER BY id;
 SELECT char_length(b ->> 'messageId'), char_length(b ->> 'title'), octet_length(b ->> 'body') <= 1500, char_length(b ->> 'tag'), right(b ->> 'body', 20) FROM (SELECT pg_temp.sent('huge', 'push') -> 'body') x(b);
 SELECT what, r -> 'body' AS body FROM said, LATERAL pg_temp.sent(what, 'text') r WHERE what IN ('more', 'injection') ORDER BY id;
 
@@ -77,6 +82,53 @@ SELECT octet_length(b) < 300000, (SELECT max(char_length(line)) FROM string_to_t
 -- 465 with tls, 25 with none
 SELECT observ.create_channel(c || '{"kind": "email", "from": "a@b", "to": "c@d"}') FROM (VALUES ('{"name": "m1", "host": "::1", "tls": "tls"}'::jsonb), ('{"name": "m2", "host": "localhost", "tls": "none", "user": "u", "password": "p"}')) v(c);
 SELECT pg_temp.sent('new', 'm1') ->> 'url', pg_temp.sent('new', 'm2') ->> 'url';
+
+-- What services call a message is its receipt; steps are done one after the other, one that is refused for good is left out.
+CREATE FUNCTION pg_temp.answer(channel text, code int, body text, outcome text DEFAULT NULL, s int DEFAULT 10) RETURNS TABLE (attempt int, step int, verdict text, status text, step_after int, last_error text, receipt text, wait interval) LANGUAGE plpgsql AS $$
+DECLARE c record; n observ.notifications; v text;
+BEGIN
+	SELECT * INTO STRICT c FROM observ_data._claim_deliveries('2033-01-01 11:00+00'::timestamptz + make_interval(secs => s)) x WHERE x.channel = answer.channel;
+	v := observ_data._record_delivery('2033-01-01 11:00:01+00'::timestamptz + make_interval(secs => s), c.notification_id, c.attempt, code, body, NULL, outcome);
+	SELECT * INTO n FROM observ.notifications x WHERE x.notification_id = c.notification_id;
+	RETURN QUERY SELECT c.attempt, c.step, v, n.status, n.step, n.last_error, n.receipt, n.not_before - '2033-01-01 11:00:01+00' - make_interval(secs => s);
+END $$;
+CREATE FUNCTION pg_temp.queue(channel text) RETURNS void LANGUAGE sql AS $$
+	WITH n AS (UPDATE observ.notifications SET channel = queue.channel, status = 'queued', step = 0, receipt = NULL, last_error = NULL WHERE notification_id = (SELECT id FROM said WHERE what = 'new') RETURNING *)
+	INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at) SELECT n.channel, group_key, seq, notification_id, false, 1, "timestamp", "timestamp" FROM n $$;
+SELECT pg_temp.queue('pd');
+SELECT * FROM pg_temp.answer('pd', 202, '{"status": "success", "dedup_key": "dk"}');
+SELECT pg_temp.queue('og');
+SELECT * FROM pg_temp.answer('og', 429, '{"message": "too many"}');
+SELECT pg_temp.queue('push');
+SELECT * FROM pg_temp.answer('push', 409, '{"message": "already exists"}');
+SELECT pg_temp.queue('text');
+SELECT * FROM pg_temp.answer('text', 201, '{"$id": "m1", "status": "processing"}');
+SELECT pg_temp.queue('sms');
+SELECT * FROM pg_temp.answer('sms', 400, '{"code": 21610, "message": "unsubscribed recipient"}');
+SELECT * FROM pg_temp.answer('sms', 201, '{"sid": "SM1"}', NULL, 20);
+SELECT pg_temp.queue('mail');
+SELECT * FROM pg_temp.answer('mail', 550, E'550 5.1.1 no such user');
+SELECT * FROM pg_temp.answer('mail', 250, '250 2.0.0 Ok: queued as 4711', NULL, 20);
+SELECT pg_temp.queue('mail');
+SELECT * FROM pg_temp.answer('mail', NULL, '', 'timeout');
+-- Whatever may have arrived is sent again as it was: the same Message-ID, messageId, alias and dedup_key. What Twilio may have is sent once more at most.
+CREATE TEMP TABLE again (at int, channel text, request jsonb, verdict text, status text);
+DO $$
+DECLARE ch text; s int; c record; v text;
+BEGIN
+	FOREACH ch IN ARRAY '{mail,pd,og,push,text,sms}'::text[] LOOP
+		UPDATE observ.notifications SET attempts = 0 WHERE notification_id = (SELECT id FROM said WHERE what = 'new');
+		DELETE FROM observ_data.deliveries d USING said WHERE what = 'new' AND d.notification_id = said.id;
+		DELETE FROM observ_data.channel_state x WHERE x.channel = ch;
+		PERFORM pg_temp.queue(ch);
+		FOREACH s IN ARRAY '{10,30}'::int[] LOOP
+			SELECT * INTO STRICT c FROM observ_data._claim_deliveries('2033-01-01 11:00+00'::timestamptz + make_interval(secs => s)) x WHERE x.channel = ch;
+			v := observ_data._record_delivery('2033-01-01 11:00:01+00'::timestamptz + make_interval(secs => s), c.notification_id, c.attempt, outcome => 'timeout');
+			INSERT INTO again SELECT s, ch, c.request, v, n.status FROM observ.notifications n WHERE n.notification_id = c.notification_id;
+		END LOOP;
+	END LOOP;
+END $$;
+SELECT channel, count(*), count(DISTINCT request) AS requests, string_agg(status, ', ' ORDER BY at) FROM again GROUP BY channel ORDER BY channel;
 
 -- What is refused, at the boundary of each number.
 CREATE FUNCTION pg_temp.try(kind text, base jsonb, change jsonb) RETURNS text LANGUAGE plpgsql AS $$
@@ -96,8 +148,11 @@ SELECT r, pg_temp.try('opsgenie', '{"api_key": "k"}', jsonb_build_object('respon
 SELECT c, pg_temp.try('twilio', '{"account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "t", "from": "+1", "to": "+15551234567"}', c) FROM (VALUES ('{}'::jsonb), ('{"account_sid": "AC01"}'),
 	('{"messaging_service_sid": "MG"}'), ('{"to": "+1234567"}'), ('{"to": "+123456"}'), ('{"to": "+123456789012345"}'), ('{"to": "+1234567890123456"}'), ('{"to": "15551234567"}'), ('{"to": "+1 555 1234567"}'),
 	('{"to": "+0155512345"}'), ('{"validity_period": 36000}'), ('{"validity_period": 36001}'), ('{"validity_period": 0}'), ('{"segments": 10}'), ('{"segments": 11}')) v(c);
-SELECT c, pg_temp.try('appwrite', '{"project": "p", "key": "k"}', c) FROM (VALUES ('{}'::jsonb), ('{"targets": "t"}'), ('{"users": "u", "type": "mail"}')) v(c);
+SELECT c, pg_temp.try('appwrite', '{"project": "p", "key": "appwrite-key"}', c) FROM (VALUES ('{}'::jsonb), ('{"targets": "t"}'), ('{"users": "u", "type": "mail"}')) v(c);
 SELECT c, pg_temp.try('email', '{"host": "h", "from": "a@b", "to": "c@d"}', c) FROM (VALUES ('{}'::jsonb), ('{"to": "c"}'), ('{"to": ["c@d", "Eve\r\nBcc: x <e@f>"]}'), ('{"from": "a@b>, <c@d"}'), ('{"host": "h/x"}'), ('{"host": "h:25"}'),
 	('{"ehlo": "a b"}'), ('{"user": "u"}'), ('{"tls": "none", "user": "u", "password": "p"}'), ('{"port": 65535}'), ('{"port": 65536}')) v(c);
 SELECT n, pg_temp.try('email', '{"host": "h", "from": "a@b"}', jsonb_build_object('to', (SELECT jsonb_agg('u' || i || '@d') FROM generate_series(1, n) i))) FROM unnest('{100,101}'::int[]) n;
+SELECT n, pg_temp.try('twilio', '{"account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "twilio-token", "from": "+1"}', jsonb_build_object('to', (SELECT jsonb_agg('+1555000' || (1000 + i)) FROM generate_series(1, n) i))) FROM unnest('{100,101}'::int[]) n;
+-- a template whose end, as far as it is read, is in the middle of a character
+SELECT pg_temp.try('pagerduty', '{"routing_key": "0123456789abcdef0123456789abcdef"}', jsonb_build_object('body_template', 'a' || repeat('🔥', 5000)));
 ROLLBACK;
