@@ -147,7 +147,8 @@ run_plan(SPIPlanPtr *plan, int expected, const char *sql, int nargs, const Oid *
 		 const char *nulls, bool read_only)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	int rc = SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, read_only, 0);
+	int rc =
+		SPI_execute_plan(observ_spi_keep(plan, sql, nargs, types), (Datum *) values, nulls, read_only, 0);
 
 	MemoryContextSwitchTo(caller);
 	return finished(rc, expected, sql);
