@@ -43,16 +43,16 @@
 typedef struct Notifier {
 	ObservFlight *flight;
 	ObservGateResult gate;
-	bool begun;       /* it is the only one, and marked as running */
-	bool doubled;     /* there is another one */
-	int crashes;      /* of those before it, in a row */
+	bool begun;                 /* it is the only one, and marked as running */
+	bool doubled;               /* there is another one */
+	int crashes;                /* of those before it, in a row */
 	int64 begun_at, not_before; /* not_before: of the first claim */
-	bool recovered;   /* what the notifier before this one had claimed is taken back */
-	bool wanted;      /* there is a channel that something can be sent through */
-	bool more;        /* the last claim left some for want of room */
-	int64 claim_at;   /* when to claim, if nobody wakes us */
-	int64 claimed_at; /* the last time */
-	int failures;     /* claims in a row */
+	bool recovered;             /* what the notifier before this one had claimed is taken back */
+	bool wanted;                /* there is a channel that something can be sent through */
+	bool more;                  /* the last claim left some for want of room */
+	int64 claim_at;             /* when to claim, if nobody wakes us */
+	int64 claimed_at;           /* the last time */
+	int failures;               /* claims in a row */
 	ObservLogState said;
 } Notifier;
 
@@ -256,10 +256,11 @@ begin(Notifier *n)
 	if (n->crashes < 2)
 		return;
 	n->not_before = n->begun_at + observ_backoff_ms(n->crashes - 1, CRASH_LIMIT_MS);
-	ereport(WARNING, (errmsg("the notifier of observ in database \"%s\" went down with the server %d times in a row",
-							 observ_worker_database_name(), n->crashes),
-					  errdetail("It waits %d s before it goes on.", (int) ((n->not_before - n->begun_at) / 1000)),
-					  errhint("The server's log says why.")));
+	ereport(WARNING,
+			(errmsg("the notifier of observ in database \"%s\" went down with the server %d times in a row",
+					observ_worker_database_name(), n->crashes),
+			 errdetail("It waits %d s before it goes on.", (int) ((n->not_before - n->begun_at) / 1000)),
+			 errhint("The server's log says why.")));
 }
 
 static void
