@@ -272,7 +272,7 @@ classify_text(const ChannelConfig *config, const ChannelAnswer *answer, ChannelV
 
 	if (error == NULL)
 		return;
-	status = atoi(error + strlen(marker));
+	status = (int) strtol(error + strlen(marker), NULL, 10);
 	observ_verdict(config, verdict,
 				   status == 429 || status >= 500 || status < 400 ? CHANNEL_RETRY : CHANNEL_DEAD,
 				   "Teams says: %.100s", error);

@@ -101,7 +101,7 @@ put_alert(Html *html, const MessageAlert *alert, int max, bool links_too)
 {
 	const char *details = observ_chat_details(alert), *facts;
 	int end = html->units + max, left;
-	ChatLink links[CHAT_MAX_LINKS];
+	ChatLink links[CHAT_MAX_LINKS] = {0};
 
 	put(html, "\n\n");
 	put_tagged(html, "b", observ_chat_mark(alert));
@@ -140,7 +140,7 @@ html_text(const ChannelConfig *config, const Message *message)
 {
 	Html html = {.units = 0};
 	const char *body = observ_chat_body(message), *more = NULL;
-	ChatLink links[CHAT_MAX_LINKS];
+	ChatLink links[CHAT_MAX_LINKS] = {0};
 	const char *context = observ_fit_units(observ_chat_context(message), MAX_CONTEXT, true, NULL);
 	int end = MAX_TEXT - 200 - observ_utf16_units(context);
 
