@@ -9,8 +9,6 @@
 
 #include "bgworker/notifier.h"
 
-#include <signal.h>
-
 #include "access/xact.h"
 #include "bgworker/notifier_flight.h"
 #include "bgworker/notifier_mark.h"
@@ -29,11 +27,13 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #define RECHECK_MS       60000 /* when nothing is due: is it still wanted? */
 #define BUSY_MS          500   /* of an extension that is being dropped */
 #define CROWDED_MS       10    /* between claims while there is little room */
+#define CLAIM_MS         5000  /* longest time that a claim may take */
 #define GRACE_MS         300   /* for what is under way when it has to leave */
 #define FAILURE_LIMIT_MS 30000
 #define CRASH_LIMIT_MS   300000 /* pause before the first claim after crashes in a row */
@@ -43,40 +43,20 @@
 typedef struct Notifier {
 	ObservFlight *flight;
 	ObservGateResult gate;
-	bool begun;       /* it is the only one, and marked as running */
-	bool doubled;     /* there is another one */
-	int crashes;      /* of those before it, in a row */
+	bool begun;                 /* it is the only one, and marked as running */
+	bool doubled;               /* there is another one */
+	int crashes;                /* of those before it, in a row */
 	int64 begun_at, not_before; /* not_before: of the first claim */
-	bool recovered;   /* what the notifier before this one had claimed is taken back */
-	bool wanted;      /* there is a channel that something can be sent through */
-	bool more;        /* the last claim left some for want of room */
-	int64 claim_at;   /* when to claim, if nobody wakes us */
-	int64 claimed_at; /* the last time */
-	int failures;     /* claims in a row */
+	bool recovered;             /* what the notifier before this one had claimed is taken back */
+	bool wanted;                /* there is a channel that something can be sent through */
+	bool more;                  /* the last claim left some for want of room */
+	int64 claim_at;             /* when to claim, if nobody wakes us */
+	int64 claimed_at;           /* the last time */
+	int failures;               /* claims in a row */
 	ObservLogState said;
 } Notifier;
 
 extern PGDLLEXPORT void observ_notifier_main(Datum main_arg);
-
-static volatile sig_atomic_t claiming = false;
-
-/*
- * SIGTERM. Not `die`: what has been answered is to be recorded first, else it would be sent twice. A claim is given up at once; nothing else that
- * this process does takes long, nor waits for a lock longer than observ.job_lock_timeout.
- */
-static void
-handle_leave(SIGNAL_ARGS)
-{
-	int saved_errno = errno;
-
-	ShutdownRequestPending = true;
-	if (claiming) {
-		QueryCancelPending = true;
-		InterruptPending = true;
-	}
-	SetLatch(MyLatch);
-	errno = saved_errno;
-}
 
 static void
 step_unmark(void *arg)
@@ -133,6 +113,7 @@ step_claim(void *arg)
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true,
 							 0, false);
 	observ_as_owner_begin();
+	enable_timeout_after(STATEMENT_TIMEOUT, CLAIM_MS);
 	SPI_connect();
 	if (!n->recovered)
 		(void) observ_recover_deliveries(at);
@@ -146,7 +127,8 @@ claim_failed(Notifier *n, const ErrorData *error)
 {
 	n->more = false;
 	n->claim_at = observ_monotonic_ms() + observ_backoff_ms(++n->failures, FAILURE_LIMIT_MS);
-	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+	/* A cancel for DROP EXTENSION, or by hand, is none to speak of. */
+	if ((error->sqlerrcode != ERRCODE_QUERY_CANCELED || n->failures > 1) &&
 		observ_log_state_changes(&n->said, unpack_sql_state(error->sqlerrcode)))
 		ereport(WARNING, (errcode(error->sqlerrcode),
 						  errmsg("notifications could not be taken from the outbox in database \"%s\": %s",
@@ -196,8 +178,10 @@ claimed(Notifier *n, const Claim *claim)
 static void
 claim(Notifier *n, int room)
 {
-	Claim claim = {.notifier = n, .at_most = room, .result.next_due = DT_NOEND};
-	ErrorData *error = NULL;
+	/* Less at a time after one that failed, maybe for taking too long. */
+	Claim claim = {
+		.notifier = n, .at_most = Max(room >> Min(n->failures, 8), 1), .result.next_due = DT_NOEND};
+	ErrorData *error;
 
 	n->claimed_at = observ_monotonic_ms();
 	/* Before anything is taken: it may be missing. */
@@ -209,10 +193,8 @@ claim(Notifier *n, int room)
 	claim.context = AllocSetContextCreate(TopMemoryContext, "observ claim", ALLOCSET_SMALL_SIZES);
 	pgstat_report_activity(STATE_RUNNING, "claim notifications");
 	n->gate.gate = OBSERV_GATE_BUSY;
-	claiming = true;
-	if (!ShutdownRequestPending)
-		error = observ_in_transaction(step_claim, &claim);
-	claiming = false;
+	error = observ_in_transaction(step_claim, &claim);
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	if (error != NULL) {
 		claim_failed(n, error);
 		MemoryContextDelete(claim.context);
@@ -256,10 +238,11 @@ begin(Notifier *n)
 	if (n->crashes < 2)
 		return;
 	n->not_before = n->begun_at + observ_backoff_ms(n->crashes - 1, CRASH_LIMIT_MS);
-	ereport(WARNING, (errmsg("the notifier of observ in database \"%s\" went down with the server %d times in a row",
-							 observ_worker_database_name(), n->crashes),
-					  errdetail("It waits %d s before it goes on.", (int) ((n->not_before - n->begun_at) / 1000)),
-					  errhint("The server's log says why.")));
+	ereport(WARNING,
+			(errmsg("the notifier of observ in database \"%s\" went down with the server %d times in a row",
+					observ_worker_database_name(), n->crashes),
+			 errdetail("It waits %d s before it goes on.", (int) ((n->not_before - n->begun_at) / 1000)),
+			 errhint("The server's log says why.")));
 }
 
 static void
@@ -335,7 +318,8 @@ observ_notifier_main(Datum main_arg)
 	int64 started = observ_monotonic_ms();
 
 	observ_worker_connect(main_arg);
-	pqsignal(SIGTERM, handle_leave);
+	/* Not `die`: what has been answered is to be recorded first, else it would be sent twice. No step takes long, or waits long for a lock. */
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	MemoryContextSwitchTo(TopMemoryContext);
 	n->flight = observ_flight_open();
 	for (;;) {
