@@ -14,23 +14,39 @@ compare_items(const void *a, const void *b)
 	return y->note - x->note;
 }
 
-static enum mark
-mark_of(const struct outbox_item *item, int n_notes, int delivered_seq)
+/* Of the first of `n` items, which are the same alert's: number of the notification by which the channel knows that it fires; 0: it doesn't. */
+static int
+heard_by(const struct outbox_item *items, int n, int delivered_seq)
 {
-	int heard = item->since_seq <= delivered_seq;
+	for (int i = 0; i < n && items[i].alert_id == items[0].alert_id; i++)
+		if (items[i].since_seq <= delivered_seq)
+			return items[i].since_seq > 0 ? items[i].since_seq : 1;
+	return 0;
+}
+
+static void
+settle(struct outbox_item *item, int n, int n_notes, int delivered_seq, struct outbox_tally *tally)
+{
+	int heard = heard_by(item, n, delivered_seq), again = item->since_seq > delivered_seq;
 
 	if (item->mark == MARK_RESOLVED)
-		return heard ? MARK_RESOLVED : MARK_NONE;
-	if (!heard)
-		return MARK_NEW;
-	/* The newest leaves out what it has not listed, or what is no longer told. */
-	return item->note == n_notes - 1 ? MARK_STILL : MARK_NONE;
+		item->mark = heard ? MARK_RESOLVED : MARK_NONE;
+	else if (!heard)
+		item->mark = MARK_NEW;
+	else if (again) {
+		item->mark = MARK_STILL;
+		tally->again++;
+	} else
+		/* The newest leaves out what it has not listed, or what is no longer told. */
+		item->mark = item->note == n_notes - 1 ? MARK_STILL : MARK_NONE;
+	if (heard && again)
+		item->since_seq = heard;
 }
 
 struct outbox_tally
 outbox_merge(struct outbox_item *items, int n, int n_notes, int delivered_seq)
 {
-	struct outbox_tally tally = {0, 0, 0};
+	struct outbox_tally tally = {0, 0, 0, 0};
 
 	qsort(items, (size_t) n, sizeof *items, compare_items);
 	for (int i = 0; i < n; i++) {
@@ -39,7 +55,7 @@ outbox_merge(struct outbox_item *items, int n, int n_notes, int delivered_seq)
 		if (i > 0 && items[i - 1].alert_id == item->alert_id)
 			item->mark = MARK_NONE;
 		else
-			item->mark = mark_of(item, n_notes, delivered_seq);
+			settle(item, n - i, n_notes, delivered_seq, &tally);
 		tally.fresh += item->mark == MARK_NEW;
 		tally.still += item->mark == MARK_STILL;
 		tally.resolved += item->mark == MARK_RESOLVED;
@@ -76,7 +92,7 @@ outbox_reason(const enum notify_reason *reasons, int n, const struct outbox_tall
 	if (first != NOTIFY_NOT)
 		return first;
 	/* What is left to say was said for another reason than there was. */
-	if (tally->fresh > 0)
+	if (tally->fresh + tally->again > 0)
 		return NOTIFY_NEW_ALERTS;
 	if (tally->resolved > 0)
 		return firing > 0 ? NOTIFY_SOME_RESOLVED : NOTIFY_ALL_RESOLVED;

@@ -116,22 +116,23 @@ items_of(OutboxRow **rows, int n)
 }
 
 Jsonb *
-observ_outbox_marked(JsonbContainer *object, enum mark mark)
+observ_outbox_marked(JsonbContainer *object, enum mark mark, int since_seq)
 {
-	JsonbValue v = {.type = jbvBinary, .val.binary = {.data = object}};
+	JsonbValue v;
 	JsonbParseState *state = NULL;
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
 	JsonbValue *built = NULL;
-	bool is_mark = false;
+	const char *name = observ_mark_name(mark);
+	bool is_mark = false, is_since = false;
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE) {
-		if (token == WJB_VALUE && is_mark) {
-			const char *name = observ_mark_name(mark);
-
+		if (token == WJB_VALUE && is_mark)
 			v = (JsonbValue){.type = jbvString, .val.string = {(int) strlen(name), (char *) name}};
-		}
+		else if (token == WJB_VALUE && is_since && since_seq >= 0)
+			v = (JsonbValue){.type = jbvNumeric, .val.numeric = int64_to_numeric(since_seq)};
 		is_mark = token == WJB_KEY && v.val.string.len == 4 && memcmp(v.val.string.val, "mark", 4) == 0;
+		is_since = token == WJB_KEY && v.val.string.len == 9 && memcmp(v.val.string.val, "since_seq", 9) == 0;
 		built = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &v : NULL);
 	}
 	return JsonbValueToJsonb(built);
@@ -147,7 +148,8 @@ alerts_of(const Items *items)
 	for (int mark = MARK_NEW; mark <= MARK_RESOLVED; mark++)
 		for (int i = 0; i < items->n; i++)
 			if ((int) items->item[i].mark == mark) {
-				Jsonb *object = observ_outbox_marked(items->object[items->item[i].place], (enum mark) mark);
+				Jsonb *object = observ_outbox_marked(items->object[items->item[i].place], (enum mark) mark,
+													 items->item[i].since_seq);
 				JsonbValue v = {
 					.type = jbvBinary,
 					.val.binary = {.data = &object->root, .len = (int) VARSIZE(object) - VARHDRSZ}};
@@ -238,6 +240,13 @@ gives_way(const OutboxRow *r, TimestampTz at)
 	return r->source.attempt > 1 || at - r->made_at > STALE_US;
 }
 
+/* What came before it was not delivered: its marks say what the channel was to know, not what it knows. */
+static bool
+has_gap(const OutboxRow *r)
+{
+	return r->source.delivered_seq < r->source.seq - 1;
+}
+
 /* `rows` are those that may be merged. */
 static void
 send_one(TimestampTz at, OutboxRow **rows, int n)
@@ -250,7 +259,7 @@ send_one(TimestampTz at, OutboxRow **rows, int n)
 		return;
 	if (n == 1 || !gives_way(rows[0], at)) {
 		if (is_due(rows[0], at))
-			rows[0]->action = ROW_SEND;
+			rows[0]->action = !has_gap(rows[0]) || merge(rows, 1) ? ROW_SEND : ROW_CANCELLED;
 		rows[0]->followed = n > 1;
 		for (int i = 1; i < n; i++)
 			rows[i]->action = ROW_BEHIND;

@@ -138,6 +138,8 @@ copy_source(const MessageSource *source, const Settings *s)
 	copy.title = copy_text(source->title);
 	copy.group_labels = copy_jsonb(source->group_labels);
 	copy.alerts = copy_jsonb(source->alerts);
+	/* The marks are right already, for whatever was not delivered before it (outbox_group.c). */
+	copy.delivered_seq = Max(source->delivered_seq, source->seq - 1);
 	copy.title_template = s->title_template;
 	copy.body_template = s->body_template;
 	return copy;
@@ -268,7 +270,7 @@ leave_out(OutboxRow *r, const Message *message)
 
 		if (mark == MARK_NONE)
 			continue;
-		JsonbToJsonbValue(observ_outbox_marked(v.val.binary.data, mark), &v);
+		JsonbToJsonbValue(observ_outbox_marked(v.val.binary.data, mark, -1), &v);
 		pushJsonbValue(&state, WJB_ELEM, &v);
 	}
 	r->source.alerts = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));

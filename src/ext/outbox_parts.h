@@ -141,8 +141,8 @@ extern void observ_outbox_decide(TimestampTz at, OutboxRow *rows, int n);
 /* Of an object of observ.notifications.alerts; 0: it has none. */
 extern int64 observ_outbox_alert_id(JsonbContainer *alert);
 
-/* Such an object with another mark. */
-extern Jsonb *observ_outbox_marked(JsonbContainer *alert, enum mark mark);
+/* Such an object with another mark, and another since_seq unless that is negative. */
+extern Jsonb *observ_outbox_marked(JsonbContainer *alert, enum mark mark, int since_seq);
 
 /* What is given up, because of its age. */
 extern void observ_outbox_give_up(TimestampTz at, OutboxRow *rows, int n);

@@ -58,6 +58,27 @@ the_end_of_what_was_heard_is_kept(void **state)
 }
 
 static void
+an_alert_is_heard_of_when_any_of_its_episodes_is(void **state)
+{
+	/* Heard as #1; then over, firing, over (1), and over, firing (2): as far as people know they have fired all the time. */
+	struct outbox_item items[] = {{1, 0, 0, 1, MARK_RESOLVED},
+								  {1, 1, 1, 4, MARK_NEW},
+								  {1, 2, 2, 4, MARK_RESOLVED},
+								  {2, 0, 3, 1, MARK_RESOLVED},
+								  {2, 2, 4, 5, MARK_NEW}};
+	enum mark mark[6];
+	struct outbox_tally tally = merged(items, 5, 3, 2, mark);
+
+	assert_int_equal(mark[1], MARK_RESOLVED);
+	assert_int_equal(mark[2], MARK_STILL);
+	assert_int_equal(tally.again, 1);
+	assert_int_equal(outbox_reason(N(NOTIFY_NEW_ALERTS), 1, &tally, 1), NOTIFY_NEW_ALERTS);
+	for (int i = 0; i < 5; i++)
+		if (items[i].mark != MARK_NONE)
+			assert_int_equal(items[i].since_seq, 1);
+}
+
+static void
 the_latest_counts(void **state)
 {
 	/* Over and firing again; news that the newest has not listed; heard of and still firing. */
@@ -66,7 +87,7 @@ the_latest_counts(void **state)
 	enum mark mark[6];
 
 	merged(items, 4, 2, 1, mark);
-	assert_int_equal(mark[1], MARK_NEW);
+	assert_int_equal(mark[1], MARK_STILL);
 	assert_int_equal(mark[2], MARK_NEW);
 	assert_int_equal(mark[3], MARK_STILL);
 }
@@ -95,6 +116,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_never_heard_is_new_or_nothing),
 		cmocka_unit_test(the_end_of_what_was_heard_is_kept),
+		cmocka_unit_test(an_alert_is_heard_of_when_any_of_its_episodes_is),
 		cmocka_unit_test(the_latest_counts),
 		cmocka_unit_test(reasons_hold_as_long_as_there_is_something_behind_them),
 	};
