@@ -387,6 +387,11 @@ build/transfer_probe: test/e2e/transfer_probe.c src/core/address_guard.o $(COMMO
 
 -include $(wildcard build/transfer_probe.d)
 
+# A name server that never answers, for test_transfers.py and test_channel_test.py.
+build/hanging_resolver.so: test/e2e/hanging_resolver.c
+	@mkdir -p build
+	$(CC) $(CFLAGS) -D_GNU_SOURCE -fvisibility=default -fPIC -shared $< -o $@
+
 build/bench/log_lines: build/bench/log_lines.o
 	$(CC) $(CFLAGS) $^ $(LDFLAGS) -lm -o $@
 

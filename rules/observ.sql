@@ -67,27 +67,29 @@ $$, '0', '30 seconds', '30 seconds', 'emergency', '{"family": "availability"}',
    "description": "For {{ value | duration }}.",
    "action": "It is the way here, not the VPSs: can this server be connected to from outside, is it out of connections or disk, was a password or certificate changed? Any agent''s journal says what it is told."}'),
 ('NotificationFailing', 'observ', 'query', $$
-SELECT jsonb_build_object('channel', n.channel) AS labels, count(*)::float8 AS value, true AS breach
-FROM observ.notifications n
-WHERE (n.status = 'dead' AND n."timestamp" > $1 - interval '1 day' AND n.finished_at > $1 - interval '30 minutes' AND n.finished_at <= $1)
-	OR (n.status = 'retry' AND n."timestamp" < $1 - interval '5 minutes')
-GROUP BY n.channel
+SELECT jsonb_build_object('channel', f.channel) AS labels, count(*)::float8 AS value, true AS breach
+FROM (SELECT n.channel FROM observ.notifications n
+	WHERE n.status = 'dead' AND n."timestamp" > $1 - interval '1 day' AND n.finished_at > $1 - interval '30 minutes' AND n.finished_at <= $1
+	UNION ALL
+	SELECT n.channel FROM observ.notifications n LEFT JOIN observ_data.channel_state s ON s.channel = n.channel
+	WHERE n.status = 'retry' AND (n."timestamp" < $1 - interval '5 minutes' OR s.failures >= 3)) f
+GROUP BY f.channel
 $$, '0', '5 minutes', '1 minute', 'critical', '{"family": "observ_notification"}',
- 'A notification could not be delivered within thirty minutes, or has been tried for more than five.',
+ 'A notification was given up within thirty minutes, or has been tried for more than five, or three attempts through its channel failed in a row.',
  '{"summary": "Notifications through {{ labels.channel }} fail",
    "description": "{{ value }} were given up or are tried again.",
-   "action": "SELECT last_error FROM observ.notifications WHERE channel = ''{{ labels.channel }}'' AND status IN (''retry'', ''dead'') ORDER BY timestamp DESC LIMIT 5. Route this alert to another channel than the one you use most."}'),
+   "action": "SELECT * FROM observ.notification_attempts WHERE channel = ''{{ labels.channel }}'' ORDER BY timestamp DESC LIMIT 5 has the answers; once it is mended, SELECT * FROM observ.test_channel(''{{ labels.channel }}''). Give the channel a fallback, and route this alert to another one than you use most."}'),
 ('OutboxBacklog', 'observ', 'query', $$
-SELECT jsonb_build_object('channel', n.channel) AS labels, max(extract(epoch FROM $1 - greatest(n."timestamp", n.not_before)))::float8 AS value, true AS breach
-FROM observ.notifications n JOIN observ.notification_channels c ON c.name = n.channel AND c.enabled
-WHERE n.status IN ('queued', 'sending', 'retry') AND greatest(n."timestamp", n.not_before) < $1 - interval '2 minutes'
-	AND EXISTS (SELECT FROM observ.notifications t WHERE t.attempts > 0)
+SELECT jsonb_build_object('channel', n.channel) AS labels, max(extract(epoch FROM $1 - greatest(n."timestamp", n.not_before, s.blocked_until)))::float8 AS value, true AS breach
+FROM observ.notifications n JOIN observ.notification_channels c ON c.name = n.channel AND c.enabled AND c.kind IS NOT NULL
+	LEFT JOIN observ_data.channel_state s ON s.channel = n.channel
+WHERE n.status IN ('queued', 'sending', 'retry') AND greatest(n."timestamp", n.not_before, s.blocked_until) < $1 - interval '2 minutes'
 GROUP BY n.channel
 $$, '1 minute', '0', '1 minute', 'high', '{"family": "observ_notification"}',
- 'Notifications of a channel wait for more than two minutes. Silent until somebody has sent any, through any channel.',
+ 'Notifications of a channel wait for more than two minutes, though nothing is known to be wrong with it. Channels without a kind are silent.',
  '{"summary": "Notifications through {{ labels.channel }} wait for {{ value | duration }}",
-   "description": "Nobody takes them, or the other side takes them too slowly.",
-   "action": "Is the notifier running? SELECT * FROM observ.status(); SELECT channel, status, count(*) FROM observ.notifications WHERE status <> ''sent'' GROUP BY 1, 2."}'),
+   "description": "Nobody takes them, or there are more than its rate limit allows.",
+   "action": "Is the notifier running? SELECT * FROM observ.status(). A storm of alerts: group more in the route; or a higher rate_limit of the channel, when the service takes it. SELECT channel, status, count(*) FROM observ.notifications WHERE status <> ''sent'' GROUP BY 1, 2."}'),
 ('SilenceHidesCritical', 'observ', 'query', $$
 SELECT jsonb_build_object('silence_id', h.silence_id::text) AS labels, count(DISTINCT h.alert_id)::float8 AS value, true AS breach
 FROM (SELECT x.key::bigint AS alert_id, (x.value ->> 'id')::bigint AS silence_id

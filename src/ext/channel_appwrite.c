@@ -107,10 +107,10 @@ put_data(JsonWriter *w, const Message *message, const char *url)
 	observ_json_key(w, "data");
 	observ_json_open(w, '{');
 	observ_json_pair(w, "notification_id", psprintf(INT64_FORMAT, message->notification_id));
-	observ_json_pair(w, "incident_key", observ_fit(message->incident_key, MAX_ATTRIBUTE, true, NULL));
+	observ_json_pair(w, "incident_key", observ_fit_units(message->incident_key, MAX_ATTRIBUTE, true, NULL));
 	observ_json_pair(w, "state", message->firing ? "firing" : "resolved");
 	observ_json_pair(w, "severity", observ_severity_name(message->severity));
-	observ_json_pair(w, "reason", observ_fit(message->reason, MAX_ATTRIBUTE, true, NULL));
+	observ_json_pair(w, "reason", observ_fit_units(message->reason, MAX_ATTRIBUTE, true, NULL));
 	observ_json_pair(w, "firing", psprintf("%d", message->n_firing));
 	observ_json_pair(w, "resolved", psprintf("%d", message->n_resolved));
 	observ_json_pair(w, "url", url);
@@ -121,23 +121,17 @@ static void
 put_push(JsonWriter *w, const ChannelConfig *config, const Message *message)
 {
 	const char *url = observ_link_usable(message->url, MAX_ATTRIBUTE, false) ? message->url : NULL;
-	const char *text = observ_message_text(message, MAX_PUSH, NULL);
 	bool urgent = message->firing && message->severity >= 4; /* high */
 
-	/* Whole lines, and their count, as long as that is few enough bytes. */
-	for (int max = MAX_PUSH; (int) strlen(text) > MAX_PUSH && max > 100; max = max * 4 / 5)
-		text = observ_message_text(message, max, NULL);
-	observ_json_pair(w, "title", observ_fit(observ_chat_title(message), MAX_TITLE, true, NULL));
-	observ_json_pair(w, "body",
-					 observ_text_is_blank(text) ? observ_chat_title(message)
-												: observ_fit_bytes(text, MAX_PUSH, false, NULL));
+	observ_json_pair(w, "title", observ_fit_units(observ_chat_title(message), MAX_TITLE, true, NULL));
+	observ_json_pair(w, "body", observ_chat_plain(message, MAX_PUSH, true, NULL));
 	put_data(w, message, url);
 	observ_json_pair(w, "action", url);
 	observ_json_pair(w, "icon", observ_config_text(config, "icon"));
 	observ_json_pair(w, "sound", observ_config_text(config, "sound"));
 	observ_json_pair(w, "color", psprintf("#%06X", observ_chat_color(message)));
 	/* Android shows one notification per tag: the latest of the incident. */
-	observ_json_pair(w, "tag", observ_fit(message->incident_key, MAX_ATTRIBUTE, true, NULL));
+	observ_json_pair(w, "tag", observ_fit_units(message->incident_key, MAX_ATTRIBUTE, true, NULL));
 	observ_json_pair(w, "priority", urgent ? "high" : "normal");
 	if (message->firing && message->severity == OBSERV_SEVERITIES - 1 &&
 		observ_config_boolean(config, "critical")) {

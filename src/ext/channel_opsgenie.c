@@ -85,7 +85,7 @@ check(const ChannelConfig *config)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("field \"tags\" has more than %d", MAX_TAGS));
 	foreach (cell, tags)
-		if (pg_mbstrlen(lfirst(cell)) > MAX_TAG)
+		if (observ_utf16_units(lfirst(cell)) > MAX_TAG)
 			ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("a tag has at most %d characters", MAX_TAG),
 					errdetail("\"%s\"", (char *) lfirst(cell)));
@@ -131,7 +131,7 @@ put_details(JsonWriter *w, const Message *message)
 {
 	ChatLink links[CHAT_MAX_LINKS];
 	int n_links = observ_chat_links(message, MAX_DETAILS / 8, links), n_labels, left_out = 0;
-	MessagePair *labels = observ_sorted_pairs(message->common_labels, false, &n_labels);
+	MessagePair *labels = observ_sorted_pairs(message->common_labels, &n_labels);
 	int room = MAX_DETAILS - 200; /* for counts and their names */
 
 	observ_json_key(w, "details");
@@ -144,7 +144,7 @@ put_details(JsonWriter *w, const Message *message)
 		room -= (int) (strlen(links[i].text) + strlen(links[i].url));
 	}
 	for (int i = 0; i < n_labels; i++) {
-		int size = pg_mbstrlen(labels[i].name) + pg_mbstrlen(labels[i].value) + 6;
+		int size = observ_utf16_units(labels[i].name) + observ_utf16_units(labels[i].value) + 6;
 
 		if (size > room) {
 			left_out++;
@@ -162,15 +162,15 @@ static void
 put_alert(JsonWriter *w, const ChannelConfig *config, const Message *message)
 {
 	observ_json_pair(w, "message", observ_incident_summary(message, MAX_MESSAGE));
-	observ_json_pair(w, "alias", observ_fit(message->incident_key, MAX_ALIAS, true, NULL));
-	observ_json_pair(w, "description", observ_message_text(message, MAX_DESCRIPTION, NULL));
+	observ_json_pair(w, "alias", observ_fit_units(message->incident_key, MAX_ALIAS, true, NULL));
+	observ_json_pair(w, "description", observ_chat_plain(message, MAX_DESCRIPTION, false, NULL));
 	put_responders(w, config);
 	put_tags(w, config);
 	put_details(w, message);
-	observ_json_pair(w, "entity", observ_fit(observ_incident_source(message), MAX_ENTITY, true, NULL));
+	observ_json_pair(w, "entity", observ_fit_units(observ_incident_source(message), MAX_ENTITY, true, NULL));
 	observ_json_pair(w, "priority", priorities[message->severity]);
 	observ_json_pair(w, "source",
-					 observ_fit(psprintf("observ %s", message->channel), MAX_SOURCE, true, NULL));
+					 observ_fit_units(psprintf("observ %s", message->channel), MAX_SOURCE, true, NULL));
 }
 
 /* Of closing and acknowledging. */
@@ -179,13 +179,13 @@ put_action(JsonWriter *w, const Message *message, enum IncidentAction action)
 {
 	const char *user = action == INCIDENT_ACKNOWLEDGE ? observ_incident_acked_by(message) : NULL;
 
-	observ_json_pair(w, "user", observ_fit(user != NULL ? user : "observ", MAX_USER, true, NULL));
+	observ_json_pair(w, "user", observ_fit_units(user != NULL ? user : "observ", MAX_USER, true, NULL));
 	observ_json_pair(w, "source",
-					 observ_fit(psprintf("observ %s", message->channel), MAX_SOURCE, true, NULL));
+					 observ_fit_units(psprintf("observ %s", message->channel), MAX_SOURCE, true, NULL));
 	observ_json_pair(w, "note",
-					 observ_fit(psprintf("%s\n%s", observ_chat_title(message),
-										 observ_message_text(message, MAX_DESCRIPTION, NULL)),
-								MAX_NOTE, false, NULL));
+					 observ_fit_units(psprintf("%s\n%s", observ_chat_title(message),
+											   observ_chat_plain(message, MAX_DESCRIPTION, false, NULL)),
+									  MAX_NOTE, false, NULL));
 }
 
 static void
@@ -204,7 +204,7 @@ render(const ChannelConfig *config, const Message *message, int step, int varian
 		put_alert(&w, config, message);
 	else {
 		appendStringInfoChar(&url, '/');
-		observ_put_urlencoded(&url, observ_fit(message->incident_key, MAX_ALIAS, true, NULL));
+		observ_put_urlencoded(&url, observ_fit_units(message->incident_key, MAX_ALIAS, true, NULL));
 		appendStringInfo(&url, "/%s?identifierType=alias",
 						 action == INCIDENT_CLOSE ? "close" : "acknowledge");
 		put_action(&w, message, action);

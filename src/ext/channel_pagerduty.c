@@ -89,15 +89,15 @@ put_payload(JsonWriter *w, const ChannelConfig *config, const Message *message, 
 	observ_json_key(w, "payload");
 	observ_json_open(w, '{');
 	observ_json_pair(w, "summary", observ_incident_summary(message, MAX_SUMMARY));
-	observ_json_pair(w, "source", observ_fit(observ_incident_source(message), MAX_TEXT, true, NULL));
+	observ_json_pair(w, "source", observ_fit_units(observ_incident_source(message), MAX_TEXT, true, NULL));
 	observ_json_pair(w, "severity", severities[message->severity]);
 	observ_json_pair(w, "timestamp", observ_incident_time(message->at));
 	if (component != NULL)
-		observ_json_pair(w, "component", observ_fit(component, MAX_TEXT, true, NULL));
+		observ_json_pair(w, "component", observ_fit_units(component, MAX_TEXT, true, NULL));
 	if (!observ_text_is_blank(message->route))
-		observ_json_pair(w, "group", observ_fit(message->route, MAX_TEXT, true, NULL));
+		observ_json_pair(w, "group", observ_fit_units(message->route, MAX_TEXT, true, NULL));
 	if (message->n_alerts > 0 && !observ_text_is_blank(message->alerts[0].name))
-		observ_json_pair(w, "class", observ_fit(message->alerts[0].name, MAX_TEXT, true, NULL));
+		observ_json_pair(w, "class", observ_fit_units(message->alerts[0].name, MAX_TEXT, true, NULL));
 	put_details(w, message, brief);
 	observ_json_close(w, '}');
 }
@@ -130,12 +130,12 @@ put_event(const ChannelConfig *config, const Message *message, bool brief, Strin
 	observ_json_open(&w, '{');
 	observ_json_pair(&w, "routing_key", observ_config_text(config, "routing_key"));
 	observ_json_pair(&w, "event_action", actions[action]);
-	observ_json_pair(&w, "dedup_key", observ_fit(message->incident_key, MAX_KEY, true, NULL));
+	observ_json_pair(&w, "dedup_key", observ_fit_units(message->incident_key, MAX_KEY, true, NULL));
 	if (action == INCIDENT_OPEN) {
 		put_payload(&w, config, message, brief);
 		put_links(&w, message);
 		observ_json_pair(&w, "client",
-						 observ_fit(observ_config_text(config, "client"), MAX_TEXT, true, NULL));
+						 observ_fit_units(observ_config_text(config, "client"), MAX_TEXT, true, NULL));
 		if (observ_link_usable(message->external_url, MAX_URL, false))
 			observ_json_pair(&w, "client_url", message->external_url);
 	}

@@ -124,3 +124,14 @@ observ_sweep_secrets(const char *channel, Jsonb *config)
 			   2, (Oid[]){TEXTOID, JSONBOID},
 			   (Datum[]){CStringGetTextDatum(prefix_of(channel)), JsonbPGetDatum(config)}, NULL);
 }
+
+void
+observ_forgive_channels(const char *condition, Datum argument)
+{
+	observ_spi(SPI_OK_UPDATE,
+			   psprintf("UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0 "
+						"FROM observ.notification_channels c WHERE c.name = s.channel AND "
+						"(s.blocked_until IS NOT NULL OR s.failures > 0) AND %s",
+						condition),
+			   1, (Oid[]){TEXTOID}, &argument, NULL);
+}

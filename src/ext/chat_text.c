@@ -189,6 +189,12 @@ observ_chat_more(const Message *message, int shown)
 	return psprintf("%s and %d more", GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x80\xa6" : "...", more);
 }
 
+static char *
+in_form(const char *text, ChatForm form)
+{
+	return form == NULL ? pstrdup(text) : form(text);
+}
+
 char *
 observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form)
 {
@@ -196,11 +202,11 @@ observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form)
 
 	/* Each time less by the part that is too much: most texts fit at once, and the others soon. */
 	for (;;) {
-		char *text = form(observ_message_text(message, characters, NULL));
+		char *text = in_form(observ_message_text(message, characters, NULL), form);
 		int size = bytes ? bytes_of(text) : observ_utf16_units(text);
 
 		if (observ_text_is_blank(text))
-			return form(observ_chat_context(message));
+			return in_form(observ_chat_context(message), form);
 		if (size <= max)
 			return text;
 		characters = Min(characters - 1, (int) ((int64) characters * max / size));

@@ -25,7 +25,7 @@ extern char *observ_fit_bytes(const char *text, int max, bool one_line, MessageE
 
 /*
  * observ_message_text(): as many whole lines as are at most `max` code units of UTF-16, or bytes, in the form that the service wants. form: a text made
- * fit, with its markup escaped; palloc'd. Never blank.
+ * fit, with its markup escaped; palloc'd; NULL: as it is. Never blank.
  */
 typedef char *(*ChatForm)(const char *text);
 extern char *observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form);

@@ -63,7 +63,7 @@ static void
 put_labels(StringInfo out, Jsonb *labels)
 {
 	int n;
-	MessagePair *pairs = observ_sorted_pairs(labels, false, &n);
+	MessagePair *pairs = observ_sorted_pairs(labels, &n);
 	StringInfoData text;
 
 	if (n == 0)

@@ -37,7 +37,7 @@ observ_incident_summary(const Message *message, int max)
 	if (message->n_alerts == 1 && message->left_out == 0 && alert->summary != NULL &&
 		!observ_text_is_blank(alert->summary))
 		title = psprintf("%s: %s", title, alert->summary);
-	return observ_fit(title, max, true, NULL);
+	return observ_fit_units(title, max, true, NULL);
 }
 
 const char *

@@ -18,7 +18,7 @@ extern enum IncidentAction observ_incident_action(const Message *message);
 /* Who acknowledged it; NULL: nobody. */
 extern const char *observ_incident_acked_by(const Message *message);
 
-/* The title, and what the only alert says: one line of at most `max` characters. */
+/* The title, and what the only alert says: one line of at most `max` code units of UTF-16, as these services count. */
 extern char *observ_incident_summary(const Message *message, int max);
 
 /* Where it is: the instance of the first alert, else the channel's own name for itself. */

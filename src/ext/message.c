@@ -167,7 +167,7 @@ silence_url(const char *external, const MessageAlert *alert)
 {
 	StringInfoData matchers, url;
 	int n;
-	MessagePair *labels = observ_sorted_pairs(alert->labels, false, &n);
+	MessagePair *labels = observ_sorted_pairs(alert->labels, &n);
 
 	initStringInfo(&matchers);
 	appendStringInfoChar(&matchers, '{');

@@ -38,8 +38,8 @@ compare_pairs(const void *a, const void *b)
 	return strcmp(((const MessagePair *) a)->name, ((const MessagePair *) b)->name);
 }
 
-MessagePair *
-observ_sorted_pairs(Jsonb *object, bool empty, int *n)
+static MessagePair *
+sorted_pairs(Jsonb *object, bool empty, int *n)
 {
 	MessagePair *pairs;
 	JsonbIterator *it;
@@ -64,6 +64,18 @@ observ_sorted_pairs(Jsonb *object, bool empty, int *n)
 	}
 	qsort(pairs, (size_t) *n, sizeof *pairs, compare_pairs);
 	return pairs;
+}
+
+MessagePair *
+observ_sorted_pairs(Jsonb *object, int *n)
+{
+	return sorted_pairs(object, false, n);
+}
+
+MessagePair *
+observ_sorted_texts(Jsonb *object, int *n)
+{
+	return sorted_pairs(object, true, n);
 }
 
 static void
@@ -107,7 +119,7 @@ observ_common_texts(const Message *message, bool annotations)
 		Jsonb *object = annotations ? alert->annotations : alert->labels;
 
 		if (i == 0)
-			pairs = observ_sorted_pairs(object, annotations, &n);
+			pairs = sorted_pairs(object, annotations, &n);
 		else
 			n = keep_common(pairs, n, object);
 	}
@@ -272,7 +284,7 @@ observ_am_group_key(const char *route, Jsonb *group_labels)
 {
 	StringInfoData key;
 	int n;
-	MessagePair *pairs = observ_sorted_pairs(group_labels, false, &n);
+	MessagePair *pairs = observ_sorted_pairs(group_labels, &n);
 
 	initStringInfo(&key);
 	appendStringInfo(&key, "%s:{", route == NULL ? "{}" : route_key(route));

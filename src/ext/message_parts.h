@@ -19,11 +19,14 @@ extern Jsonb *observ_common_texts(const Message *message, bool annotations);
 /* message_values.c: title and body by the templates of the channel. */
 extern void observ_apply_templates(const MessageSource *source, Message *message);
 
-/* message_labels.c: the pairs of an object of texts, in the order of the bytes of their names; empty: also those that are the empty text,
- * which for a label means that there is none. */
+/*
+ * message_labels.c: the pairs of an object of texts, in the order of the bytes of their names. An empty text is no label, but may be an annotation, which
+ * the second one keeps.
+ */
 typedef struct MessagePair {
 	const char *name, *value;
 } MessagePair;
-extern MessagePair *observ_sorted_pairs(Jsonb *object, bool empty, int *n);
+extern MessagePair *observ_sorted_pairs(Jsonb *object, int *n);
+extern MessagePair *observ_sorted_texts(Jsonb *object, int *n);
 
 #endif

@@ -41,7 +41,7 @@ say_pairs(struct template_operand *out, Jsonb *object, struct slice name, bool i
 {
 	StringInfoData all;
 	int n;
-	MessagePair *pairs = observ_sorted_pairs(object, false, &n);
+	MessagePair *pairs = observ_sorted_pairs(object, &n);
 
 	initStringInfo(&all);
 	for (int i = 0; i < n; i++) {
@@ -327,12 +327,15 @@ observ_check_message_template(const char *what, const char *text)
 
 	if (good)
 		good = render(text, observ_test_message("example", "example", 0), BODY_MAX, &error) != NULL;
-	if (!good)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s does not render: %s", what, error.message),
-			 errdetail("At character %d of: %s", pg_mbstrlen_with_len(text, (int) error.offset) + 1, text),
-			 error.nearest != NULL ? errhint("Perhaps you mean %s. %s", error.nearest, error.hint)
-			 : error.hint != NULL  ? errhint("%s", error.hint)
-								   : 0));
+	if (!good) {
+		/* A text that is too long ends in the middle of a character, perhaps. */
+		int before = pg_mbcliplen(text, (int) strlen(text), (int) error.offset);
+
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s does not render: %s", what, error.message),
+						errdetail("At character %d of: %s", pg_mbstrlen_with_len(text, before) + 1, text),
+						error.nearest != NULL ? errhint("Perhaps you mean %s. %s", error.nearest, error.hint)
+						: error.hint != NULL  ? errhint("%s", error.hint)
+											  : 0));
+	}
 }

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/nearest.h"
+#include "ext/channel_secrets.h"
 #include "ext/compat.h"
 #include "ext/processes.h"
 #include "ext/secret_key.h"
@@ -232,6 +233,7 @@ text_argument(FunctionCallInfo fcinfo, int arg, const char *what)
 Datum
 observ_set_secret(PG_FUNCTION_ARGS)
 {
+	ObservIdentity saved;
 	char *name, *value;
 
 	observ_hide_statement();
@@ -249,6 +251,10 @@ observ_set_secret(PG_FUNCTION_ARGS)
 				 errhint("From 1 to %d bytes. observ.delete_secret() forgets one.", VALUE_MAX_BYTES)));
 	SPI_connect();
 	observ_store_secret(name, value);
+	saved = observ_as_owner_begin();
+	observ_forgive_channels("strpos(c.config::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || $1)::text) > 0",
+							CStringGetTextDatum(name));
+	observ_as_owner_end(&saved);
 	SPI_finish();
 	explicit_bzero(value, strlen(value));
 	observ_wake_notifier_at_commit();

@@ -15,6 +15,7 @@ A module chooses its server by a module-level dictionary, for instance
     authority     session   a certificate authority of our own; authority.file is readable for servers
     make_receiver test      function that makes a Receiver (receivers.py); tls=True: https
     make_mail_server  test  function that makes a MailServer (mail_server.py); users={"ann": "secret"}
+    hanging_resolver  session  a library to preload: names that begin with "hang" are never looked up
 """
 
 import itertools
@@ -190,3 +191,11 @@ def make_mail_server(authority):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def hanging_resolver(installation):
+    """Its path, made by the Makefile."""
+    harness.run_tool(["make", "-C", harness.ROOT, "-s", f"PG_CONFIG={installation.pg_config}", "build/hanging_resolver.so"],
+                     env=harness.clean_environment(MAKEFLAGS=""))
+    return harness.ROOT / "build" / "hanging_resolver.so"

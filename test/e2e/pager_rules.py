@@ -11,8 +11,9 @@ GSM7_EXTENSION = set("^{}\\[~]|€\f")
 
 
 def text(value, most, least=0):
+    """Counted in code units of UTF-16, as services in Java do; that is never less than characters."""
     assert isinstance(value, str), value
-    assert least <= len(value) <= most, (len(value), value[:80])
+    assert least <= len(value.encode("utf-16-le")) // 2 <= most, (len(value), value[:80])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", value), "control characters: %r" % value[:80]
     return value
 

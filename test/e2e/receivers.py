@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
 
 
 class Silence(asyncio.Protocol):
-    """Accepts and says nothing: a TLS handshake that never ends."""
+    """Accepts, reads nothing and says nothing: a TLS handshake that never ends, a request that is never taken."""
 
     def __init__(self, receiver):
         self.receiver = receiver
@@ -229,6 +229,7 @@ class Silence(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
         self.receiver.connections.add(self)
+        asyncio.get_running_loop().call_soon(transport.pause_reading)  # asyncio begins to read after this
 
     def connection_lost(self, exc):
         self.receiver.connections.discard(self)

@@ -10,6 +10,7 @@ import time
 import psycopg
 import pytest
 
+import harness
 import mail_server
 import receivers
 from receivers import Answer
@@ -179,6 +180,31 @@ def test_ends_at_once(server, observ_db, channel, make_receiver, make_mail_serve
         assert conn.execute("SELECT count(*) FROM observ.notification_attempts").fetchone() == (0,)
     conn.close()
     unaccepting.close()
+
+
+def test_name_server_that_hangs(make_server, hanging_resolver, monkeypatch):
+    """3 s; and Ctrl-C, and a server that stops, don't wait for it."""
+    monkeypatch.setenv("OBSERV_SERVER_ENV", f"LD_PRELOAD={hanging_resolver}")
+    server = make_server(preload=False)
+    database = server.create_database("t")
+    server.sql(database, "CREATE EXTENSION observ")
+    server.sql(database, "SELECT observ.create_channel('{\"name\": \"hook\", \"kind\": \"webhook\", \"url\": \"http://hang.example/\", \"timeout\": 60}')")
+    begin = time.monotonic()
+    assert server.sql(database, "SELECT ok, phase FROM observ.test_channel('hook')") == [(False, "resolve")]
+    assert 2.5 < time.monotonic() - begin < 9
+    conn = server.connect(database)
+    conn.execute("SET statement_timeout = '300ms'")
+    begin = time.monotonic()
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        conn.execute("SELECT observ.test_channel('hook')")
+    assert time.monotonic() - begin < 2.5
+    conn.execute("SET statement_timeout = 0")
+    threading.Timer(0.5, server.stop).start()
+    begin = time.monotonic()
+    with pytest.raises(psycopg.OperationalError):
+        conn.execute("SELECT observ.test_channel('hook')")
+    assert time.monotonic() - begin < 2.8
+    harness.wait_until(lambda: not server.running(), what="the server's end")
 
 
 def test_who_may(server, observ_db, channel, make_receiver):

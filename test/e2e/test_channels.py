@@ -1,11 +1,13 @@
 """Channels and their secrets: whatever somebody writes is taken or gets a clean error, and no secret is seen anywhere."""
 
+import http.server
 import json
 import os
 import random
 import stat
 import string
 import threading
+import urllib.parse
 
 import psycopg
 import pytest
@@ -339,3 +341,49 @@ def test_channels_from_the_environment_of_the_server(make_server, monkeypatch):
     with pytest.raises(psycopg.Error) as bad:
         server.sql("metrics", "SELECT observ.create_channels_from_env(%s)", (str(path),))
     assert bad.value.sqlstate == "22023" and "line 2" in shown(bad.value) and "hunter2" not in shown(bad.value)
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Says no, and repeats what it was sent: as it came, percent-encoded, as JSON, and in parts."""
+
+    def do_POST(self):  # pylint: disable=invalid-name
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        values = [self.path, *self.headers.values()]
+        said = "\n".join(["no", *values, *(urllib.parse.quote(v, safe="") for v in values), *(urllib.parse.quote(v, safe="").lower() for v in values), *(json.dumps(v) for v in values),
+                          *(part for v in values for part in v.replace("?", "/").replace("=", "/").replace(" ", "/").split("/"))])[:60000].encode()
+        type(self).paths.append(self.path)
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *args):
+        """Not to stderr."""
+
+
+def test_what_a_receiver_repeats_is_shown_without_secrets(server, observ_db):
+    """Answers are for people and tables; the secrets in them are ***, in whatever form they come back."""
+    Echo.paths = []
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    words = ["pathSecret0123456789", "querySecret+/0123456789", 'bearer "quoted" \\ Secret9', "headerSecretÄ0123"]
+    try:
+        address = f"http://127.0.0.1:{httpd.server_port}/hook/{words[0]}?key={urllib.parse.quote(words[1], safe='')}"
+        server.sql(observ_db, "SELECT observ.set_secret('hook', %s)", (address,))
+        server.sql(observ_db, "SELECT observ.create_channel(%s)", (json.dumps({"name": "echo", "kind": "webhook", "url": "secret:hook", "bearer_token": words[2], "headers": {"X-Key": words[3]}}),))
+        result = server.sql(observ_db, "SELECT * FROM observ.test_channel('echo')")[0]
+        assert Echo.paths and words[0] in Echo.paths[0]
+        rows = server.sql(observ_db, "SELECT * FROM observ.notification_attempts")
+        assert result[0] is False and result[1] == 400 and len(rows) == 1
+        text = repr((result, rows)) + server.log_text()
+        assert "***" in repr(result) and "***" in repr(rows)
+        for word in [*words, *(urllib.parse.quote(word, safe="") for word in words)]:
+            assert word not in text and json.dumps(word)[1:-1] not in text, (word, text)
+        # What could not even be sent is said without the address.
+        httpd.shutdown()
+        httpd.server_close()
+        result = server.sql(observ_db, "SELECT * FROM observ.test_channel('echo')")[0]
+        assert result[0] is False and result[1] is None and not any(word in repr(result) for word in words), result
+    finally:
+        httpd.shutdown()
+        httpd.server_close()

@@ -50,6 +50,8 @@ RICH = """
     UPDATE observ.routes SET channels = '{default,mail}' WHERE parent_id IS NULL;
     UPDATE observ.routes SET active_time_intervals = NULL, mute_time_intervals = NULL WHERE name = 'copied';
     INSERT INTO observ.notification_channels (name, send_resolved) VALUES ('chat', false);
+    SELECT observ.create_channel('{"name": "hook", "kind": "webhook", "url": "https://example.invalid/", "bearer_token": "s3cr3t", "fallback": "chat", "title_template": "{{ title }}"}');
+    SELECT observ.create_channel('{"name": "a hook", "kind": "webhook", "url": "https://example.invalid/", "fallback": "hook"}');
     INSERT INTO observ.inhibition_rules (name, source_matchers, target_matchers, equal) VALUES ('own', '{alertname="A"}', '{alertname="B"}', '{team}');
     INSERT INTO observ.escalations (name, matchers, after, channels) VALUES ('lead', '{kind="copied"}', '0', '{lead}'), ('boss', '{kind="copied"}', '5 h', '{boss}');
     SELECT observ.silence('{team="red"}', '5 h', 'known', confirm => true);

@@ -135,6 +135,18 @@ flag(const char *name, const char *wanted, bool *out, const char *value)
 	return true;
 }
 
+static void
+set_large_body(size_t len)
+{
+	char *body = malloc(len);
+
+	if (!body)
+		exit(3);
+	memset(body, 'x', len);
+	request.body = body;
+	request.body_len = len;
+}
+
 static bool
 set(const char *name, char *value)
 {
@@ -161,6 +173,8 @@ set(const char *name, char *value)
 		request.connect_timeout_ms = (int) strtol(value, NULL, 10);
 	else if (strcmp(name, "guard") == 0)
 		request.allow = *value == '1' ? allow : *value == '2' ? allow_nothing : NULL;
+	else if (strcmp(name, "body_len") == 0)
+		set_large_body(strtoul(value, NULL, 10));
 	else if (strcmp(name, "run") == 0)
 		run_for((int) strtol(value, NULL, 10));
 	else

@@ -105,7 +105,7 @@ DECLARE
 	last bigint := coalesce(max(notification_id), 0) FROM observ.notifications;
 BEGIN
 	PERFORM observ.dispatch_notifications('2034-06-01 00:00+00'::timestamptz + seconds * interval '1 s');
-	RETURN QUERY SELECT format('%s %s %s: %s', route, channel, reason, title) FROM observ.notifications n WHERE notification_id > last ORDER BY notification_id;
+	RETURN QUERY SELECT format('%s %s %s: %s', route, channel, reason, title) FROM observ.notifications n WHERE notification_id > last ORDER BY "timestamp", route COLLATE "C", channel, seq;
 END $$;
 INSERT INTO observ.routes (name, position, matchers, channels, group_wait, group_interval) VALUES ('test-a', 1, '{test="routes"}', '{chat}', '0', '1 min');
 INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, labels, identity, active_at, starts_at, unrouted)

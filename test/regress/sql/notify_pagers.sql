@@ -41,7 +41,7 @@ CREATE FUNCTION pg_temp.sent(what text, channel text, step int DEFAULT 0) RETURN
 -- PagerDuty
 SELECT what, r ->> 'url' AS url, r -> 'body' ->> 'event_action' AS action, r -> 'body' ->> 'dedup_key' AS key, r -> 'body' -> 'payload' ->> 'severity' AS severity,
 	r -> 'body' -> 'payload' ->> 'summary' AS summary, r -> 'body' -> 'payload' ->> 'source' AS source
-FROM said, LATERAL pg_temp.sent(what, 'pd') r WHERE what <> 'huge' ORDER BY id;
+FROM said, LATERAL pg_temp.sent(what, 'pd') r WHERE what NOT IN ('huge', 'emoji') ORDER BY id;
 SELECT jsonb_pretty(pg_temp.sent('more', 'pd') -> 'body');
 SELECT pg_temp.sent('resolved', 'pd') -> 'body';
 -- at its limits: 1024, 255, 512 kB
@@ -49,12 +49,17 @@ SELECT char_length(b -> 'payload' ->> 'summary'), char_length(b ->> 'dedup_key')
 
 -- Opsgenie
 SELECT what, r ->> 'url' AS url, r -> 'body' ->> 'alias' AS alias, r -> 'body' ->> 'message' AS message, r -> 'body' ->> 'priority' AS priority, r -> 'body' ->> 'user' AS "user"
-FROM said, LATERAL pg_temp.sent(what, 'og') r WHERE what <> 'huge' ORDER BY id;
+FROM said, LATERAL pg_temp.sent(what, 'og') r WHERE what NOT IN ('huge', 'emoji') ORDER BY id;
 SELECT jsonb_pretty(pg_temp.sent('more', 'og') -> 'body');
 SELECT pg_temp.sent('all acknowledged', 'og') - 'text';
 -- 130, 15000, 512, 512, 8000
 SELECT char_length(b ->> 'message'), char_length(b ->> 'description') <= 15000, right(b ->> 'description', 20), char_length(b ->> 'alias'), char_length(b ->> 'entity'),
 	(SELECT sum(char_length(key) + char_length(value)) <= 8000 FROM jsonb_each_text(b -> 'details')), b -> 'details' ->> 'labels_left_out', b -> 'details' ->> 'label:short' FROM (SELECT pg_temp.sent('huge', 'og') -> 'body') x(b);
+
+-- beyond U+FFFF a character counts twice: 130 and 1024 of them are 64 and an ellipsis, 511 and an ellipsis
+INSERT INTO said VALUES ('emoji', pg_temp.notification('first notification', repeat('🔥', 2000), jsonb_build_array(pg_temp.alert('new', 'low', repeat('🔥', 9000))), 1, 0));
+SELECT char_length(pg_temp.sent('emoji', 'og') -> 'body' ->> 'message'), char_length(pg_temp.sent('emoji', 'og') -> 'body' ->> 'description'), char_length(pg_temp.sent('emoji', 'pd') -> 'body' -> 'payload' ->> 'summary'),
+	char_length(pg_temp.sent('emoji', 'push') -> 'body' ->> 'title');
 
 -- Twilio: a step for each number
 SELECT what, step, r ->> 'url' AS url, r ->> 'body' AS body FROM said, generate_series(0, 1) step, LATERAL pg_temp.sent(what, 'sms', step) r WHERE what = 'new' OR what = 'injection' AND step = 1 ORDER BY id, step;
@@ -64,7 +69,7 @@ SELECT char_length(b), right(b, 20) FROM (SELECT pg_temp.sent('huge', 'text') ->
 -- Appwrite: push and text
 SELECT jsonb_pretty(pg_temp.sent('more', 'push') -> 'body');
 SELECT what, r -> 'body' ->> 'priority' AS priority, r -> 'body' -> 'critical' AS critical, r -> 'body' ->> 'color' AS color, r -> 'body' ->> 'body' AS body
-FROM said, LATERAL pg_temp.sent(what, 'push') r WHERE what <> 'huge' ORDER BY id;
+FROM said, LATERAL pg_temp.sent(what, 'push') r WHERE what NOT IN ('huge', 'emoji') ORDER BY id;
 SELECT char_length(b ->> 'messageId'), char_length(b ->> 'title'), octet_length(b ->> 'body') <= 1500, char_length(b ->> 'tag'), right(b ->> 'body', 20) FROM (SELECT pg_temp.sent('huge', 'push') -> 'body') x(b);
 SELECT what, r -> 'body' AS body FROM said, LATERAL pg_temp.sent(what, 'text') r WHERE what IN ('more', 'injection') ORDER BY id;
 
@@ -148,4 +153,6 @@ SELECT c, pg_temp.try('email', '{"host": "h", "from": "a@b", "to": "c@d"}', c) F
 	('{"ehlo": "a b"}'), ('{"user": "u"}'), ('{"tls": "none", "user": "u", "password": "p"}'), ('{"port": 65535}'), ('{"port": 65536}')) v(c);
 SELECT n, pg_temp.try('email', '{"host": "h", "from": "a@b"}', jsonb_build_object('to', (SELECT jsonb_agg('u' || i || '@d') FROM generate_series(1, n) i))) FROM unnest('{100,101}'::int[]) n;
 SELECT n, pg_temp.try('twilio', '{"account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "twilio-token", "from": "+1"}', jsonb_build_object('to', (SELECT jsonb_agg('+1555000' || (1000 + i)) FROM generate_series(1, n) i))) FROM unnest('{100,101}'::int[]) n;
+-- a template whose end, as far as it is read, is in the middle of a character
+SELECT pg_temp.try('pagerduty', '{"routing_key": "0123456789abcdef0123456789abcdef"}', jsonb_build_object('body_template', 'a' || repeat('🔥', 5000)));
 ROLLBACK;

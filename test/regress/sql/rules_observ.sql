@@ -65,18 +65,26 @@ UPDATE observ.fleet_summary SET "timestamp" = rt.t(20) WHERE vps_name = 'v1';
 CALL rt.run(10.5, 20, 0.5);
 SELECT * FROM rt.story();
 
--- The outbox: one that is given up, one that is tried again and again; others that wait, of a channel that is switched off, too.
+-- The outbox: one that is given up, one that is tried again and again; others that wait, of a channel that is switched off or has no kind, too.
 CALL rt.begin('NotificationFailing', 'OutboxBacklog');
-INSERT INTO observ.notification_channels (name, enabled) VALUES ('mail', true), ('off', false);
+INSERT INTO observ.notification_channels (name, enabled, kind, config) VALUES ('mail', true, 'ntfy', '{"topic": "t"}'), ('off', false, 'ntfy', '{"topic": "t"}'), ('nowhere', true, NULL, '{}');
 INSERT INTO observ.notifications ("timestamp", channel, group_key, seq, incident_key, idempotency_key, reason, state, severity, title, group_labels, alerts, firing, resolved, status, finished_at, attempts)
 	SELECT rt.t(t), channel, 'g', n, 'i', 'k' || n, 'first notification', 'firing', 'high', 'title', '{}', '[]', 1, 0, status, rt.t(finished), (status <> 'queued')::integer
-	FROM (VALUES (1, 0, 'mail', 'dead', 30), (2, 20, 'pager', 'retry', NULL), (3, 40, 'mail', 'queued', NULL), (4, 40, 'off', 'queued', NULL), (5, 50, 'mail', 'sent', 51)) x (n, t, channel, status, finished);
+	FROM (VALUES (1, 0, 'mail', 'dead', 30), (2, 20, 'pager', 'retry', NULL), (3, 40, 'mail', 'queued', NULL), (4, 40, 'off', 'queued', NULL), (5, 50, 'mail', 'sent', 51), (6, 40, 'nowhere', 'queued', NULL)) x (n, t, channel, status, finished);
 UPDATE observ.notifications SET attempts = 1 WHERE status <> 'queued';
 CALL rt.run(0, 60);
 UPDATE observ.notifications SET status = 'sent', finished_at = rt.t(60) WHERE status IN ('retry', 'queued');
 CALL rt.run(61, 120);
+-- Three failures in a row are enough; what waits because the channel is left alone is no backlog.
+INSERT INTO observ_data.channel_state (channel, failures, blocked_until) VALUES ('mail', 3, rt.t(130));
+UPDATE observ.notifications SET "timestamp" = rt.t(121), status = 'retry' WHERE seq = 1;
+UPDATE observ.notifications SET "timestamp" = rt.t(121), status = 'queued' WHERE seq = 3;
+CALL rt.run(121, 135);
+UPDATE observ.notifications SET status = 'sent';
+CALL rt.run(136, 150);
 SELECT * FROM rt.story();
-DELETE FROM observ.notification_channels WHERE name IN ('mail', 'off');
+DELETE FROM observ.notification_channels WHERE name IN ('mail', 'off', 'nowhere');
+DELETE FROM observ_data.channel_state;
 
 -- A silence over something critical. What dispatch would have noted is noted by hand.
 INSERT INTO observ.alert_rules (name, query, severity) VALUES ('hot', 'SELECT ''{"vps_name": "web-1"}''::jsonb AS labels, 1::float8 AS value, true AS breach', 'critical');
