@@ -109,7 +109,7 @@ EXT_OBJS += src/ext/channel_answer.o src/ext/delivery.o src/ext/channel_test.o
 # messages
 CORE_BACKEND_OBJS += src/core/template_expression.o src/core/template_filters.o src/core/message_template.o
 EXT_OBJS += src/ext/message.o src/ext/message_text.o src/ext/message_labels.o src/ext/message_refresh.o \
-	src/ext/message_values.o src/ext/message_render.o src/ext/channel_webhook.o
+	src/ext/message_values.o src/ext/message_render.o src/ext/channel_webhook.o src/ext/test_alert.o
 # channels: chats
 CORE_BACKEND_OBJS += src/core/json_path.o
 EXT_OBJS += src/ext/chat_text.o src/ext/channel_slack.o src/ext/channel_discord.o src/ext/channel_teams.o \
@@ -208,7 +208,7 @@ PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 SHLIB_LINK = -Wl,--as-needed -lcrypto
 
 # In reading order; each file says what it shows.
-REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_pagers notify_chat notify_chat_answers
+REGRESS = install partitions ingest fleet_summary fleet_health arming versions metrics retention sla forecast odd_rows events metric_range metric_series logs roll_up history notify_channels notify_messages notify_templates notify_test_alert notify_pagers notify_chat notify_chat_answers
 # Alerting, a line per subject
 REGRESS += alert_rules
 REGRESS += alert_states alert_gaps alert_queries

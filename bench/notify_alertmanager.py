@@ -2,7 +2,7 @@
 
 What belongs here: its configuration, posting alerts to it. What does not: observ, the receiver (bench/receiver.c).
 
-It is looked for in PATH, and under the name in OBSERV_ALERTMANAGER. Not installed: the table says so.
+scripts/alertmanager.sh fetches it, unless OBSERV_ALERTMANAGER names another program.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import tempfile
 import urllib.request
@@ -20,17 +19,13 @@ import surroundings
 harness = surroundings.harness
 
 BATCH = 64
+PROGRAM = os.environ.get("OBSERV_ALERTMANAGER") or surroundings.ROOT / "scripts/alertmanager.sh"
 CONFIGURATION = """
 route: {receiver: hook, group_by: [shard], group_wait: 1s, group_interval: 5m, repeat_interval: 4h}
 receivers:
 - name: hook
   webhook_configs: [{url: "%s", send_resolved: true}]
 """
-
-
-def program():
-    """Its path, None when it is not there."""
-    return os.environ.get("OBSERV_ALERTMANAGER") or shutil.which("prometheus-alertmanager")
 
 
 @contextlib.contextmanager
@@ -40,7 +35,7 @@ def running(url):
         directory, port = pathlib.Path(name), harness.free_port()
         (directory / "am.yml").write_text(CONFIGURATION % url, encoding="utf-8")
         with open(directory / "log", "wb") as log, subprocess.Popen(
-                [program(), f"--config.file={directory}/am.yml", f"--storage.path={directory}/data", "--cluster.listen-address=",
+                [PROGRAM, f"--config.file={directory}/am.yml", f"--storage.path={directory}/data", "--cluster.listen-address=",
                  f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log, cwd=directory) as process:
             try:
                 harness.wait_until(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5).status == 200, 30,

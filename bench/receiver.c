@@ -153,7 +153,7 @@ serve_post(int fd, const struct request *r, const char *body)
 		note(r, 0);
 		return true;
 	}
-	if (begins(r->path, "/lost/") && requests % (unsigned long) Max(atoi(r->path + 6), 1) == 0) {
+	if (begins(r->path, "/lost/") && requests % (unsigned long) Max(strtol(r->path + 6, NULL, 10), 1) == 0) {
 		static bool torn = false;
 
 		note(r, torn ? -1 : 0);
@@ -279,7 +279,7 @@ main(int argc, char **argv)
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event events[EVENTS], event = {.events = EPOLLIN};
 
-	address.sin_port = htons((uint16_t) (argc > 1 ? atoi(argv[1]) : 0));
+	address.sin_port = htons((uint16_t) (argc > 1 ? strtoul(argv[1], NULL, 10) : 0));
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (bind(listener, (struct sockaddr *) &address, sizeof address) < 0 || listen(listener, 1024) < 0 ||
 		getsockname(listener, (struct sockaddr *) &address, &len) < 0 ||

@@ -9,8 +9,6 @@
 
 #include "bgworker/notifier.h"
 
-#include <signal.h>
-
 #include "access/xact.h"
 #include "bgworker/notifier_flight.h"
 #include "bgworker/notifier_mark.h"
@@ -29,11 +27,13 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #define RECHECK_MS       60000 /* when nothing is due: is it still wanted? */
 #define BUSY_MS          500   /* of an extension that is being dropped */
 #define CROWDED_MS       10    /* between claims while there is little room */
+#define CLAIM_MS         5000  /* longest time that a claim may take */
 #define GRACE_MS         300   /* for what is under way when it has to leave */
 #define FAILURE_LIMIT_MS 30000
 #define CRASH_LIMIT_MS   300000 /* pause before the first claim after crashes in a row */
@@ -57,26 +57,6 @@ typedef struct Notifier {
 } Notifier;
 
 extern PGDLLEXPORT void observ_notifier_main(Datum main_arg);
-
-static volatile sig_atomic_t claiming = false;
-
-/*
- * SIGTERM. Not `die`: what has been answered is to be recorded first, else it would be sent twice. A claim is given up at once; nothing else that
- * this process does takes long, nor waits for a lock longer than observ.job_lock_timeout.
- */
-static void
-handle_leave(SIGNAL_ARGS)
-{
-	int saved_errno = errno;
-
-	ShutdownRequestPending = true;
-	if (claiming) {
-		QueryCancelPending = true;
-		InterruptPending = true;
-	}
-	SetLatch(MyLatch);
-	errno = saved_errno;
-}
 
 static void
 step_unmark(void *arg)
@@ -133,6 +113,7 @@ step_claim(void *arg)
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true,
 							 0, false);
 	observ_as_owner_begin();
+	enable_timeout_after(STATEMENT_TIMEOUT, CLAIM_MS);
 	SPI_connect();
 	if (!n->recovered)
 		(void) observ_recover_deliveries(at);
@@ -146,7 +127,8 @@ claim_failed(Notifier *n, const ErrorData *error)
 {
 	n->more = false;
 	n->claim_at = observ_monotonic_ms() + observ_backoff_ms(++n->failures, FAILURE_LIMIT_MS);
-	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED &&
+	/* A cancel for DROP EXTENSION, or by hand, is none to speak of. */
+	if ((error->sqlerrcode != ERRCODE_QUERY_CANCELED || n->failures > 1) &&
 		observ_log_state_changes(&n->said, unpack_sql_state(error->sqlerrcode)))
 		ereport(WARNING, (errcode(error->sqlerrcode),
 						  errmsg("notifications could not be taken from the outbox in database \"%s\": %s",
@@ -196,8 +178,10 @@ claimed(Notifier *n, const Claim *claim)
 static void
 claim(Notifier *n, int room)
 {
-	Claim claim = {.notifier = n, .at_most = room, .result.next_due = DT_NOEND};
-	ErrorData *error = NULL;
+	/* Less at a time after one that failed, maybe for taking too long. */
+	Claim claim = {
+		.notifier = n, .at_most = Max(room >> Min(n->failures, 8), 1), .result.next_due = DT_NOEND};
+	ErrorData *error;
 
 	n->claimed_at = observ_monotonic_ms();
 	/* Before anything is taken: it may be missing. */
@@ -209,10 +193,8 @@ claim(Notifier *n, int room)
 	claim.context = AllocSetContextCreate(TopMemoryContext, "observ claim", ALLOCSET_SMALL_SIZES);
 	pgstat_report_activity(STATE_RUNNING, "claim notifications");
 	n->gate.gate = OBSERV_GATE_BUSY;
-	claiming = true;
-	if (!ShutdownRequestPending)
-		error = observ_in_transaction(step_claim, &claim);
-	claiming = false;
+	error = observ_in_transaction(step_claim, &claim);
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	if (error != NULL) {
 		claim_failed(n, error);
 		MemoryContextDelete(claim.context);
@@ -336,7 +318,8 @@ observ_notifier_main(Datum main_arg)
 	int64 started = observ_monotonic_ms();
 
 	observ_worker_connect(main_arg);
-	pqsignal(SIGTERM, handle_leave);
+	/* Not `die`: what has been answered is to be recorded first, else it would be sent twice. No step takes long, or waits long for a lock. */
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	MemoryContextSwitchTo(TopMemoryContext);
 	n->flight = observ_flight_open();
 	for (;;) {

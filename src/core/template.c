@@ -91,7 +91,7 @@ read_expression(struct template_reader *r, struct template_operand *out)
 bool
 template_check(struct slice text, struct template_error *error)
 {
-	char memory[MEMORY_MAX];
+	char memory[MEMORY_MAX] = {0};
 	struct template_reader r = {.start = text.p, .rest = text, .error = error, .value = read_value};
 
 	if ((size_t) (text.end - text.p) >= TEMPLATE_MAX)
@@ -113,7 +113,7 @@ template_check(struct slice text, struct template_error *error)
 size_t
 template_render(struct slice text, const struct template_values *values, char *out, size_t size)
 {
-	char memory[MEMORY_MAX];
+	char memory[MEMORY_MAX] = {0};
 	struct template_error error;
 	struct template_reader r = {
 		.start = text.p, .rest = text, .error = &error, .value = read_value, .arg = (void *) values};

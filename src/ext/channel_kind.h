@@ -52,8 +52,9 @@ typedef struct ChannelVerdict {
 	enum ChannelOutcome outcome;
 	int64 retry_after_ms; /* -1: they did not say */
 	int variant;          /* CHANNEL_AGAIN */
-	const char *error;    /* in words; NULL when sent */
-	const char *receipt;  /* what the service calls the message; NULL */
+	const char *
+		error; /* in words; NULL when sent; of a notification that was, why it was not in the words of the templates */
+	const char *receipt; /* what the service calls the message; NULL */
 } ChannelVerdict;
 
 typedef struct ChannelKind {

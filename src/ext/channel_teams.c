@@ -268,11 +268,15 @@ classify_text(const ChannelConfig *config, const ChannelAnswer *answer, ChannelV
 {
 	static const char marker[] = "HTTP error ";
 	const char *error = strstr(answer->body, marker);
-	int status;
+	char *end;
+	long status;
 
 	if (error == NULL)
 		return;
-	status = atoi(error + strlen(marker));
+	/* Without a number it is something that may pass. */
+	status = strtol(error + strlen(marker), &end, 10);
+	if (end == error + strlen(marker))
+		status = 0;
 	observ_verdict(config, verdict,
 				   status == 429 || status >= 500 || status < 400 ? CHANNEL_RETRY : CHANNEL_DEAD,
 				   "Teams says: %.100s", error);

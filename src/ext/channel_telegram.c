@@ -101,7 +101,7 @@ put_alert(Html *html, const MessageAlert *alert, int max, bool links_too)
 {
 	const char *details = observ_chat_details(alert), *facts;
 	int end = html->units + max, left;
-	ChatLink links[CHAT_MAX_LINKS];
+	ChatLink links[CHAT_MAX_LINKS] = {0};
 
 	put(html, "\n\n");
 	put_tagged(html, "b", observ_chat_mark(alert));
@@ -115,8 +115,11 @@ put_alert(Html *html, const MessageAlert *alert, int max, bool links_too)
 	}
 	put(html, "\n");
 	put_tagged(html, "i", facts);
-	if (links_too)
-		put_links(html, links, observ_chat_alert_links(alert, MAX_LINK, links), end);
+	if (links_too) {
+		int n = observ_chat_alert_links(alert, MAX_LINK, links);
+
+		put_links(html, links, n, end);
+	}
 }
 
 /* Returns how many. */
@@ -140,9 +143,9 @@ html_text(const ChannelConfig *config, const Message *message)
 {
 	Html html = {.units = 0};
 	const char *body = observ_chat_body(message), *more = NULL;
-	ChatLink links[CHAT_MAX_LINKS];
+	ChatLink links[CHAT_MAX_LINKS] = {0};
 	const char *context = observ_fit_units(observ_chat_context(message), MAX_CONTEXT, true, NULL);
-	int end = MAX_TEXT - 200 - observ_utf16_units(context);
+	int end = MAX_TEXT - 200 - observ_utf16_units(context), n;
 
 	initStringInfo(&html.out);
 	put_tagged(&html, "b", observ_fit_units(observ_chat_title(message), MAX_TITLE, true, NULL));
@@ -163,7 +166,8 @@ html_text(const ChannelConfig *config, const Message *message)
 	}
 	put(&html, "\n\n");
 	put_tagged(&html, "i", context);
-	put_links(&html, links, observ_chat_links(message, MAX_LINK, links), MAX_TEXT);
+	n = observ_chat_links(message, MAX_LINK, links);
+	put_links(&html, links, n, MAX_TEXT);
 	return html.out.data;
 }
 

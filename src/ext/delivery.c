@@ -193,6 +193,11 @@ begin(DeliveryRun *run)
 static void
 tell(DeliveryRun *run)
 {
+	ChannelVerdict *verdict = &run->result->verdict;
+
+	/* It arrived, but not in the channel's own words (C15). */
+	if (verdict->outcome == CHANNEL_SENT && verdict->error == NULL)
+		verdict->error = run->delivery->message->template_error;
 	run->result->latency_ms = run->latency_ms;
 	run->result->ended_at = GetCurrentTimestamp();
 	run->done(run->arg, run->delivery, run->result);

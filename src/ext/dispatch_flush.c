@@ -22,6 +22,7 @@
 /* Groups that are read, decided and written together. */
 #define CHUNK_GROUPS 500
 /* Of a group whose route is gone and that has no root either. */
+#define TEST_INTERVAL          (10 * USECS_PER_SEC)
 #define DEFAULT_GROUP_INTERVAL (5 * USECS_PER_MINUTE)
 
 /* Locked in order: nobody else locks them, but whoever does in this order can't be in a deadlock with us. */
@@ -212,6 +213,9 @@ set_times(const Dispatch *d, DispatchGroup *group, TimestampTz due)
 		every = DEFAULT_GROUP_INTERVAL;
 	if (group->escalation != NULL && group->escalation->repeat_us > 0)
 		every = Min(every, group->escalation->repeat_us);
+	/* Its end is told soon: somebody sits there and waits. */
+	if (observ_is_test(group->labels))
+		every = Min(every, TEST_INTERVAL);
 	group->at = due > d->at ? d->at : due + (d->at - due) / every * every;
 	group->next = group->at + every;
 }

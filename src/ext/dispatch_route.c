@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "ext/message.h"
 #include "ext/row_batch.h"
 #include "ext/spi_util.h"
 #include "lib/stringinfo.h"
@@ -109,7 +110,16 @@ add_pair(StringInfo pairs, JsonbParseState **json, struct slice name, struct sli
 	pushJsonbValue(json, WJB_VALUE, &text);
 }
 
-/* A label that is missing is as good as an empty one. */
+static bool
+groups_by(const ObservRoute *route, const char *name)
+{
+	for (int i = 0; i < route->group_by.n; i++)
+		if (strcmp(route->group_by.name[i], name) == 0)
+			return true;
+	return route->group_by_all;
+}
+
+/* A label that is missing is as good as an empty one. A test is a group of its own, whatever the route says: no news of trouble is in it. */
 Jsonb *
 observ_group_labels(const ObservRoute *route, Jsonb *labels, StringInfo pairs)
 {
@@ -134,6 +144,9 @@ observ_group_labels(const ObservRoute *route, Jsonb *labels, StringInfo pairs)
 
 			add_pair(pairs, &json, name, observ_alert_label_in(labels, name));
 		}
+	if (!groups_by(route, OBSERV_TEST_LABEL))
+		add_pair(pairs, &json, slice_of(OBSERV_TEST_LABEL),
+				 observ_alert_label_in(labels, slice_of(OBSERV_TEST_LABEL)));
 	object = pushJsonbValue(&json, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(object);
 }
@@ -218,7 +231,8 @@ static void
 join_groups(Batch *batch, const ObservAlert *alert, const ObservRoute *route)
 {
 	const ObservEscalations *all = batch->dispatch->escalations;
-	Target target = {.route = route, .wait_us = route->group_wait_us};
+	/* Whoever tests sits there and waits. */
+	Target target = {.route = route, .wait_us = observ_is_test(alert->labels) ? 0 : route->group_wait_us};
 
 	initStringInfo(&target.pairs);
 	target.labels = observ_group_labels(route, alert->labels, &target.pairs);

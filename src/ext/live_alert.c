@@ -7,6 +7,7 @@
 
 #include "catalog/pg_enum.h"
 #include "ext/gucs.h"
+#include "ext/message.h"
 #include "ext/metric_labels.h"
 #include "ext/spi_util.h"
 #include "ext/times.h"
@@ -247,6 +248,14 @@ observ_alert_label_in(Jsonb *labels, struct slice name)
 
 	return value.p == value.end && slice_equals(name, "instance") ? label_text(labels, slice_of("vps_name"))
 																  : value;
+}
+
+bool
+observ_is_test(Jsonb *labels)
+{
+	struct slice value = label_text(labels, slice_of(OBSERV_TEST_LABEL));
+
+	return value.p < value.end;
 }
 
 struct slice

@@ -40,6 +40,9 @@ extern matchers_lookup observ_alert_label;
 /* The same of labels alone; the value may lie in the current memory context. */
 extern struct slice observ_alert_label_in(Jsonb *labels, struct slice name);
 
+/* Whether these are the labels of an alert of observ.test_alert(). */
+extern bool observ_is_test(Jsonb *labels);
+
 /* Reads alerts by the condition of a WHERE clause over `observ.alerts a` with up to two parameters; ordered by alert_id. Needs SPI_connect(). */
 extern ObservAlert *observ_load_alerts(TimestampTz at, const char *where, int nargs, const Oid *types,
 									   const Datum *values, int *n);

@@ -165,7 +165,8 @@ observ_time_text(TimestampTz time)
 	while (end[-1] == '0')
 		end--;
 	end -= end[-1] == '.';
-	strcpy(end, "Z");
+	*end++ = 'Z';
+	*end = '\0';
 	return out;
 }
 

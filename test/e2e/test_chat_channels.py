@@ -58,7 +58,7 @@ def test_services_take_whatever_is_said(server, observ_db):
     with server.connect(observ_db, autocommit=True) as c:
         for kind, config in KINDS.items():
             c.execute("INSERT INTO observ.notification_channels (name, kind, config) VALUES (%s, %s, %s)", (kind, kind, json.dumps(config)))
-        for number in range(150):
+        for number in range(80):
             alerts = [odd_alert(rng, n) for n in range(rng.choice([0, 1, 1, 2, 5, 20, 30]) if number % 50 else 10000)]
             firing, unlisted = sum(a["status"] == "firing" for a in alerts), rng.choice([0, 0, 9970])
             c.execute("SELECT set_config('observ.external_url', %s, false)", (rng.choice(BASES),))
@@ -68,7 +68,7 @@ def test_services_take_whatever_is_said(server, observ_db):
                     body = c.execute("SELECT observ_data._render_notification(%s, %s, variant => %s) -> 'body'", (note, kind, variant)).fetchone()[0]
                     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
                     bad += [(number, kind, variant, what) for what in getattr(service_rules, kind)(text)]
-                    if unlisted:
+                    if unlisted and alerts:
                         assert re.search(r"and \d+ more", text), (number, kind, variant, text[-300:])
     assert not bad, bad[:10]
 

@@ -211,3 +211,17 @@ def test_signature_and_headers(server, observ_db, make_receiver):
         assert request.json["observ"]["attempt"] == attempt
         assert headers["idempotency-key"] == request.json["observ"]["idempotency_key"]
     assert len({request.json["observ"]["idempotency_key"] for request in requests}) == 1
+
+
+def test_a_template_that_fails_sends_the_usual_text(server, observ_db, make_receiver):
+    """C15: a mistake that got there past the check: the message is sent, and the attempt says why it has other words."""
+    receiver = make_receiver()
+    at = prepare(server, observ_db, receiver)
+    server.sql(observ_db, "ALTER TABLE observ.notification_channels DISABLE TRIGGER USER")
+    server.sql(observ_db, "UPDATE observ.notification_channels SET title_template = '{{ oops }}', body_template = '{{ range alerts }}{{ name }}{{ end }}'")
+    server.sql(observ_db, "ALTER TABLE observ.notification_channels ENABLE TRIGGER USER")
+    fire(server, observ_db, "Disk", {"team": "x", "severity": "high", "vps_name": "db-1"}, {"summary": "s"}, at)
+    body = told(server, observ_db, receiver, 1, "/observ/whole")[-1].json
+    assert body["observ"]["title"] == "[FIRING:1 (1 new)] Disk team=x" and body["observ"]["text"] == "Disk"
+    attempt = harness.wait_until(lambda: server.sql(observ_db, "SELECT outcome, error FROM observ.notification_attempts"), what="the attempt")
+    assert attempt == [("sent", "title_template is not used: this is no value that templates know at character 4")]
