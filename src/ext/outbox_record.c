@@ -396,17 +396,22 @@ observ_record_deliveries(TimestampTz at, const DeliveryResult *results, int n)
 /* ---- attempts that nobody will report */
 
 static const char leases_sql[] =
-	"SELECT d.notification_id, n.attempts, n.step, d.channel, c.kind FROM observ_data.deliveries d "
-	"JOIN observ.notifications n USING (notification_id) "
+	"SELECT d.notification_id, coalesce(n.attempts, 1), coalesce(n.step, 0), d.channel, c.kind "
+	"FROM observ_data.deliveries d LEFT JOIN observ.notifications n USING (notification_id) "
 	"LEFT JOIN observ.notification_channels c ON c.name = d.channel WHERE d.lane = 2 AND d.due_at <= $1";
+
+/* Finished or deleted by hand while they were under way. */
+static const char forsaken_sql[] =
+	"DELETE FROM observ_data.deliveries d WHERE d.lane = 2 AND d.due_at <= $1 AND NOT EXISTS (SELECT FROM "
+	"observ.notifications n WHERE n.notification_id = d.notification_id AND n.status = 'sending')";
 
 int
 observ_outbox_end_leases(TimestampTz at, TimestampTz until)
 {
 	static const Oid types[] = {TIMESTAMPTZOID};
-	static SPIPlanPtr plan = NULL;
-	uint64 n = observ_spi_kept(&plan, SPI_OK_SELECT, leases_sql, 1, types,
-							   (Datum[]){TimestampTzGetDatum(until)}, NULL);
+	static SPIPlanPtr plan = NULL, forsaken = NULL;
+	Datum values[] = {TimestampTzGetDatum(until)};
+	uint64 n = observ_spi_kept(&plan, SPI_OK_SELECT, leases_sql, 1, types, values, NULL);
 	DeliveryResult *results = palloc(sizeof *results * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)
@@ -422,8 +427,10 @@ observ_outbox_end_leases(TimestampTz at, TimestampTz until)
 										.unsure = true,
 										.ended_at = at};
 	SPI_freetuptable(SPI_tuptable);
-	if (n > 0)
+	if (n > 0) {
+		observ_spi_kept(&forsaken, SPI_OK_DELETE, forsaken_sql, 1, types, values, NULL);
 		record(at, results, (int) n, true);
+	}
 	return (int) n;
 }
 

@@ -7,6 +7,7 @@
 #include "ext/outbox_parts.h"
 
 #include "catalog/pg_type.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* However long a request and its follow-ups may take; a notifier that lives records them all before. */
@@ -120,7 +121,7 @@ static const char notes_sql[] =
 	"last_error = CASE r.status WHEN 'dead' THEN concat_ws(': ', r.error, n.last_error) "
 	"  ELSE coalesce(r.error, n.last_error) END, "
 	"superseded_by = nullif(r.by, 0) FROM unnest($1, $2, $3, $4) r (notification_id, status, by, error) "
-	"WHERE n.notification_id = r.notification_id";
+	"WHERE n.notification_id = r.notification_id AND n.status IN ('queued', 'sending', 'retry')";
 static const Oid note_types[] = {INT8OID, TEXTOID, INT8OID, TEXTOID};
 
 static const char rewritten_sql[] =
@@ -226,6 +227,25 @@ write_row(Writes *w, TimestampTz at, const OutboxRow *r, OutboxClaim *claim)
 	}
 }
 
+/* Somebody has finished some of them by hand since they were read. */
+static void
+drop_finished(OutboxClaim *claim)
+{
+	static const Oid types[] = {INT8OID};
+	ListCell *cell;
+
+	foreach (cell, claim->deliveries) {
+		Delivery *delivery = lfirst(cell);
+
+		if (observ_spi(SPI_OK_SELECT,
+					   "SELECT FROM observ.notifications WHERE notification_id = $1 AND status = 'sending'",
+					   1, types, (Datum[]){Int64GetDatum(delivery->notification_id)}, NULL) > 0)
+			continue;
+		claim->deliveries = foreach_delete_current(claim->deliveries, cell);
+		MemoryContextDelete(delivery->context);
+	}
+}
+
 void
 observ_outbox_write(TimestampTz at, const OutboxRow *rows, int n_rows, OutboxClaim *claim)
 {
@@ -245,7 +265,9 @@ observ_outbox_write(TimestampTz at, const OutboxRow *rows, int n_rows, OutboxCla
 		types[n] = types[n + 1] = TIMESTAMPTZOID;
 		values[n] = TimestampTzGetDatum(at + LEASE_US);
 		values[n + 1] = TimestampTzGetDatum(at);
-		observ_spi_kept(&notes, SPI_OK_UPDATE, notes_sql, n + 2, types, values, NULL);
+		if (observ_spi_kept(&notes, SPI_OK_UPDATE, notes_sql, n + 2, types, values, NULL) <
+			(uint64) observ_row_batch_size(w.notes))
+			drop_finished(claim);
 	}
 	observ_row_batch_run(w.rewritten, &rewritten, SPI_OK_UPDATE, rewritten_sql);
 	observ_row_batch_run(w.queue, &queue, SPI_OK_UPDATE, queue_sql);

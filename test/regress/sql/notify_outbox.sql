@@ -11,14 +11,16 @@ CREATE FUNCTION pg_temp.fire(name text, seconds numeric, severity observ.severit
 	VALUES (name, 0, 'firing', severity, jsonb_build_object('alertname', name, 'test', 'outbox', 'team', team), '{}', pg_temp.at(seconds), pg_temp.at(seconds), 95, 99, '{}', name || ' is bad', true) $$;
 CREATE FUNCTION pg_temp.resolve(name text, seconds numeric) RETURNS void LANGUAGE sql AS $$
 	UPDATE observ.alerts SET status = 'resolved', ends_at = pg_temp.at(seconds), value = 12, resolved_reason = 'cleared', changes = changes + 1, unrouted = true WHERE fingerprint = name AND status <> 'resolved' $$;
+-- The number of the route is part of the keys of groups, and so of their order.
 CREATE FUNCTION pg_temp.afresh(channels text[], gi interval DEFAULT '5 min', gw interval DEFAULT '1 s') RETURNS void LANGUAGE sql AS $$
+	SELECT FROM observ_data._claim_deliveries('2000-01-01', 0); -- a notifier waits for that to commit, and not for the tables one by one
 	TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ.notification_attempts, observ_data.alert_groups, observ_data.group_members, observ_data.told,
 		observ_data.group_channels, observ_data.deliveries, observ_data.channel_state RESTART IDENTITY;
 	UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity';
 	DELETE FROM observ.routes WHERE name ~ '^test';
 	DELETE FROM observ.notification_channels WHERE name <> 'default';
 	INSERT INTO observ.notification_channels (name, kind, config) SELECT c, 'webhook', '{"url": "http://127.0.0.1:9/"}' FROM unnest(channels) c;
-	INSERT INTO observ.routes (name, matchers, channels, group_by, group_wait, group_interval, repeat_interval) VALUES ('test', '{test="outbox"}', channels, '{team}', gw, gi, '{4 h}') $$;
+	INSERT INTO observ.routes (route_id, name, matchers, channels, group_by, group_wait, group_interval, repeat_interval) VALUES (4711, 'test', '{test="outbox"}', channels, '{team}', gw, gi, '{4 h}') $$;
 
 -- What receivers answer: the first row that holds; 200 where none does.
 CREATE TEMP TABLE answers (channel text, from_s numeric, to_s numeric, status int, retry_after text, outcome text);
@@ -142,6 +144,7 @@ SELECT id, channel, made, title, status, finished FROM pg_temp.log() WHERE statu
 -- A lease that runs out: nobody knows what came of the attempt. Same key, next attempt.
 SELECT pg_temp.afresh('{x}');
 TRUNCATE answers;
+BEGIN; -- so that no notifier that starts now sees it
 SELECT pg_temp.fire('A', 1);
 SELECT observ.dispatch_notifications(pg_temp.at(1)) IS NULL, observ.dispatch_notifications(pg_temp.at(2)) IS NULL;
 SELECT notification_id, attempt FROM observ_data._claim_deliveries(pg_temp.at(2));
@@ -154,6 +157,7 @@ SELECT status, attempts FROM observ.notifications;
 SELECT observ_data._record_delivery(pg_temp.at(303), 1, 2, 200);
 SELECT status, attempts FROM observ.notifications;
 SELECT attempt, outcome, error FROM observ.notification_attempts ORDER BY id;
+COMMIT;
 
 -- Once more, by hand: another key, the values of now. What was dead counts as delivered then.
 SELECT observ.resend(1, pg_temp.at(310));
