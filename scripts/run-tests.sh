@@ -39,7 +39,7 @@ run_unit() {
 
 # Some seconds for each reader of what others wrote, beginning with the inputs that are kept in test/fuzz/corpus.
 run_fuzz() {
-	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" FUZZ_SECONDS=6 fuzz
+	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" FUZZ_SECONDS=3 fuzz
 }
 
 # on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
