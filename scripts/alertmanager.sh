@@ -7,6 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 directory=$PWD/build/alertmanager
 
+download() {
+	apt-get -qq -o APT::Sandbox::User=root download prometheus-alertmanager
+}
+
 fetch() {
 	local work
 	mkdir -p build
@@ -14,7 +18,7 @@ fetch() {
 	# shellcheck disable=SC2064  # the directory as it is called now
 	trap "rm -rf '$work'" EXIT
 	# apt drops its rights where it can, and must be able to write here all the same.
-	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download prometheus-alertmanager) >&2
+	(cd "$work" && { download || { apt-get -qq update && download; }; }) >&2
 	dpkg -x "$work"/prometheus-alertmanager_*.deb "$work/root"
 	# Whole or not at all; somebody else may have been faster.
 	mv -T "$work/root" "$directory" || [ -x "$directory/usr/bin/prometheus-alertmanager" ]

@@ -2,8 +2,8 @@
 # What belongs here: apt and dpkg. What does not: building. Needs common.sh.
 # shellcheck shell=bash disable=SC2034  # the lists are used by the scripts that source this file
 
-PACKAGES_BUILD=(gcc libc6-dev make postgresql-15 postgresql-server-dev-15 libpq-dev libyaml-dev libcurl4-openssl-dev)
-PACKAGES_TEST=(git python3 python3-pytest python3-pytest-xdist python3-psycopg postgresql-15-cron libcmocka-dev libclang-rt-14-dev clang-format-14 cppcheck shellcheck procps)
+PACKAGES_BUILD=(gcc libc6-dev make postgresql-15 postgresql-server-dev-15 libpq-dev libyaml-dev libcurl4-openssl-dev libssl-dev)
+PACKAGES_TEST=(git python3 python3-pytest python3-pytest-xdist python3-psycopg python3-aiosmtpd openssl postgresql-15-cron libcmocka-dev libclang-rt-14-dev clang-format-14 cppcheck shellcheck procps)
 
 # missing_packages NAME...: those that are not installed, one a line.
 missing_packages() {
