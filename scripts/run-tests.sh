@@ -58,11 +58,11 @@ run_isolation() {
 }
 
 e2e_pytest() {
-	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1400 /usr/bin/python3 -m pytest test/e2e -o cache_dir="$work/build/pytest-cache" -rfEs --durations=40 \
-		--durations=10 "$@")
+	(cd "$work" && OBSERV_PREBUILT=1 timeout --kill-after=30 1400 /usr/bin/python3 -m pytest test/e2e -o cache_dir="$work/build/pytest-cache" -rfEs \
+		--durations=40 "$@")
 }
 
-# Most tests wait most of the time, so there are two for each processor (with 1.5 a processor was idle half of the time). On a machine that others use, a deadline may pass: what failed
+# Most tests wait most of the time, so there are three for each processor (with two a processor was idle half of the time). On a machine that others use, a deadline may pass: what failed
 # is run once more, alone, and said to have been.
 run_e2e() {
 	e2e_pytest -n "$((3 * $(nproc)))" --dist loadfile && return 0
