@@ -75,7 +75,8 @@ read_whole(const char *path, size_t *size)
 	char *text = palloc(FILE_MAX + 1);
 
 	if (strlen(path) >= MAXPGPATH)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the name of the file is too long")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the name of the file is too long")));
 	/* A pipe would be waited for. */
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a regular file", path)));

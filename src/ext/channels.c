@@ -198,8 +198,8 @@ follow_state(const TriggerData *data)
 	Datum name = CStringGetTextDatum(observ_trigger_text(data, data->tg_trigtuple, "name"));
 
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event) || !as_before(data, data->tg_newtuple, "name"))
-		observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.channel_state WHERE channel = $1", 1, (Oid[]){TEXTOID},
-				   &name, NULL);
+		observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.channel_state WHERE channel = $1", 1,
+				   (Oid[]){TEXTOID}, &name, NULL);
 	else if (!as_before(data, data->tg_newtuple, "kind") ||
 			 !config_as_before(data, config_of(data, data->tg_newtuple)))
 		observ_forgive_channels("c.name = $1", name);
