@@ -184,6 +184,12 @@ put_markdown(JsonWriter *w, const char *text)
 	observ_json_close(w, '}');
 }
 
+static char *
+form(const char *text)
+{
+	return observ_fit(text, (int) strlen(text), false, NULL);
+}
+
 static void
 put_body(JsonWriter *w, const ChannelConfig *config, const Message *message, int variant, int room)
 {
@@ -197,7 +203,7 @@ put_body(JsonWriter *w, const ChannelConfig *config, const Message *message, int
 						  : "Good";
 	put_runs(w, &title, 1);
 	if (variant > 0)
-		put_lines(w, fit_bytes(observ_message_text(message, MAX_TEXT, NULL), MAX_TEXT, false), false);
+		put_lines(w, fit_bytes(observ_chat_plain(message, MAX_TEXT, true, form), room / 2, false), false);
 	else if (body != NULL && observ_config_boolean(config, "markup"))
 		put_markdown(w, fit_bytes(body, fits, false));
 	else if (body != NULL)
