@@ -33,6 +33,7 @@
 #define RECHECK_MS       60000 /* when nothing is due: is it still wanted? */
 #define BUSY_MS          500   /* of an extension that is being dropped */
 #define CROWDED_MS       10    /* between claims while there is little room */
+#define CLAIM_MOST       256   /* at a time: what waits for the claim to end is not sent meanwhile */
 #define CLAIM_MS         5000  /* longest time that a claim may take */
 #define GRACE_MS         300   /* for what is under way when it has to leave */
 #define FAILURE_LIMIT_MS 30000
@@ -297,7 +298,7 @@ turn(Notifier *n)
 		n->claim_at = 0;
 	} else if (now >= next_claim(n, room)) {
 		if (n->begun)
-			claim(n, room);
+			claim(n, Min(room, CLAIM_MOST));
 		else
 			begin(n);
 		note_health(n);

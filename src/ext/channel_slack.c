@@ -24,7 +24,7 @@ static const ChannelField fields[] = {
 	{.name = "url",
 	 .type = FIELD_URL,
 	 .secret = true,
-	 .help = "incoming webhook: https://hooks.slack.com/services/…"},
+	 .help = "incoming webhook: https://hooks.slack.com/services/..."},
 	{.name = "token", .type = FIELD_TEXT, .secret = true, .help = "of a bot (xoxb-...), instead of url"},
 	{.name = "channel", .type = FIELD_TEXT, .help = "with token: where the bot writes: C0123ABCD or #alerts"},
 	{.name = "api_url",

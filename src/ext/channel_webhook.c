@@ -327,7 +327,7 @@ const ChannelKind observ_channel_webhook = {
 	.name = "webhook",
 	.description = "HTTP request with the payload of Alertmanager's webhooks",
 	.fields = fields,
-	.concurrency = 64,
+	.concurrency = 200,
 	.check = webhook_check,
 	.render = webhook_render,
 };

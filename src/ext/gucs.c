@@ -44,7 +44,7 @@ int observ_max_series_per_vps = 10000;
 int observ_max_series = 2000000;
 int observ_notification_max_age = 3600;
 int observ_emergency_max_age = 6 * 3600;
-int observ_max_deliveries = 256;
+int observ_max_deliveries = 1000;
 bool observ_allow_link_local = false;
 char *observ_external_url = NULL;
 char *observ_http_proxy = NULL;
@@ -121,7 +121,7 @@ static const IntParameter int_parameters[] = {
 	{"observ.emergency_max_age", "How long it is tried to deliver a notification of severity emergency.",
 	 &observ_emergency_max_age, 6 * 3600, 1, 7 * 86400, PGC_SUSET, GUC_UNIT_S},
 	{"observ.max_deliveries", "How many notifications may be under way at a time.", &observ_max_deliveries,
-	 256, 1, 10000, PGC_SUSET, 0},
+	 1000, 1, 10000, PGC_SUSET, 0},
 };
 
 typedef struct StringParameter {
