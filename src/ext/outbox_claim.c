@@ -181,6 +181,9 @@ observ_claim_deliveries(TimestampTz at, int at_most, OutboxClaim *out)
 	claim.n_channels = Min(claim.n_channels, at_most);
 	if (claim.n_channels > 0)
 		claim_due(&claim, parent);
+	/* Whoever has something to send comes again anyway. */
+	if (out->deliveries == NIL)
+		out->next_due = Min(out->next_due, Max(observ_outbox_next_deadline(), at + USECS_PER_SEC));
 	MemoryContextSwitchTo(parent);
 	MemoryContextDelete(work);
 	observ_few_rows_end(nest_level);

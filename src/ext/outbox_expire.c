@@ -104,8 +104,8 @@ give_up(TimestampTz at, OutboxGroups *groups, OutboxClaim *claim)
 		observ_outbox_fall_back(at, dead, n_dead);
 }
 
-static TimestampTz
-next_deadline(void)
+TimestampTz
+observ_outbox_next_deadline(void)
 {
 	static SPIPlanPtr plan = NULL;
 	TimestampTz next = DT_NOEND, made_at;
@@ -130,5 +130,4 @@ observ_outbox_expire(TimestampTz at, OutboxClaim *claim)
 		else
 			claim->next_due = Min(claim->next_due, at + USECS_PER_SEC);
 	}
-	claim->next_due = Min(claim->next_due, Max(next_deadline(), at + USECS_PER_SEC));
 }

@@ -162,6 +162,9 @@ extern int observ_outbox_end_leases(TimestampTz at, TimestampTz until);
 /* Gives up what is too old. */
 extern void observ_outbox_expire(TimestampTz at, OutboxClaim *claim);
 
+/* When the oldest there is will be too old; DT_NOEND: there is none. */
+extern TimestampTz observ_outbox_next_deadline(void);
+
 /* When a notification is given up. */
 extern TimestampTz observ_outbox_deadline(TimestampTz made_at, bool emergency);
 
