@@ -337,7 +337,7 @@ def test_numbers_that_somebody_else_used_during_a_backlog(server, observ_db, set
     server.sql(observ_db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'obs-agent' AND datname = current_database()")
     agent.wait_for_stderr("used by somebody else", 60)
     agent.signal(harness.signal.SIGHUP)
-    delivered(server, observ_db, last + 5000, 60)
+    delivered(server, observ_db, last + 5000, 120)
     assert server.sql(observ_db, "SELECT count(*), count(DISTINCT message) FROM observ.log_entries") == [(5000, 5000)]
 
 

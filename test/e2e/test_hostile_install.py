@@ -271,6 +271,7 @@ EDGES = {
     "double precision": [None, math.nan, math.inf, -math.inf, 1e308],
     "real": [None, math.nan, math.inf, -math.inf],
     "oid": [None, 0, 1, 2**32 - 1],
+    "observ.severity": [None, "info", "emergency"],
     "text[]": [None, "{}", "{NULL}", "{{a,b},{c,d}}", "[5:5]={a}", "{" + HUGE + "}", "{" + ",".join(["10.0.0.1"] * 5000) + "}"],
     "timestamp with time zone[]": [None, "{}", "{NULL}", "{-infinity}", "{infinity}", "{294276-12-31 23:59:59.999999}"],
     "jsonb[]": [None, "{}", "{NULL}", "{1}", "{[]}", '{"{\\"a\\":{}}"}'],
@@ -281,7 +282,7 @@ EDGES = {
     "integer[]": [None, "{}", "{NULL}", "{-2147483648}", "{2147483647,0}", "{" + "1," * 100 + "NULL}"],
 }
 DEFAULTS = {"text": "edge", "name": "edge_role", "bigint": 1, "integer": 1, "boolean": False, "timestamp with time zone": "now",
-            "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1,
+            "interval": "1 minute", "jsonb": "{}", "double precision": 1.0, "real": 1.0, "oid": 1, "observ.severity": "info",
             "real[]": "{1}", "bigint[]": "{1}", "integer[]": "{1}", "text[]": "{edge}", "timestamp with time zone[]": "{now}", "jsonb[]": '{"{}"}', "double precision[]": "{1}", "bytea": b"edge"}
 # Not called here: they start and stop processes, whatever the transaction does afterwards.
 NOT_CALLED = {"start_workers", "stop_workers"}
