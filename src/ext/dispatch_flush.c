@@ -48,48 +48,6 @@ static const char channels_sql[] =
 	"SELECT group_key, channel, seq, incident, repeats, sent_at, decision, decided_at "
 	"FROM observ_data.group_channels WHERE group_key = ANY ($1) ORDER BY group_key, channel";
 
-static char *
-text_at(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static int64
-number_at(uint64 row, int column)
-{
-	bool isnull;
-
-	return DatumGetInt64(observ_spi_value(row, column, &isnull));
-}
-
-static int
-integer_at(uint64 row, int column)
-{
-	bool isnull;
-
-	return DatumGetInt32(observ_spi_value(row, column, &isnull));
-}
-
-static bool
-boolean_at(uint64 row, int column)
-{
-	bool isnull;
-
-	return DatumGetBool(observ_spi_value(row, column, &isnull));
-}
-
-static TimestampTz
-time_at(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-}
-
 /* ---- what holds for all groups */
 
 static void
@@ -101,8 +59,8 @@ read_settings(Dispatch *d)
 		NULL, NULL, NULL);
 	d->settings = palloc0(Max(d->n_settings, 1) * sizeof(DispatchSettings));
 	for (int i = 0; i < d->n_settings; i++)
-		d->settings[i] =
-			(DispatchSettings){text_at(i, 1), boolean_at(i, 2), boolean_at(i, 3), boolean_at(i, 4)};
+		d->settings[i] = (DispatchSettings){observ_spi_text(i, 1), observ_spi_boolean(i, 2),
+											observ_spi_boolean(i, 3), observ_spi_boolean(i, 4)};
 }
 
 static void
@@ -114,7 +72,7 @@ read_rules(Dispatch *d)
 								  0, NULL, NULL, NULL);
 	d->rules = palloc0(Max(d->n_rules, 1) * sizeof(DispatchRule));
 	for (int i = 0; i < d->n_rules; i++)
-		d->rules[i] = (DispatchRule){number_at(i, 1), observ_route_names((uint64) i, 2)};
+		d->rules[i] = (DispatchRule){observ_spi_int64(i, 1), observ_route_names((uint64) i, 2)};
 }
 
 static bool
@@ -153,7 +111,7 @@ read_intervals(Dispatch *d)
 	known.n = (int) observ_spi(SPI_OK_SELECT, "SELECT name FROM observ.time_intervals", 0, NULL, NULL, NULL);
 	known.name = palloc(Max(known.n, 1) * sizeof(char *));
 	for (int i = 0; i < known.n; i++)
-		known.name[i] = text_at((uint64) i, 1);
+		known.name[i] = observ_spi_text((uint64) i, 1);
 	for (int i = 0; i < d->routes->n; i++)
 		d->interval[i] = interval_of(d, &d->routes->route[i], &known);
 }
@@ -231,16 +189,16 @@ due_groups(Dispatch *d, int *n)
 	groups = palloc0(Max(*n, 1) * sizeof(DispatchGroup));
 	for (int i = 0; i < *n; i++) {
 		bool isnull;
-		int route = observ_route_by_id(d->routes, number_at(i, 2));
+		int route = observ_route_by_id(d->routes, observ_spi_int64(i, 2));
 
-		groups[i].key = text_at(i, 1);
+		groups[i].key = observ_spi_text(i, 1);
 		groups[i].route = route < 0 ? NULL : &d->routes->route[route];
 		groups[i].labels = DatumGetJsonbPCopy(observ_spi_value(i, 3, &isnull));
 		(void) observ_spi_value(i, 5, &isnull);
 		groups[i].escalated = !isnull;
 		if (groups[i].escalated)
-			groups[i].escalation = observ_escalation_by_id(d->escalations, number_at(i, 5));
-		set_times(d, &groups[i], time_at(i, 4));
+			groups[i].escalation = observ_escalation_by_id(d->escalations, observ_spi_int64(i, 5));
+		set_times(d, &groups[i], observ_spi_time(i, 4));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return groups;
@@ -375,15 +333,15 @@ read_members(Chunk *chunk)
 		palloc_extended(Max(n, 1) * sizeof(DispatchMember), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	for (int i = 0; i < n; i++) {
-		DispatchGroup *group = group_of(chunk, text_at(i, 1), &at);
+		DispatchGroup *group = group_of(chunk, observ_spi_text(i, 1), &at);
 		DispatchMember *m = &members[i];
 
 		if (group->n_members++ == 0)
 			group->members = m;
-		m->alert_id = number_at(i, 2);
-		m->departed = boolean_at(i, 3);
-		m->was_suppressed = text_at(i, 4);
-		m->due = boolean_at(i, 5);
+		m->alert_id = observ_spi_int64(i, 2);
+		m->departed = observ_spi_boolean(i, 3);
+		m->was_suppressed = observ_spi_text(i, 4);
+		m->due = observ_spi_boolean(i, 5);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	read_alerts(chunk, members, n);
@@ -456,8 +414,8 @@ read_told(Chunk *chunk)
 	int n = (int) observ_spi_kept(&plan, SPI_OK_SELECT, told_sql, 1, types, &chunk->keys, NULL);
 
 	for (int i = 0; i < n; i++) {
-		DispatchGroup *group = group_of(chunk, text_at(i, 1), &at);
-		int64 alert_id = number_at(i, 3);
+		DispatchGroup *group = group_of(chunk, observ_spi_text(i, 1), &at);
+		int64 alert_id = observ_spi_int64(i, 3);
 		DispatchTold *told;
 
 		if (group != before)
@@ -467,9 +425,10 @@ read_told(Chunk *chunk)
 			m++;
 		if (m == group->n_members || group->members[m].alert_id != alert_id)
 			continue;
-		told = &channel_of(chunk->dispatch, group, text_at(i, 2), true)->told[m];
-		*told = (DispatchTold){boolean_at(i, 4) ? TOLD_FIRING : TOLD_RESOLVED, boolean_at(i, 5),
-							   boolean_at(i, 6), .since_seq = integer_at(i, 7)};
+		told = &channel_of(chunk->dispatch, group, observ_spi_text(i, 2), true)->told[m];
+		*told =
+			(DispatchTold){observ_spi_boolean(i, 4) ? TOLD_FIRING : TOLD_RESOLVED, observ_spi_boolean(i, 5),
+						   observ_spi_boolean(i, 6), .since_seq = observ_spi_int32(i, 7)};
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -482,18 +441,18 @@ read_channels(Chunk *chunk)
 	int at = 0, n = (int) observ_spi_kept(&plan, SPI_OK_SELECT, channels_sql, 1, types, &chunk->keys, NULL);
 
 	for (int i = 0; i < n; i++) {
-		DispatchGroup *group = group_of(chunk, text_at(i, 1), &at);
-		DispatchChannel *channel = channel_of(chunk->dispatch, group, text_at(i, 2), false);
+		DispatchGroup *group = group_of(chunk, observ_spi_text(i, 1), &at);
+		DispatchChannel *channel = channel_of(chunk->dispatch, group, observ_spi_text(i, 2), false);
 
 		if (channel == NULL)
 			continue;
 		channel->known = true;
-		channel->seq = integer_at(i, 3);
-		channel->incident = integer_at(i, 4);
-		channel->repeats = integer_at(i, 5);
-		channel->sent_at = time_at(i, 6);
-		channel->decision = number_at(i, 7);
-		channel->decided_at = time_at(i, 8);
+		channel->seq = observ_spi_int32(i, 3);
+		channel->incident = observ_spi_int32(i, 4);
+		channel->repeats = observ_spi_int32(i, 5);
+		channel->sent_at = observ_spi_time(i, 6);
+		channel->decision = observ_spi_int64(i, 7);
+		channel->decided_at = observ_spi_time(i, 8);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -524,11 +483,11 @@ read_numbers(Chunk *chunk)
 		"AND o.group_key = p.group_key AND o.seq > 0 ORDER BY seq DESC LIMIT 1) n ORDER BY p.group_key "
 		"COLLATE \"C\"");
 	for (uint64 i = 0; i < SPI_tuptable->numvals; i++) {
-		DispatchGroup *group = group_of(chunk, text_at(i, 1), &at);
-		DispatchChannel *channel = channel_of(chunk->dispatch, group, text_at(i, 2), true);
+		DispatchGroup *group = group_of(chunk, observ_spi_text(i, 1), &at);
+		DispatchChannel *channel = channel_of(chunk->dispatch, group, observ_spi_text(i, 2), true);
 
-		channel->seq = integer_at(i, 3);
-		channel->sent_at = time_at(i, 4);
+		channel->seq = observ_spi_int32(i, 3);
+		channel->sent_at = observ_spi_time(i, 4);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

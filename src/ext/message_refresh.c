@@ -63,15 +63,6 @@ static const char firing_sql[] =
 	"'recovering') OR (a.flapping AND a.status <> 'pending')) "
 	"ORDER BY a.severity DESC, coalesce(a.instance, ''), a.alert_id LIMIT $3";
 
-static const char *
-text_of(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
 static double
 number_of(uint64 row, int column)
 {
@@ -89,15 +80,6 @@ time_of(uint64 row, int column)
 	Datum value = observ_spi_value(row, column, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
-static bool
-boolean_of(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return !isnull && DatumGetBool(value);
 }
 
 static Jsonb *
@@ -135,23 +117,23 @@ take_row(MessageAlert *alert, uint64 row)
 	const char *reason = alert->resolved_reason;
 
 	alert->threshold = number_of(row, COL_THRESHOLD);
-	alert->acked_by = text_of(row, COL_ACKED_BY);
-	if (ended && boolean_of(row, COL_TROUBLE))
+	alert->acked_by = observ_spi_text(row, COL_ACKED_BY);
+	if (ended && observ_spi_boolean(row, COL_TROUBLE))
 		return;
-	alert->severity = observ_severity_number(text_of(row, COL_SEVERITY));
+	alert->severity = observ_severity_number(observ_spi_text(row, COL_SEVERITY));
 	alert->labels = object_of(row, COL_LABELS, alert->labels);
 	alert->annotations = object_of(row, COL_ANNOTATIONS, alert->annotations);
-	alert->summary = text_of(row, COL_SUMMARY);
-	alert->description = text_of(row, COL_DESCRIPTION);
+	alert->summary = observ_spi_text(row, COL_SUMMARY);
+	alert->description = observ_spi_text(row, COL_DESCRIPTION);
 	alert->value = number_of(row, COL_VALUE);
 	alert->peak = number_of(row, COL_PEAK);
 	alert->starts_at = time_of(row, COL_STARTS_AT);
-	alert->firing = boolean_of(row, COL_TROUBLE);
+	alert->firing = observ_spi_boolean(row, COL_TROUBLE);
 	alert->ends_at = alert->firing ? 0 : time_of(row, COL_ENDS_AT);
-	alert->resolved_reason = alert->firing ? NULL : text_of(row, COL_RESOLVED_REASON);
-	alert->flapping = boolean_of(row, COL_FLAPPING);
-	alert->stale = boolean_of(row, COL_STALE);
-	alert->reopened = boolean_of(row, COL_REOPENED);
+	alert->resolved_reason = alert->firing ? NULL : observ_spi_text(row, COL_RESOLVED_REASON);
+	alert->flapping = observ_spi_boolean(row, COL_FLAPPING);
+	alert->stale = observ_spi_boolean(row, COL_STALE);
+	alert->reopened = observ_spi_boolean(row, COL_REOPENED);
 	if (ended && alert->ends_at == 0) {
 		alert->ends_at = ends_at;
 		alert->resolved_reason = reason;

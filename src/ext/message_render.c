@@ -51,24 +51,6 @@ static const char source_sql[] =
 	"LEFT JOIN observ_data.group_channels g ON g.group_key = n.group_key AND g.channel = n.channel "
 	"WHERE n.notification_id = $1";
 
-static char *
-text_of(int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(0, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static int
-number_of(int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(0, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt32(value);
-}
-
 static Jsonb *
 json_of(int column)
 {
@@ -86,25 +68,25 @@ read_source(int64 notification_id, TimestampTz now)
 
 	return (MessageSource){
 		.notification_id = notification_id,
-		.seq = number_of(COL_SEQ),
-		.attempt = number_of(COL_ATTEMPT),
-		.delivered_seq = number_of(COL_DELIVERED_SEQ),
-		.channel = text_of(COL_CHANNEL),
-		.group_key = text_of(COL_GROUP_KEY),
-		.route = text_of(COL_ROUTE),
-		.incident_key = text_of(COL_INCIDENT_KEY),
-		.idempotency_key = text_of(COL_IDEMPOTENCY_KEY),
-		.reason = text_of(COL_REASON),
-		.title = text_of(COL_TITLE),
+		.seq = observ_spi_int32(0, COL_SEQ),
+		.attempt = observ_spi_int32(0, COL_ATTEMPT),
+		.delivered_seq = observ_spi_int32(0, COL_DELIVERED_SEQ),
+		.channel = observ_spi_text(0, COL_CHANNEL),
+		.group_key = observ_spi_text(0, COL_GROUP_KEY),
+		.route = observ_spi_text(0, COL_ROUTE),
+		.incident_key = observ_spi_text(0, COL_INCIDENT_KEY),
+		.idempotency_key = observ_spi_text(0, COL_IDEMPOTENCY_KEY),
+		.reason = observ_spi_text(0, COL_REASON),
+		.title = observ_spi_text(0, COL_TITLE),
 		.at = DatumGetTimestampTz(observ_spi_value(0, COL_AT, &isnull)),
 		.now = now,
-		.severity = observ_severity_number(text_of(COL_SEVERITY)),
-		.firing = number_of(COL_FIRING),
-		.resolved = number_of(COL_RESOLVED),
+		.severity = observ_severity_number(observ_spi_text(0, COL_SEVERITY)),
+		.firing = observ_spi_int32(0, COL_FIRING),
+		.resolved = observ_spi_int32(0, COL_RESOLVED),
 		.group_labels = json_of(COL_GROUP_LABELS),
 		.alerts = json_of(COL_ALERTS),
-		.title_template = text_of(COL_TITLE_TEMPLATE),
-		.body_template = text_of(COL_BODY_TEMPLATE),
+		.title_template = observ_spi_text(0, COL_TITLE_TEMPLATE),
+		.body_template = observ_spi_text(0, COL_BODY_TEMPLATE),
 	};
 }
 
@@ -209,7 +191,7 @@ observ_render_notification(PG_FUNCTION_ARGS)
 						errmsg("there is no notification " INT64_FORMAT ", or no such channel",
 							   PG_GETARG_INT64(0))));
 	source = read_source(PG_GETARG_INT64(0), now);
-	kind = text_of(COL_KIND);
+	kind = observ_spi_text(0, COL_KIND);
 	config = json_of(COL_CONFIG);
 	json = render(&source, kind, config, PG_GETARG_INT32(2), PG_GETARG_INT32(3));
 	result = (Datum) MemoryContextStrdup(context, json);

@@ -143,11 +143,11 @@ read_channel(int64 notification_id, DeliveryResult *result, ChannelConfig **conf
 				   "SELECT n.channel, c.kind, c.config, n.step FROM observ.notifications n "
 				   "JOIN observ.notification_channels c ON c.name = n.channel WHERE n.notification_id = $1",
 				   1, types, (Datum[]){Int64GetDatum(notification_id)}, NULL) == 0 ||
-		(result->kind = outbox_text(0, 2)) == NULL || (kind = observ_channel_kind(result->kind)) == NULL)
+		(result->kind = observ_spi_text(0, 2)) == NULL || (kind = observ_channel_kind(result->kind)) == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("notification " INT64_FORMAT " has no channel that sends", notification_id)));
-	result->channel = outbox_text(0, 1);
-	result->step = outbox_integer(0, 4);
+	result->channel = observ_spi_text(0, 1);
+	result->step = observ_spi_int32(0, 4);
 	*config = observ_channel_config(kind, DatumGetJsonbPCopy(observ_spi_value(0, 3, &isnull)), true);
 	return kind;
 }
@@ -233,10 +233,10 @@ require_finished(int64 notification_id)
 			 errmsg("notification " INT64_FORMAT " does not exist", notification_id),
 			 errhint(
 				 "SELECT notification_id, title FROM observ.notification_log ORDER BY 1 DESC LIMIT 10.")));
-	if (!outbox_boolean(0, 2))
+	if (!observ_spi_boolean(0, 2))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("notification " INT64_FORMAT " is still to be sent", notification_id),
-						errdetail("Its status is %s.", outbox_text(0, 1))));
+						errdetail("Its status is %s.", observ_spi_text(0, 1))));
 }
 
 /* observ.resend(notification_id, at) → bigint; see its COMMENT. Errors: 42704 when there is none, 55000 when it is still to be sent. */
@@ -261,7 +261,7 @@ observ_resend(PG_FUNCTION_ARGS)
 	require_finished(PG_GETARG_INT64(0));
 	while (observ_spi(SPI_OK_INSERT_RETURNING, resend_sql, lengthof(types), types, values, NULL) == 0)
 		CHECK_FOR_INTERRUPTS();
-	id = outbox_bigint(0, 1);
+	id = observ_spi_int64(0, 1);
 	observ_as_owner_end(&saved);
 	observ_wake_notifier_at_commit();
 	SPI_finish();

@@ -51,14 +51,14 @@ set_bucket(OutboxChannel *c, uint64 row)
 static bool
 set_channel(OutboxChannel *c, uint64 row)
 {
-	char *kind = outbox_text(row, 2);
+	char *kind = observ_spi_text(row, 2);
 
-	*c = (OutboxChannel){.name = outbox_text(row, 1), .kind = observ_channel_kind(kind)};
+	*c = (OutboxChannel){.name = observ_spi_text(row, 1), .kind = observ_channel_kind(kind)};
 	if (c->kind == NULL)
 		return false;
 	set_bucket(c, row);
 	c->blocked_until = outbox_time(row, 5, DT_NOBEGIN);
-	c->failures = outbox_integer(row, 8);
+	c->failures = observ_spi_int32(row, 8);
 	c->claimed_at = outbox_time(row, 9, DT_NOBEGIN);
 	c->first[LANE_EMERGENCY] = outbox_time(row, 10, DT_NOEND);
 	c->first[LANE_OTHER] = outbox_time(row, 11, DT_NOEND);
@@ -72,11 +72,11 @@ count_sending(OutboxChannel *channels, int n)
 	uint64 found = observ_spi_kept(&plan, SPI_OK_SELECT, sending_sql, 0, NULL, NULL, NULL);
 
 	for (uint64 row = 0; row < found; row++) {
-		char *name = outbox_text(row, 1);
+		char *name = observ_spi_text(row, 1);
 
 		for (int i = 0; i < n; i++)
 			if (strcmp(channels[i].name, name) == 0)
-				channels[i].sending = outbox_integer(row, 2);
+				channels[i].sending = observ_spi_int32(row, 2);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

@@ -55,7 +55,8 @@ read_picks(const Claim *claim, OutboxGroups *groups)
 	values[3] = TimestampTzGetDatum(claim->at);
 	found = observ_spi_kept(&plan, SPI_OK_SELECT, picks_sql, lengthof(types), types, values, NULL);
 	for (uint64 row = 0; row < found; row++)
-		observ_outbox_add_group(groups, claim->channels[outbox_integer(row, 1)].name, outbox_text(row, 2));
+		observ_outbox_add_group(groups, claim->channels[observ_spi_int32(row, 1)].name,
+								observ_spi_text(row, 2));
 	SPI_freetuptable(SPI_tuptable);
 }
 

@@ -52,7 +52,7 @@ old_groups(TimestampTz at)
 	uint64 n = observ_spi_kept(&plan, SPI_OK_SELECT, old_sql, lengthof(types), types, values, NULL);
 
 	for (uint64 row = 0; row < n; row++)
-		observ_outbox_add_group(groups, outbox_text(row, 1), outbox_text(row, 2));
+		observ_outbox_add_group(groups, observ_spi_text(row, 1), observ_spi_text(row, 2));
 	SPI_freetuptable(SPI_tuptable);
 	return groups;
 }
@@ -72,12 +72,12 @@ set_reasons(OutboxRow *rows, int n)
 		for (uint64 row = 0; row < found; row++) {
 			char *kind;
 
-			if (strcmp(outbox_text(row, 1), rows[i].channel) != 0)
+			if (strcmp(observ_spi_text(row, 1), rows[i].channel) != 0)
 				continue;
-			kind = outbox_text(row, 2);
+			kind = observ_spi_text(row, 2);
 			error = kind == NULL                        ? "the channel has no kind"
 					: observ_channel_kind(kind) == NULL ? "the channel is of a kind that there is not"
-					: !outbox_boolean(row, 3)           ? "the channel is disabled"
+					: !observ_spi_boolean(row, 3)       ? "the channel is disabled"
 														: NULL;
 		}
 		rows[i].error = error == NULL ? "too old" : error;

@@ -119,7 +119,7 @@ observ_outbox_fall_back(TimestampTz at, const int64 *dead, int n)
 	int n_nobody = 0;
 
 	for (int i = 0; i < told; i++)
-		elsewhere[i] = outbox_bigint((uint64) i, 1);
+		elsewhere[i] = observ_spi_int64((uint64) i, 1);
 	SPI_freetuptable(SPI_tuptable);
 	for (int i = 0; i < n; i++)
 		if (!is_among(dead[i], elsewhere, told))

@@ -55,8 +55,8 @@ read_settings(void *arg)
 				   (Datum[]){CStringGetTextDatum(reading->channel->name)}, NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the channel is gone")));
 	before = MemoryContextSwitchTo(s->context);
-	s->title_template = outbox_text(0, 3);
-	s->body_template = outbox_text(0, 4);
+	s->title_template = observ_spi_text(0, 3);
+	s->body_template = observ_spi_text(0, 4);
 	s->config = observ_channel_config(reading->channel->kind,
 									  DatumGetJsonbPCopy(observ_spi_value(0, 2, &isnull)), true);
 	s->steps = reading->channel->kind->steps == NULL ? 1 : reading->channel->kind->steps(s->config);

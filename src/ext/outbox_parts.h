@@ -60,42 +60,6 @@ typedef struct OutboxRow {
 
 /* ---- reading a row of an SPI result */
 
-static inline char *
-outbox_text(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static inline int64
-outbox_bigint(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
-static inline int
-outbox_integer(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt32(value);
-}
-
-static inline bool
-outbox_boolean(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return !isnull && DatumGetBool(value);
-}
-
 static inline TimestampTz
 outbox_time(uint64 row, int column, TimestampTz when_null)
 {

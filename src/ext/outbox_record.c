@@ -50,23 +50,23 @@ read_outcomes(Outcome *outcomes, int n)
 			batch, (Datum[]){Int32GetDatum(i), Int64GetDatum(outcomes[i].result->notification_id)}, NULL);
 	found = observ_row_batch_run(batch, &plan, SPI_OK_SELECT, read_sql);
 	for (uint64 row = 0; row < found; row++) {
-		Outcome *o = &outcomes[outbox_integer(row, 1)];
+		Outcome *o = &outcomes[observ_spi_int32(row, 1)];
 		bool no_queue;
 
 		o->found = true;
-		o->channel = outbox_text(row, 2);
-		o->group_key = outbox_text(row, 3);
-		o->seq = outbox_integer(row, 4);
-		o->attempts = outbox_integer(row, 6);
-		o->step = outbox_integer(row, 7);
+		o->channel = observ_spi_text(row, 2);
+		o->group_key = observ_spi_text(row, 3);
+		o->seq = observ_spi_int32(row, 4);
+		o->attempts = observ_spi_int32(row, 6);
+		o->step = observ_spi_int32(row, 7);
 		o->made_at = outbox_time(row, 8, 0);
-		o->emergency = outbox_boolean(row, 9);
+		o->emergency = observ_spi_boolean(row, 9);
 		o->failures = DatumGetInt16(observ_spi_value(row, 10, &no_queue));
 		o->steps = DatumGetInt16(observ_spi_value(row, 11, &no_queue));
 		o->lost_steps = DatumGetInt16(observ_spi_value(row, 12, &no_queue));
-		o->unsure = outbox_boolean(row, 13);
-		o->counts_as = outbox_integer(row, 14);
-		o->current = !no_queue && outbox_boolean(row, 5) && o->attempts == o->result->attempt;
+		o->unsure = observ_spi_boolean(row, 13);
+		o->counts_as = observ_spi_int32(row, 14);
+		o->current = !no_queue && observ_spi_boolean(row, 5) && o->attempts == o->result->attempt;
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -415,11 +415,11 @@ observ_outbox_end_leases(TimestampTz at, TimestampTz until)
 	DeliveryResult *results = palloc(sizeof *results * Max(n, 1));
 
 	for (uint64 row = 0; row < n; row++)
-		results[row] = (DeliveryResult){.notification_id = outbox_bigint(row, 1),
-										.attempt = outbox_integer(row, 2),
-										.step = outbox_integer(row, 3),
-										.channel = outbox_text(row, 4),
-										.kind = outbox_text(row, 5),
+		results[row] = (DeliveryResult){.notification_id = observ_spi_int64(row, 1),
+										.attempt = observ_spi_int32(row, 2),
+										.step = observ_spi_int32(row, 3),
+										.channel = observ_spi_text(row, 4),
+										.kind = observ_spi_text(row, 5),
 										.verdict = {.outcome = CHANNEL_RETRY,
 													.retry_after_ms = -1,
 													.error = "the notifier was gone before it heard"},

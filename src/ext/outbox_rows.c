@@ -33,37 +33,37 @@ read_row(OutboxRow *r, uint64 row, TimestampTz at)
 {
 	bool isnull;
 
-	*r = (OutboxRow){.channel = outbox_text(row, 1),
-					 .group_key = outbox_text(row, 2),
+	*r = (OutboxRow){.channel = observ_spi_text(row, 1),
+					 .group_key = observ_spi_text(row, 2),
 					 .due_at = outbox_time(row, 6, DT_NOBEGIN),
 					 .made_at = outbox_time(row, 7, DT_NOBEGIN),
-					 .emergency = outbox_boolean(row, 8),
-					 .step = outbox_integer(row, 12),
-					 .alone = outbox_boolean(row, 24)};
+					 .emergency = observ_spi_boolean(row, 8),
+					 .step = observ_spi_int32(row, 12),
+					 .alone = observ_spi_boolean(row, 24)};
 	r->lane = (enum OutboxLane) DatumGetInt16(observ_spi_value(row, 5, &isnull));
 	r->failures = DatumGetInt16(observ_spi_value(row, 9, &isnull));
-	r->source = (MessageSource){.notification_id = outbox_bigint(row, 4), .seq = outbox_integer(row, 3)};
-	if (!outbox_boolean(row, 10)) {
+	r->source = (MessageSource){.notification_id = observ_spi_int64(row, 4), .seq = observ_spi_int32(row, 3)};
+	if (!observ_spi_boolean(row, 10)) {
 		r->action = ROW_GONE;
 		return;
 	}
 	r->source = (MessageSource){
 		.notification_id = r->source.notification_id,
 		.seq = r->source.seq,
-		.attempt = outbox_integer(row, 11) + 1,
-		.delivered_seq = outbox_integer(row, 25),
+		.attempt = observ_spi_int32(row, 11) + 1,
+		.delivered_seq = observ_spi_int32(row, 25),
 		.channel = r->channel,
 		.group_key = r->group_key,
-		.route = outbox_text(row, 13),
-		.incident_key = outbox_text(row, 14),
-		.idempotency_key = outbox_text(row, 15),
-		.reason = outbox_text(row, 16),
-		.title = outbox_text(row, 17),
+		.route = observ_spi_text(row, 13),
+		.incident_key = observ_spi_text(row, 14),
+		.idempotency_key = observ_spi_text(row, 15),
+		.reason = observ_spi_text(row, 16),
+		.title = observ_spi_text(row, 17),
 		.at = outbox_time(row, 18, DT_NOBEGIN),
 		.now = at,
-		.severity = observ_severity_number(outbox_text(row, 19)),
-		.firing = outbox_integer(row, 20),
-		.resolved = outbox_integer(row, 21),
+		.severity = observ_severity_number(observ_spi_text(row, 19)),
+		.firing = observ_spi_int32(row, 20),
+		.resolved = observ_spi_int32(row, 21),
 		.group_labels = DatumGetJsonbPCopy(observ_spi_value(row, 22, &isnull)),
 		.alerts = DatumGetJsonbPCopy(observ_spi_value(row, 23, &isnull)),
 	};

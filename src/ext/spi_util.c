@@ -277,6 +277,15 @@ observ_spi_int32(uint64 row, int number)
 	return isnull ? 0 : DatumGetInt32(value);
 }
 
+bool
+observ_spi_boolean(uint64 row, int number)
+{
+	bool isnull;
+	Datum value = observ_spi_value(row, number, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 static bool
 take_lock(int key, bool session, bool dont_wait)
 {

@@ -78,11 +78,12 @@ extern Datum observ_array(Datum *values, int n, Oid type);
 /* Column `number` (from 1) of row `row` (from 0) of the current SPI result. */
 extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 
-/* The same as what it is: NULL, DT_NOBEGIN or 0 where it is NULL. */
+/* The same as what it is: NULL, DT_NOBEGIN, 0 or false where it is NULL. */
 extern char *observ_spi_text(uint64 row, int number);
 extern TimestampTz observ_spi_time(uint64 row, int number);
 extern int64 observ_spi_int64(uint64 row, int number);
 extern int32 observ_spi_int32(uint64 row, int number);
+extern bool observ_spi_boolean(uint64 row, int number);
 
 /* Takes the transaction-level advisory lock of a job; false when another session has it. */
 extern bool observ_try_job_lock(int job);
