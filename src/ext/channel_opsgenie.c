@@ -216,15 +216,9 @@ render(const ChannelConfig *config, const Message *message, int step, int varian
 static void
 classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, ChannelVerdict *verdict)
 {
-	const char *error;
+	static const IncidentAnswers where = {"$.requestId", "$.message", BUSY_WAIT_MS};
 
-	observ_classify_http(answer, verdict);
-	if (verdict->outcome == CHANNEL_SENT)
-		verdict->receipt = observ_answer_text(answer, "$.requestId");
-	if (answer->status == 429 && verdict->retry_after_ms < 0)
-		verdict->retry_after_ms = BUSY_WAIT_MS;
-	if (answer->status >= 400 && (error = observ_answer_text(answer, "$.message")) != NULL)
-		observ_verdict(config, verdict, verdict->outcome, "%s", error);
+	observ_incident_classify(&where, config, answer, verdict);
 }
 
 const ChannelKind observ_channel_opsgenie = {

@@ -155,15 +155,9 @@ render(const ChannelConfig *config, const Message *message, int step, int varian
 static void
 classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, ChannelVerdict *verdict)
 {
-	const char *error;
+	static const IncidentAnswers where = {"$.dedup_key", "$.errors[0]", BUSY_WAIT_MS};
 
-	observ_classify_http(answer, verdict);
-	if (verdict->outcome == CHANNEL_SENT)
-		verdict->receipt = observ_answer_text(answer, "$.dedup_key");
-	if (answer->status == 429 && verdict->retry_after_ms < 0)
-		verdict->retry_after_ms = BUSY_WAIT_MS;
-	if (answer->status >= 400 && (error = observ_answer_text(answer, "$.errors[0]")) != NULL)
-		observ_verdict(config, verdict, verdict->outcome, "%s", error);
+	observ_incident_classify(&where, config, answer, verdict);
 }
 
 const ChannelKind observ_channel_pagerduty = {

@@ -191,23 +191,21 @@ put_alerts(JsonWriter *w, const Message *message, int room)
 
 	for (shown = 0; shown < most; shown++) {
 		int share = room / (most - shown);
-		int max = Min(Max(share, MIN_SECTION), MAX_SECTION), before = w->out->len;
-		bool comma = w->comma;
+		int max = Min(Max(share, MIN_SECTION), MAX_SECTION);
+		JsonPlace place = observ_json_place(w);
 
 		/* Characters are more than one byte each: less of them then. */
 		for (;; max = max * 2 / 3) {
 			put_section(w, alert_text(&message->alerts[shown], max, message->n_alerts > 1));
-			if (w->out->len - before <= Max(share, 2 * MIN_SECTION) || max < MIN_SECTION * 3 / 2)
+			if (w->out->len - place.length <= Max(share, 2 * MIN_SECTION) || max < MIN_SECTION * 3 / 2)
 				break;
-			w->out->data[w->out->len = before] = '\0';
-			w->comma = comma;
+			observ_json_back(w, place);
 		}
-		if (w->out->len - before > room) {
-			w->out->data[w->out->len = before] = '\0';
-			w->comma = comma;
+		if (w->out->len - place.length > room) {
+			observ_json_back(w, place);
 			break;
 		}
-		room -= w->out->len - before;
+		room -= w->out->len - place.length;
 	}
 	return shown;
 }

@@ -130,16 +130,15 @@ put_alerts(JsonWriter *w, const Message *message, int room)
 	int most = Min(message->n_alerts, MAX_ALERTS), shown;
 
 	for (shown = 0; shown < most; shown++) {
-		int share = Max(room / (most - shown), MIN_ALERT), before = w->out->len;
-		bool comma = w->comma;
+		int share = Max(room / (most - shown), MIN_ALERT);
+		JsonPlace place = observ_json_place(w);
 
 		put_alert(w, &message->alerts[shown], Max(share - ALERT_FRAME, MIN_ALERT - ALERT_FRAME));
-		if (w->out->len - before > room) {
-			w->out->data[w->out->len = before] = '\0';
-			w->comma = comma;
+		if (w->out->len - place.length > room) {
+			observ_json_back(w, place);
 			break;
 		}
-		room -= w->out->len - before;
+		room -= w->out->len - place.length;
 	}
 	return shown;
 }

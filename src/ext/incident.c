@@ -60,3 +60,18 @@ observ_incident_time(TimestampTz at)
 	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
 					tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
 }
+
+void
+observ_incident_classify(const IncidentAnswers *where, const ChannelConfig *config,
+						 const ChannelAnswer *answer, ChannelVerdict *verdict)
+{
+	const char *error;
+
+	observ_classify_http(answer, verdict);
+	if (verdict->outcome == CHANNEL_SENT)
+		verdict->receipt = observ_answer_text(answer, where->receipt);
+	if (answer->status == 429 && verdict->retry_after_ms < 0)
+		verdict->retry_after_ms = where->busy_wait_ms;
+	if (answer->status >= 400 && (error = observ_answer_text(answer, where->error)) != NULL)
+		observ_verdict(config, verdict, verdict->outcome, "%s", error);
+}

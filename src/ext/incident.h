@@ -5,7 +5,7 @@
 #ifndef OBSERV_EXT_INCIDENT_H
 #define OBSERV_EXT_INCIDENT_H
 
-#include "ext/message.h"
+#include "ext/channel_kind.h"
 
 enum IncidentAction { INCIDENT_OPEN, INCIDENT_ACKNOWLEDGE, INCIDENT_CLOSE };
 
@@ -23,6 +23,16 @@ extern char *observ_incident_summary(const Message *message, int max);
 
 /* Where it is: the instance of the first alert, else the channel's own name for itself. */
 extern const char *observ_incident_source(const Message *message);
+
+/* Where in their answers these services say what they call a request, and what is wrong with it (core/json_path.h). */
+typedef struct IncidentAnswers {
+	const char *receipt, *error;
+	int64 busy_wait_ms; /* how long to wait after 429, when they don't say */
+} IncidentAnswers;
+
+/* What an answer means: by its status, in the service's own words. */
+extern void observ_incident_classify(const IncidentAnswers *where, const ChannelConfig *config,
+									 const ChannelAnswer *answer, ChannelVerdict *verdict);
 
 /* RFC 3339 in UTC, milliseconds. */
 extern char *observ_incident_time(TimestampTz at);

@@ -39,6 +39,19 @@ observ_json_key(JsonWriter *w, const char *key)
 	w->comma = false;
 }
 
+JsonPlace
+observ_json_place(const JsonWriter *w)
+{
+	return (JsonPlace){w->out->len, w->comma};
+}
+
+void
+observ_json_back(JsonWriter *w, JsonPlace place)
+{
+	w->out->data[w->out->len = place.length] = '\0';
+	w->comma = place.comma;
+}
+
 void
 observ_json_text(JsonWriter *w, const char *text)
 {

@@ -17,6 +17,14 @@ extern void observ_json_open(JsonWriter *w, char brace);  /* { or [ */
 extern void observ_json_close(JsonWriter *w, char brace); /* } or ] */
 extern void observ_json_key(JsonWriter *w, const char *key);
 
+/* Where the writer is, and back to there: what was written since is gone. For pieces of which it shows later that there is no room. */
+typedef struct JsonPlace {
+	int length;
+	bool comma;
+} JsonPlace;
+extern JsonPlace observ_json_place(const JsonWriter *w);
+extern void observ_json_back(JsonWriter *w, JsonPlace place);
+
 /* Values; a text that is NULL is null, a number that is not finite too. */
 extern void observ_json_text(JsonWriter *w, const char *text);
 extern void observ_json_integer(JsonWriter *w, int64 number);
