@@ -191,7 +191,8 @@ def test_autovacuum_is_not_in_the_way(make_server):
     server.sql(db, "UPDATE observ.retention_policies SET enabled = true WHERE data_set = 'vps_metrics'")
     wait_until(lambda: server.value(db, "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.backend_type = 'autovacuum worker' "
                                         "AND l.relation = %s::regclass AND l.mode = 'ShareUpdateExclusiveLock'", (leaf,)) == 1, 60, "autovacuum on the partition")
-    assert server.value(db, "SELECT status FROM observ.apply_retention()") == "ok"
+    # Where the machine is busy, autovacuum may need longer to go than retention waits for it: then the next run has its way.
+    wait_until(lambda: server.value(db, "SELECT status FROM observ.apply_retention()") == "ok", 30, "retention to have its way")
     assert server.value(db, "SELECT to_regclass(%s)", (leaf,)) is None
     assert "canceling autovacuum task" in server.log_text()
 
