@@ -285,10 +285,14 @@ next_claim(const Notifier *n, int room)
 static void
 turn(Notifier *n)
 {
-	int64 record_at = observ_flight_record_at(n->flight);
-	int room = observ_max_deliveries - observ_flight_size(n->flight);
-	int64 now = observ_monotonic_ms();
+	int64 record_at, now;
+	int room;
 
+	/* What is answered gives its connection to what is claimed next. */
+	observ_flight_run(n->flight);
+	record_at = observ_flight_record_at(n->flight);
+	room = observ_max_deliveries - observ_flight_size(n->flight);
+	now = observ_monotonic_ms();
 	if (now >= record_at) {
 		pgstat_report_activity(STATE_RUNNING, "record results of notifications");
 		observ_flight_record(n->flight, &n->gate);
@@ -306,7 +310,6 @@ turn(Notifier *n)
 		pgstat_report_activity(STATE_IDLE, NULL);
 		if (observ_notifier_wait(Min(record_at, next_claim(n, room)), observ_flight_fd(n->flight)))
 			n->claim_at = 0;
-		observ_flight_run(n->flight);
 	}
 }
 

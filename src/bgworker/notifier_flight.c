@@ -7,13 +7,10 @@
 
 #include "bgworker/notifier_flight.h"
 
-#include <signal.h>
-
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/outbox.h"
 #include "ext/spi_util.h"
-#include "libpq/pqsignal.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -52,29 +49,12 @@ observ_flight_open(void)
 	return flight;
 }
 
-/*
- * libcurl makes threads to ask name servers; they inherit the signal mask. A signal of PostgreSQL must not be taken by one of them.
- */
-static void
-hold_signals(void)
-{
-	PG_SETMASK(&BlockSig);
-}
-
-static void
-release_signals(void)
-{
-	PG_SETMASK(&UnBlockSig);
-}
-
 void
 observ_flight_close(ObservFlight *flight)
 {
 	if (flight->transfers == NULL)
 		return;
-	hold_signals();
 	transfers_close(flight->transfers);
-	release_signals();
 	flight->transfers = NULL;
 	flight->under_way = 0;
 }
@@ -86,9 +66,7 @@ observ_flight_ready(ObservFlight *flight)
 
 	if (flight->transfers != NULL)
 		return true;
-	hold_signals();
 	flight->transfers = transfers_open(error, sizeof(error));
-	release_signals();
 	if (flight->transfers == NULL && observ_log_state_changes(&flight->said_libcurl, error))
 		ereport(WARNING, (errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
 						  errmsg("observ can't send notifications: %s", error),
@@ -107,9 +85,7 @@ observ_flight_run(ObservFlight *flight)
 {
 	if (flight->transfers == NULL)
 		return;
-	hold_signals();
 	transfers_run(flight->transfers);
-	release_signals();
 }
 
 /* A delivery is over. In the middle of libcurl: nothing here may raise. */
@@ -152,9 +128,7 @@ observ_flight_start(ObservFlight *flight, MemoryContext context, List *deliverie
 		Delivery *delivery = lfirst(cell);
 
 		flight->under_way++;
-		hold_signals();
 		(void) observ_delivery_start(flight->transfers, delivery, land, flight);
-		release_signals();
 	}
 	flight->peak = flight->under_way;
 }

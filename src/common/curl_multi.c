@@ -20,15 +20,17 @@
 
 #include "common/curl_parts.h"
 
-#define EVENTS_AT_ONCE 16
+#define EVENTS_AT_ONCE 256
 #define MAX_KEPT                                                                                             \
 	256 /* connections without a transfer; libcurl's own limit falls with the number of transfers */
+#define NEVER INT64_MAX
 
 struct transfers {
 	CURLM *multi;
 	int epoll_fd, timer_fd;
+	int64_t wanted_us, armed_us; /* when libcurl wants to go on; when timer_fd will say so: not later */
 	struct transfer *first;
-	int mails; /* of these */
+	int count, mails; /* transfers; those of them that are mails */
 };
 
 /* libcurl 7.88 counts a connection whose TLS handshake fails as never made. The first wait for an answer tells
@@ -67,18 +69,42 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 	return 0;
 }
 
+static int64_t
+monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
+static void
+arm_timer(struct transfers *t)
+{
+	struct itimerspec when = {.it_value = {t->wanted_us / 1000000, t->wanted_us % 1000000 * 1000}};
+
+	t->armed_us = t->wanted_us;
+	timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+/* libcurl moves its deadline several times in each transfer, nearly always to a later time: then the timer may go off too early, once. */
 static int
 on_timer(CURLM *multi, long wait_ms, void *arg)
 {
 	struct transfers *t = arg;
-	struct itimerspec when = {.it_value = {wait_ms / 1000, wait_ms % 1000 * 1000000}};
 
-	if (wait_ms == 0)
-		when.it_value.tv_nsec = 1;
-	if (wait_ms < 0)
-		when.it_value = (struct timespec){0, 0};
-	timerfd_settime(t->timer_fd, 0, &when, NULL);
+	t->wanted_us = wait_ms < 0 ? NEVER : monotonic_us() + wait_ms * INT64_C(1000);
+	if (t->wanted_us < t->armed_us)
+		arm_timer(t);
 	return 0;
+}
+
+/* Connections that wait for a next transfer, beside those in use. */
+static void
+count_transfers(struct transfers *t, int more)
+{
+	t->count += more;
+	libcurl.curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long) t->count + MAX_KEPT);
 }
 
 struct transfers *
@@ -94,6 +120,7 @@ transfers_open(char *error, size_t size)
 		snprintf(error, size, "out of memory");
 		return NULL;
 	}
+	t->wanted_us = t->armed_us = NEVER;
 	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	t->multi = libcurl.curl_multi_init();
@@ -108,7 +135,7 @@ transfers_open(char *error, size_t size)
 	libcurl.curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
 	libcurl.curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
 	libcurl.curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
-	libcurl.curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, (long) MAX_KEPT);
+	count_transfers(t, 0);
 	return t;
 }
 
@@ -341,6 +368,7 @@ free_transfer(struct transfer *x)
 {
 	if (x->link) {
 		x->all->mails -= x->is_mail;
+		count_transfers(x->all, -1);
 		*x->link = x->next;
 		if (x->next)
 			x->next->link = x->link;
@@ -411,6 +439,7 @@ transfer_start(struct transfers *t, const struct transfer_request *request, tran
 		x->next->link = &x->next;
 	t->first = x;
 	t->mails += x->is_mail;
+	count_transfers(t, 1);
 	return x;
 }
 
@@ -441,44 +470,69 @@ mail_event(struct transfers *t, int fd)
 	return false;
 }
 
-/* libcurl goes on. Threads that it starts, for looking up names, must not be where a signal of this process is handled. */
 static void
-let_run(struct transfers *t, curl_socket_t fd, int what)
+on_event(struct transfers *t, const struct epoll_event *event)
 {
-	sigset_t all, before;
+	int fd = event->data.fd, what = 0, running;
+
+	if (mail_event(t, fd))
+		return;
+	if (event->events & EPOLLIN)
+		what |= CURL_CSELECT_IN;
+	if (event->events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (event->events & (EPOLLERR | EPOLLHUP))
+		what |= CURL_CSELECT_ERR;
+	libcurl.curl_multi_socket_action(t->multi, fd, what, &running);
+}
+
+/* The timer went off: for libcurl, or too early. */
+static void
+on_deadline(struct transfers *t)
+{
+	uint64_t expired;
 	int running;
+
+	if (read(t->timer_fd, &expired, sizeof expired) != sizeof expired)
+		return;
+	t->armed_us = NEVER;
+	if (t->wanted_us > monotonic_us())
+		arm_timer(t);
+	else
+		libcurl.curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+/*
+ * libcurl goes on: with answers first, so that new requests, which begin with a deadline, find connections that are free again. Threads that it
+ * starts, for looking up names, must not be where a signal of this process is handled.
+ */
+static void
+let_run(struct transfers *t)
+{
+	struct epoll_event event[EVENTS_AT_ONCE];
+	int count = epoll_wait(t->epoll_fd, event, EVENTS_AT_ONCE, 0);
+	bool deadline = false;
+	sigset_t all, before;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	libcurl.curl_multi_socket_action(t->multi, fd, what, &running);
+	for (int i = 0; i < count; i++)
+		if (event[i].data.fd == t->timer_fd)
+			deadline = true;
+		else
+			on_event(t, &event[i]);
+	if (deadline)
+		on_deadline(t);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void
 transfers_run(struct transfers *t)
 {
-	struct epoll_event event[EVENTS_AT_ONCE];
-	int count = epoll_wait(t->epoll_fd, event, EVENTS_AT_ONCE, 0), left;
 	const CURLMsg *message;
-	uint64_t expired;
+	int left;
 
-	for (int i = 0; i < count; i++) {
-		int fd = event[i].data.fd, what = 0;
-		if (fd == t->timer_fd) {
-			if (read(fd, &expired, sizeof expired) == sizeof expired)
-				let_run(t, CURL_SOCKET_TIMEOUT, 0);
-			continue;
-		}
-		if (mail_event(t, fd))
-			continue;
-		if (event[i].events & EPOLLIN)
-			what |= CURL_CSELECT_IN;
-		if (event[i].events & EPOLLOUT)
-			what |= CURL_CSELECT_OUT;
-		if (event[i].events & (EPOLLERR | EPOLLHUP))
-			what |= CURL_CSELECT_ERR;
-		let_run(t, fd, what);
-	}
+	let_run(t);
 	while ((message = libcurl.curl_multi_info_read(t->multi, &left)) != NULL) {
 		struct transfer *x = NULL;
 		if (message->msg != CURLMSG_DONE)

@@ -5,7 +5,9 @@ make notify-storm is the full form: 10,000 notifications.
 
 import contextlib
 import os
+import pathlib
 import random
+import tempfile
 import time
 
 import pytest
@@ -248,14 +250,21 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 """
 
 
+@pytest.fixture
+def open_directory():
+    """Where the server may read, whoever it runs as; pytest's own directories are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="obs-names-", dir="/tmp") as name:
+        path = pathlib.Path(name)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.skipif(SANITIZED, reason="nothing can be preloaded before the sanitizer")
-def test_a_name_server_that_hangs(make_server, receiver, tmp_path, monkeypatch):
+def test_a_name_server_that_hangs(make_server, receiver, open_directory, monkeypatch):
     """Others are served meanwhile, and the notifier and the server end at once."""
-    source, library = tmp_path / "names.c", tmp_path / "names.so"
+    source, library = open_directory / "names.c", open_directory / "names.so"
     source.write_text(HANGING_NAMES)
     run_tool(["gcc", "-shared", "-fPIC", "-o", library, source])
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
     monkeypatch.setenv("OBSERV_SERVER_ENV", f"LD_PRELOAD={library}")
     server = make_server(**SERVER)
     db = server.create_database("names", extension=True)
