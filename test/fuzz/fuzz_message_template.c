@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/message_template.h"
+#include "fuzz_utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,19 +42,6 @@ compare(void *arg, struct slice a, struct slice b, int *order)
 {
 	*order = 0;
 	return a.p == b.p;
-}
-
-static bool
-is_utf8(struct slice text)
-{
-	while (text.p < text.end) {
-		size_t length = slice_utf8_length(text.p, text.end);
-
-		if (length == 0)
-			return false;
-		text.p += length;
-	}
-	return true;
 }
 
 /* Exactly as much memory as was asked for: the sanitizer sees a byte too much. */
