@@ -269,11 +269,10 @@ discord_classify(const ChannelConfig *config, const ChannelAnswer *answer, int v
 		if (wait > 0)
 			verdict->retry_after_ms = wait;
 	} else if (verdict->outcome == CHANNEL_DEAD && answer->status == 400 && variant == 0) {
-		observ_verdict(config, verdict, CHANNEL_AGAIN, "Discord says: %s",
-					   message != NULL ? message : answer->body);
+		observ_verdict(verdict, CHANNEL_AGAIN, "Discord says: %s", message != NULL ? message : answer->body);
 		verdict->variant = 1;
 	} else if (verdict->outcome == CHANNEL_DEAD && message != NULL)
-		observ_verdict(config, verdict, CHANNEL_DEAD, "Discord says: %s (HTTP %d)", message, answer->status);
+		observ_verdict(verdict, CHANNEL_DEAD, "Discord says: %s (HTTP %d)", message, answer->status);
 }
 
 const ChannelKind observ_channel_discord = {.name = "discord",

@@ -22,7 +22,7 @@ typedef struct ChannelRequest {
 	const char *mail_from;
 	List *mail_to; /* of char * */
 	const char *user, *password;
-	bool require_tls; /* smtp://: STARTTLS or nothing */
+	bool require_tls; /* of mail: TLS or nothing */
 } ChannelRequest;
 
 /* What came of it. Valid during the call only. */
@@ -30,7 +30,7 @@ typedef struct ChannelAnswer {
 	enum transfer_outcome outcome;
 	int status; /* of HTTP or of the last SMTP answer; 0: none */
 	/*
-	 * Terminated; "". Of mail: the reply that ended it; before it, a line "<address> reply" for each recipient that was refused while others were
+	 * Terminated; "". Without secrets. Of mail: the reply that ended it; before it, a line "<address> reply" for each recipient that was refused while others were
 	 * not.
 	 */
 	const char *body;

@@ -189,14 +189,14 @@ ntfy_classify(const ChannelConfig *config, const ChannelAnswer *answer, int vari
 		/* Quotas come back slowly: 507 is room or bandwidth, 42908 the messages of a day. */
 		bool quota = answer->status == 507 || (code != NULL && strcmp(code, "42908") == 0);
 
-		observ_verdict(config, verdict, CHANNEL_RETRY, "ntfy says: %s (HTTP %d)", error, answer->status);
+		observ_verdict(verdict, CHANNEL_RETRY, "ntfy says: %s (HTTP %d)", error, answer->status);
 		if (quota && verdict->retry_after_ms < 0)
 			verdict->retry_after_ms = WAIT_FOR_QUOTA_MS;
 	} else {
 		bool again = answer->status == 400 && variant == 0;
 
-		observ_verdict(config, verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "ntfy says: %s (HTTP %d)",
-					   error, answer->status);
+		observ_verdict(verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "ntfy says: %s (HTTP %d)", error,
+					   answer->status);
 		verdict->variant = again ? 1 : 0;
 	}
 }

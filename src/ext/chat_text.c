@@ -17,9 +17,7 @@ observ_utf16_units(const char *text)
 {
 	int units = 0;
 
-	/* UTF-8: what begins a character counts one, and one more beyond U+FFFF. Of other encodings: bytes, which are never less. */
-	if (GetDatabaseEncoding() != PG_UTF8)
-		return (int) strlen(text);
+	/* UTF-8: what begins a character counts one, and one more beyond U+FFFF. */
 	for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
 		units += ((*p & 0xc0) != 0x80) + (*p >= 0xf0);
 	return units;
@@ -76,13 +74,9 @@ is_blank(pg_wchar c)
 bool
 observ_text_is_blank(const char *text)
 {
-	for (const char *p = text; *p != '\0'; p += GetDatabaseEncoding() == PG_UTF8 ? pg_mblen(p) : 1) {
-		pg_wchar c = GetDatabaseEncoding() == PG_UTF8 ? utf8_to_unicode((const unsigned char *) p)
-													  : (unsigned char) *p;
-
-		if (!is_blank(c))
+	for (const char *p = text; *p != '\0'; p += pg_mblen(p))
+		if (!is_blank(utf8_to_unicode((const unsigned char *) p)))
 			return false;
-	}
 	return true;
 }
 
@@ -179,6 +173,25 @@ observ_chat_context(const Message *message)
 	return context.data;
 }
 
+int
+observ_chat_put_alerts(JsonWriter *w, const Message *message, int most, int room, ChatPutAlert put)
+{
+	int shown;
+
+	most = Min(message->n_alerts, most);
+	for (shown = 0; shown < most; shown++) {
+		JsonPlace place = observ_json_place(w);
+
+		put(w, message, &message->alerts[shown], room / (most - shown));
+		if (w->out->len - place.length > room) {
+			observ_json_back(w, place);
+			break;
+		}
+		room -= w->out->len - place.length;
+	}
+	return shown;
+}
+
 char *
 observ_chat_more(const Message *message, int shown)
 {
@@ -186,7 +199,7 @@ observ_chat_more(const Message *message, int shown)
 
 	if (more <= 0)
 		return NULL;
-	return psprintf("%s and %d more", GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x80\xa6" : "...", more);
+	return psprintf("\xe2\x80\xa6 and %d more", more);
 }
 
 static char *
@@ -287,8 +300,7 @@ observ_answer_text(const ChannelAnswer *answer, const char *path)
 }
 
 void
-observ_verdict(const ChannelConfig *config, ChannelVerdict *verdict, enum ChannelOutcome outcome,
-			   const char *format, ...)
+observ_verdict(ChannelVerdict *verdict, enum ChannelOutcome outcome, const char *format, ...)
 {
 	char error[MAX_ANSWER * 2], clean[MAX_ANSWER * 2];
 	va_list args;
@@ -299,7 +311,7 @@ observ_verdict(const ChannelConfig *config, ChannelVerdict *verdict, enum Channe
 	/* Answers may hold anything. */
 	slice_printable(slice_of(error), clean, sizeof clean);
 	verdict->outcome = outcome;
-	verdict->error = observ_redact(config, clean);
+	verdict->error = pstrdup(clean);
 }
 
 int64

@@ -73,5 +73,5 @@ observ_incident_classify(const IncidentAnswers *where, const ChannelConfig *conf
 	if (answer->status == 429 && verdict->retry_after_ms < 0)
 		verdict->retry_after_ms = where->busy_wait_ms;
 	if (answer->status >= 400 && (error = observ_answer_text(answer, where->error)) != NULL)
-		observ_verdict(config, verdict, verdict->outcome, "%s", error);
+		observ_verdict(verdict, verdict->outcome, "%s", error);
 }
