@@ -150,11 +150,11 @@ run_suite() {
 # servers_in_memory: the directory of servers that are thrown away, in memory where there is plenty. A server is a thousand files and so
 # is each database with the extension; on a disk, making and removing them took up to half of the time of CREATE EXTENSION.
 servers_in_memory() {
-	local wanted=$((8 * 1024 * 1024)) memory room
+	local least=$((8 * 1024 * 1024)) memory room
 	memory=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
 	room=$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)
 	unset OBSERV_SERVERS
-	[ "${memory:-0}" -ge $wanted ] && [ "${room:-0}" -ge $wanted ] || return 0
+	[ "${memory:-0}" -ge $least ] && [ "${room:-0}" -ge $least ] || return 0
 	OBSERV_SERVERS=$(mktemp -d /dev/shm/observ-tests-XXXXXX)
 	export OBSERV_SERVERS
 	chmod 0755 "$OBSERV_SERVERS"
