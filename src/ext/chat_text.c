@@ -135,34 +135,12 @@ observ_chat_details(const MessageAlert *alert)
 	return psprintf("%s\n%s", summary, description);
 }
 
-static void
-put_fact(StringInfo facts, const char *fact)
-{
-	appendStringInfo(facts, "%s%s", facts->len > 0 ? ", " : "", fact);
-}
-
-char *
+const char *
 observ_chat_facts(const MessageAlert *alert)
 {
-	StringInfoData facts;
+	const char *facts = observ_message_facts(alert);
 
-	initStringInfo(&facts);
-	if (isfinite(alert->value))
-		put_fact(&facts, psprintf("value %.6g", alert->value));
-	if (isfinite(alert->peak) && (!isfinite(alert->value) || alert->peak != alert->value))
-		put_fact(&facts, psprintf("peak %.6g", alert->peak));
-	put_fact(&facts, psprintf("for %s", observ_duration_text(alert->duration_seconds)));
-	if (alert->acked_by != NULL)
-		put_fact(&facts, psprintf("acknowledged by %s", observ_fit(alert->acked_by, MAX_NAME, true, NULL)));
-	if (alert->flapping)
-		put_fact(&facts, "flapping");
-	if (alert->stale)
-		put_fact(&facts, "no new data");
-	if (alert->reopened)
-		put_fact(&facts, "again");
-	if (alert->resolved_reason != NULL)
-		put_fact(&facts, observ_fit(alert->resolved_reason, MAX_NAME, true, NULL));
-	return facts.data;
+	return *facts != '\0' ? facts : alert->firing ? "for 0s" : "after 0s";
 }
 
 char *

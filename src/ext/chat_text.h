@@ -48,8 +48,8 @@ extern char *observ_chat_mark(const MessageAlert *alert);
 /* Summary and description, a line each; "" when there is neither. */
 extern char *observ_chat_details(const MessageAlert *alert);
 
-/* "value 97, peak 98, for 5m, acknowledged by ann, flapping"; never empty. */
-extern char *observ_chat_facts(const MessageAlert *alert);
+/* observ_message_facts(), never empty. */
+extern const char *observ_chat_facts(const MessageAlert *alert);
 
 /* "first notification · 3 firing, 1 resolved · route db" */
 extern char *observ_chat_context(const Message *message);

@@ -207,10 +207,13 @@ label_text(Jsonb *object, const char *name)
 	return object == NULL || !JB_ROOT_IS_OBJECT(object) ? NULL : find_text(&object->root, name);
 }
 
+/* 0: it is not known, or below. */
 static double
 seconds_between(TimestampTz from, TimestampTz to)
 {
-	return to > from ? (double) (to - from) / USECS_PER_SEC : 0;
+	if (TIMESTAMP_NOT_FINITE(from) || TIMESTAMP_NOT_FINITE(to) || to < from)
+		return 0;
+	return ((double) to - (double) from) / USECS_PER_SEC;
 }
 
 static void

@@ -87,8 +87,14 @@ extern const char *observ_mark_word(enum mark mark);
 /* One alert in a line as above; parts that there are not are left out. */
 extern char *observ_message_line(const MessageAlert *alert);
 
-/* RFC 3339 in UTC with as many digits of a second as there are: 2026-01-02T03:04:05.678Z; palloc'd. */
-extern char *observ_time_text(TimestampTz time);
+/* "value 97, peak 98, for 5m, acknowledged by ann, flapping"; what there is to say of one that is over is "after 5m", and why if not that it cleared. May be "". */
+extern char *observ_message_facts(const MessageAlert *alert);
+
+/*
+ * RFC 3339 in UTC: 2026-01-02T03:04:05.678Z; palloc'd. At most so many digits of a second (0 to 6), without zeros at the end. NULL for what RFC 3339
+ * can't say: no time (0), infinity, years outside of 1 to 9999.
+ */
+extern char *observ_time_text(TimestampTz time, int digits);
 
 /* "5m", "2h 10m", "3d 4h" */
 extern char *observ_duration_text(double seconds);

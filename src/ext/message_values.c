@@ -182,9 +182,9 @@ alert_field(const MessageAlert *alert, enum message_field field, struct slice na
 	case MESSAGE_REOPENED:
 		return say(out, flag(alert->reopened));
 	case MESSAGE_STARTS_AT:
-		return say(out, alert->starts_at == 0 ? NULL : observ_time_text(alert->starts_at));
+		return say(out, observ_time_text(alert->starts_at, 6));
 	case MESSAGE_ENDS_AT:
-		return say(out, alert->ends_at == 0 ? NULL : observ_time_text(alert->ends_at));
+		return say(out, observ_time_text(alert->ends_at, 6));
 	case MESSAGE_ALERT_ID:
 		return say(out, psprintf(INT64_FORMAT, alert->alert_id));
 	case MESSAGE_FINGERPRINT:

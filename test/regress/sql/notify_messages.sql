@@ -97,6 +97,19 @@ SELECT r #>> '{body,alerts,0,labels,alertname}' = '<b>"\' || chr(1) || chr(10) |
 	octet_length(r #>> '{body,alerts,0,annotations,summary}') AS annotation, octet_length((r -> 'body')::text) < 500000 AS bounded FROM pg_temp.request() r;
 SELECT left(r->>'text', 60), strpos(r->>'text', E'\n'), (r->>'title') FROM pg_temp.request() r;
 
+-- Times and values that hands have written: what can't be said is left out, and nothing of it keeps anybody from being told.
+SELECT pg_temp.afresh();
+INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, labels, identity, active_at, starts_at, value, peak_value, unrouted)
+	SELECT 'Odd' || s, 0, 'firing', 'high', jsonb_build_object('alertname', 'Odd', 'test', 'messages', 'team', 'x', 'at', s), '{}', pg_temp.at(0), s, 'infinity', '-infinity', true
+	FROM unnest('{infinity,-infinity,2034-05-01,0044-03-15 BC,12034-01-01}'::timestamptz[]) s;
+SELECT pg_temp.dispatch(1);
+SELECT a #>> '{labels,at}' AS starts_at, a->>'startsAt' AS said, a #> '{observ,duration_seconds}' AS duration, a #> '{observ,value}' AS value FROM pg_temp.request(61) r, jsonb_array_elements(r #> '{body,alerts}') a;
+SELECT * FROM pg_temp.said(61);
+UPDATE observ_data.group_channels SET delivered_seq = seq;
+UPDATE observ.alerts SET status = 'resolved', ends_at = '-infinity', resolved_reason = 'cleared', changes = changes + 1, unrouted = true;
+SELECT pg_temp.dispatch(121);
+SELECT r->>'title', a->>'endsAt' AS ends_at FROM pg_temp.request(122) r, jsonb_array_elements(r #> '{body,alerts}') a;
+
 -- Rows that hands have changed are said as far as they can be.
 UPDATE observ.notifications SET alerts = '[1, {}, {"mark": "odd", "severity": "odd", "labels": [], "value": "x", "starts_at": null}]', group_labels = '[]', route = 'gone';
 SELECT r->>'text', r #> '{body,alerts,0,labels}', r #> '{body,groupKey}' FROM pg_temp.request(9) r;
