@@ -54,19 +54,10 @@ discord_check(const ChannelConfig *config)
 
 /* --- texts */
 
-/* A backslash makes any of Discord's markup literal. */
-static void
-escape_markdown(StringInfo out, const char *character, int len)
-{
-	if (len == 1 && strchr("\\*_~`|<>#[]@", *character) != NULL)
-		appendStringInfoChar(out, '\\');
-	appendBinaryStringInfo(out, character, len);
-}
-
 static char *
 fit(const char *text, int max, bool one_line)
 {
-	return observ_fit_units(text, max, one_line, escape_markdown);
+	return observ_fit_units(text, max, one_line, observ_escape_markdown);
 }
 
 static char *
@@ -193,7 +184,7 @@ put_embed(JsonWriter *w, const ChannelConfig *config, const Message *message)
 static char *
 form(const char *text)
 {
-	return observ_fit(text, (int) strlen(text) * 2, false, escape_markdown);
+	return observ_fit(text, (int) strlen(text) * 2, false, observ_escape_markdown);
 }
 
 static char *
@@ -267,4 +258,5 @@ const ChannelKind observ_channel_discord = {.name = "discord",
 											.burst = 5,
 											.check = discord_check,
 											.render = discord_render,
+											.value = observ_markdown_value,
 											.classify = discord_classify};

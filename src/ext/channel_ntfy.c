@@ -225,4 +225,5 @@ const ChannelKind observ_channel_ntfy = {.name = "ntfy",
 										 .burst = 30,
 										 .check = ntfy_check,
 										 .render = ntfy_render,
+										 .value = observ_markdown_value,
 										 .classify = ntfy_classify};

@@ -3,6 +3,7 @@
 
 #include "ext/chat_text.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "core/json_path.h"
@@ -84,6 +85,23 @@ observ_text_is_blank(const char *text)
 			return false;
 	}
 	return true;
+}
+
+void
+observ_escape_markdown(StringInfo out, const char *character, int len)
+{
+	if (len == 1 && strchr("\\*_~`|<>#[]@", *character) != NULL)
+		appendStringInfoChar(out, '\\');
+	appendBinaryStringInfo(out, character, len);
+}
+
+char *
+observ_markdown_value(const char *text)
+{
+	/* A link stays one. */
+	if (observ_link_usable(text, INT_MAX, false))
+		return pstrdup(text);
+	return observ_fit(text, (int) strlen(text) * 2, false, observ_escape_markdown);
 }
 
 const char *
@@ -168,13 +186,13 @@ observ_chat_more(const Message *message, int shown)
 }
 
 static char *
-in_form(const char *text, ChatForm form)
+in_form(const char *text, MessageForm form)
 {
 	return form == NULL ? pstrdup(text) : form(text);
 }
 
 char *
-observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form)
+observ_chat_plain(const Message *message, int max, bool bytes, MessageForm form)
 {
 	int characters = max;
 

@@ -118,6 +118,11 @@ SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said();
 UPDATE observ.notification_channels SET config = config || '{"markup": true}' WHERE name LIKE 'chat-%';
 SELECT * FROM pg_temp.said();
 SELECT jsonb_path_query(pg_temp.body('chat-teams'), '$.attachments[0].content.body[*] ? (@.type == "TextBlock").text'), pg_temp.body('chat-ntfy')->'markdown';
+-- The template is markup, what stands in labels is not: it calls nobody, and is read as it is. Links stay links.
+UPDATE observ.notification_channels SET body_template = '<b>*{{ name }}*</b> {{ summary }} {{ runbook_url }} {{ if name == "A<b>_x_" }}as it is{{ end }}' WHERE name LIKE 'chat-%';
+SELECT pg_temp.note('[FIRING:1] x', jsonb_build_array(pg_temp.alert('A<b>_x_', 'new', 'high', '{"summary": "<!channel> & @everyone [x](http://y) `c`", "annotations": {"runbook_url": "https://run.book/_a_?b=*c*&d=e"}}'))) > 0;
+SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said();
+SELECT jsonb_path_query(pg_temp.body('chat-teams'), '$.attachments[0].content.body[*] ? (@.type == "TextBlock").text') #>> '{}';
 -- Tags can't be cut: a text that is too long is shown as it is written.
 UPDATE observ.notification_channels SET body_template = repeat('<b>x</b>', 1000) WHERE name = 'chat-telegram';
 SELECT left(pg_temp.body('chat-telegram')->>'text', 60), pg_temp.body('chat-telegram')->>'text' LIKE '%<b>%<b>x%';

@@ -18,6 +18,9 @@ CREATE FUNCTION pg_temp.request(seconds numeric DEFAULT NULL) RETURNS jsonb LANG
 	SELECT observ_data._render_notification(max(notification_id), at => pg_temp.at(seconds)) FROM observ.notifications $$;
 CREATE FUNCTION pg_temp.said(seconds numeric DEFAULT NULL) RETURNS TABLE (line text) LANGUAGE sql AS $$
 	SELECT r->>'title' FROM pg_temp.request(seconds) r UNION ALL SELECT regexp_split_to_table(r->>'text', '\n') FROM pg_temp.request(seconds) r $$;
+-- Percent-encoding undone, of ASCII.
+CREATE FUNCTION pg_temp.unescaped(t text) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(CASE WHEN m[1] LIKE '\%%' THEN chr(get_byte(decode(substr(m[1], 2), 'hex'), 0)) ELSE m[1] END, '' ORDER BY ord) FROM regexp_matches(t, '(%..|[^%])', 'g') WITH ORDINALITY r (m, ord) $$;
 CREATE FUNCTION pg_temp.afresh() RETURNS void LANGUAGE sql AS $$
 	TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ_data.deliveries;
 	UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity' $$;
@@ -38,6 +41,12 @@ SELECT regexp_replace(h, '[0-9a-f]{64}', '<64 hex digits>') FROM jsonb_array_ele
 SET observ.external_url = 'https://fleet.example.com/observ/';
 SELECT regexp_replace(coalesce(x, 'NULL'), '[0-9a-f]{32,64}', '<key>') FROM pg_temp.request() r, LATERAL (VALUES (r #>> '{body,externalURL}'), (r #>> '{body,observ,url}'),
 	(r #>> '{body,alerts,0,observ,silence_url}'), (replace(r #>> '{body,alerts,0,generatorURL}', '/' || (r #>> '{body,alerts,0,observ,alert_id}'), '/<id>'))) v (x);
+-- Names that matchers have in quotes; what is too long for a link goes by name and VPS.
+UPDATE observ.alerts SET labels = labels || '{"a b\"": "1", "0": "2"}';
+SELECT s, (SELECT count(*) FROM observ._matching_alerts(s, pg_temp.at(61))) AS matches FROM (SELECT pg_temp.unescaped(substring(pg_temp.request(61) #>> '{body,alerts,0,observ,silence_url}' FROM 'matchers=(.*)'))) u (s);
+UPDATE observ.alerts SET labels = labels || jsonb_build_object('long', repeat('x', 2000));
+SELECT pg_temp.unescaped(substring(pg_temp.request(61) #>> '{body,alerts,0,observ,silence_url}' FROM 'matchers=(.*)'));
+UPDATE observ.alerts SET labels = labels - '{long,"a b\"",0}'::text[];
 RESET observ.external_url;
 
 -- Values, durations and acknowledgements are those of the attempt.
