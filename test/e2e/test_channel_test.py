@@ -155,16 +155,6 @@ def test_channel_of_several_steps(server, observ_db, channel, make_mail_server):
     assert len(attempts(server, observ_db, "mail")) == 6
 
 
-def test_own_words(server, observ_db, channel, make_receiver):
-    """In the words of the channel's templates, and marked as a test whatever these say; one that fails is told, and the message goes all the same."""
-    receiver = make_receiver()
-    test = channel("chat", "discord", url=receiver.url("/hook"))
-    server.sql(observ_db, "UPDATE observ.notification_channels SET title_template = 'Ahoy {{ group.alertname }}', body_template = '{{ firing }} ship on fire'")
-    assert test()["ok"]
-    said = receiver.requests[0].body.decode()
-    assert "TEST" in said and "Ahoy TestNotification" in said and "1 ship on fire" in said
-
-
 def test_success_lifts_the_block(server, observ_db, channel, make_receiver):
     """A channel that is left alone is used again when a test got through, once that is committed; the test waits for nobody and keeps nobody waiting."""
     receiver = make_receiver()
