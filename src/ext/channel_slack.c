@@ -6,6 +6,8 @@
 
 #include "ext/chat_text.h"
 
+#include <limits.h>
+
 #include "lib/stringinfo.h"
 
 #define MAX_HEADER   150
@@ -261,6 +263,15 @@ form(const char *text)
 	return observ_fit(plain, (int) strlen(plain) * 5, false, observ_escape_slack);
 }
 
+/* In a text that is mrkdwn; an invisible blank would break a link. */
+static char *
+value_text(const char *text)
+{
+	if (observ_link_usable(text, INT_MAX, false))
+		return observ_fit(text, (int) strlen(text) * 5, true, observ_escape_slack);
+	return form(text);
+}
+
 static char *
 plain_text(const Message *message)
 {
@@ -373,4 +384,5 @@ const ChannelKind observ_channel_slack = {.name = "slack",
 										  .burst = 5,
 										  .check = slack_check,
 										  .render = slack_render,
+										  .value = value_text,
 										  .classify = slack_classify};

@@ -286,4 +286,5 @@ const ChannelKind observ_channel_teams = {.name = "teams",
 										  .rate_limit = 60,
 										  .burst = 4,
 										  .render = teams_render,
+										  .value = observ_markdown_value,
 										  .classify = teams_classify};

@@ -177,6 +177,13 @@ form(const char *text)
 	return observ_fit(text, (int) strlen(text), false, NULL);
 }
 
+/* In a text that is HTML. */
+static char *
+value_text(const char *text)
+{
+	return observ_fit(text, (int) strlen(text) * 6, false, observ_escape_html);
+}
+
 static char *
 plain_text(const Message *message)
 {
@@ -274,4 +281,5 @@ const ChannelKind observ_channel_telegram = {.name = "telegram",
 											 .burst = 3,
 											 .check = telegram_check,
 											 .render = telegram_render,
+											 .value = value_text,
 											 .classify = telegram_classify};

@@ -3,6 +3,7 @@
 
 #include "ext/chat_text.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "core/json_path.h"
@@ -80,6 +81,23 @@ observ_text_is_blank(const char *text)
 	return true;
 }
 
+void
+observ_escape_markdown(StringInfo out, const char *character, int len)
+{
+	if (len == 1 && strchr("\\*_~`|<>#[]@", *character) != NULL)
+		appendStringInfoChar(out, '\\');
+	appendBinaryStringInfo(out, character, len);
+}
+
+char *
+observ_markdown_value(const char *text)
+{
+	/* A link stays one. */
+	if (observ_link_usable(text, INT_MAX, false))
+		return pstrdup(text);
+	return observ_fit(text, (int) strlen(text) * 2, false, observ_escape_markdown);
+}
+
 const char *
 observ_chat_title(const Message *message)
 {
@@ -129,34 +147,12 @@ observ_chat_details(const MessageAlert *alert)
 	return psprintf("%s\n%s", summary, description);
 }
 
-static void
-put_fact(StringInfo facts, const char *fact)
-{
-	appendStringInfo(facts, "%s%s", facts->len > 0 ? ", " : "", fact);
-}
-
-char *
+const char *
 observ_chat_facts(const MessageAlert *alert)
 {
-	StringInfoData facts;
+	const char *facts = observ_message_facts(alert);
 
-	initStringInfo(&facts);
-	if (isfinite(alert->value))
-		put_fact(&facts, psprintf("value %.6g", alert->value));
-	if (isfinite(alert->peak) && (!isfinite(alert->value) || alert->peak != alert->value))
-		put_fact(&facts, psprintf("peak %.6g", alert->peak));
-	put_fact(&facts, psprintf("for %s", observ_duration_text(alert->duration_seconds)));
-	if (alert->acked_by != NULL)
-		put_fact(&facts, psprintf("acknowledged by %s", observ_fit(alert->acked_by, MAX_NAME, true, NULL)));
-	if (alert->flapping)
-		put_fact(&facts, "flapping");
-	if (alert->stale)
-		put_fact(&facts, "no new data");
-	if (alert->reopened)
-		put_fact(&facts, "again");
-	if (alert->resolved_reason != NULL)
-		put_fact(&facts, observ_fit(alert->resolved_reason, MAX_NAME, true, NULL));
-	return facts.data;
+	return *facts != '\0' ? facts : alert->firing ? "for 0s" : "after 0s";
 }
 
 char *
@@ -203,13 +199,13 @@ observ_chat_more(const Message *message, int shown)
 }
 
 static char *
-in_form(const char *text, ChatForm form)
+in_form(const char *text, MessageForm form)
 {
 	return form == NULL ? pstrdup(text) : form(text);
 }
 
 char *
-observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form)
+observ_chat_plain(const Message *message, int max, bool bytes, MessageForm form)
 {
 	int characters = max;
 

@@ -27,8 +27,11 @@ extern char *observ_fit_bytes(const char *text, int max, bool one_line, MessageE
  * observ_message_text(): as many whole lines as are at most `max` code units of UTF-16, or bytes, in the form that the service wants. form: a text made
  * fit, with its markup escaped; palloc'd; NULL: as it is. Never blank.
  */
-typedef char *(*ChatForm)(const char *text);
-extern char *observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form);
+extern char *observ_chat_plain(const Message *message, int max, bool bytes, MessageForm form);
+
+/* Markdown: a backslash makes any of it literal. Values of templates: links stay as they are. */
+extern void observ_escape_markdown(StringInfo out, const char *character, int len);
+extern char *observ_markdown_value(const char *text);
 
 /* Whether there is nothing to be seen in it: services refuse such texts. */
 extern bool observ_text_is_blank(const char *text);
@@ -48,8 +51,8 @@ extern char *observ_chat_mark(const MessageAlert *alert);
 /* Summary and description, a line each; "" when there is neither. */
 extern char *observ_chat_details(const MessageAlert *alert);
 
-/* "value 97, peak 98, for 5m, acknowledged by ann, flapping"; never empty. */
-extern char *observ_chat_facts(const MessageAlert *alert);
+/* observ_message_facts(), never empty. */
+extern const char *observ_chat_facts(const MessageAlert *alert);
 
 /* "first notification · 3 firing, 1 resolved · route db" */
 extern char *observ_chat_context(const Message *message);

@@ -4,7 +4,6 @@
 #include "ext/incident.h"
 
 #include "ext/chat_text.h"
-#include "utils/timestamp.h"
 
 enum IncidentAction
 observ_incident_action(const Message *message)
@@ -46,19 +45,6 @@ observ_incident_source(const Message *message)
 	if (message->n_alerts > 0 && !observ_text_is_blank(message->alerts[0].instance))
 		return message->alerts[0].instance;
 	return "observ";
-}
-
-char *
-observ_incident_time(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t fsec;
-
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 || tm.tm_year < 0 ||
-		tm.tm_year > 9999)
-		return NULL;
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
-					tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
 }
 
 void

@@ -53,6 +53,22 @@ def test_webhook(server, observ_db, channel, make_receiver):
         (None, "webhook", 1, "sent", 202, "accepted: 17", f"127.0.0.1:{receiver.port}")]
 
 
+def test_own_words(server, observ_db, channel, make_receiver):
+    """Templates of the channel are tried with it, and the title says that it is a test; one that fails gives the usual words (C15), and is told."""
+    receiver = make_receiver()
+    send = channel("hook", url=receiver.url("/hook"))
+    server.sql(observ_db, "UPDATE observ.notification_channels SET title_template = 'Call {{ names }}', body_template = '{{ range firing }}{{ mark }} {{ summary }}{{ end }}' WHERE name = 'hook'")
+    assert send()["ok"]
+    said = receiver.requests[0].json["observ"]
+    assert said["title"] == "[TEST] Call TestNotification" and said["text"].startswith("NEW A test of channel hook")
+    server.sql(observ_db, "ALTER TABLE observ.notification_channels DISABLE TRIGGER USER")
+    server.sql(observ_db, "UPDATE observ.notification_channels SET title_template = '{{ oops }}' WHERE name = 'hook'")
+    server.sql(observ_db, "ALTER TABLE observ.notification_channels ENABLE TRIGGER USER")
+    got = send()
+    assert got["ok"] and got["error"] == "title_template is not used: this is no value that templates know at character 4"
+    assert receiver.requests[1].json["observ"]["title"] == "[TEST] [FIRING:1 (1 new)] TestNotification"
+
+
 def test_mail(server, observ_db, channel, make_mail_server, authority):
     """STARTTLS with our CA, AUTH."""
     mails = make_mail_server(users={"ann": "secret"})
@@ -137,6 +153,24 @@ def test_channel_of_several_steps(server, observ_db, channel, make_mail_server):
     assert not test()["ok"]
     assert time.monotonic() - begin < 5
     assert len(attempts(server, observ_db, "mail")) == 6
+
+
+def test_success_lifts_the_block(server, observ_db, channel, make_receiver):
+    """A channel that is left alone is used again when a test got through, once that is committed; the test waits for nobody and keeps nobody waiting."""
+    receiver = make_receiver()
+    test = channel("hook", url=receiver.url("/hook"))
+    receiver.script("/hook", Answer(503), Answer(200))
+    server.sql(observ_db, "INSERT INTO observ_data.channel_state (channel, failures, blocked_until, last_failure_at) VALUES ('hook', 5, '2100-01-01', now())")
+
+    def state():
+        server.sql(observ_db, "SELECT FROM observ_data._claim_deliveries(now())")
+        return server.sql(observ_db, "SELECT failures, blocked_until IS NULL FROM observ.failing_channels")
+    assert not test()["ok"]
+    assert state() == [(5, False)]
+    with server.connect(observ_db, autocommit=False) as conn:
+        assert conn.execute("SELECT ok FROM observ.test_channel('hook')").fetchone() == (True,)
+        assert state() == [(5, False)]
+    assert state() == []
 
 
 def test_own_ca_and_proxy(server, observ_db, channel, make_receiver, authority):

@@ -48,7 +48,8 @@ compare(void *arg, struct slice a, struct slice b, int *order)
 static void
 render(struct slice text, bool good, int alerts, size_t size)
 {
-	struct message_template_values values = {alerts, field, in_set, compare, &text};
+	struct message_template_values values = {
+		.n_alerts = alerts, .field = field, .in_set = in_set, .compare = compare, .arg = &text};
 	struct template_error error = {0};
 	char *out = malloc(size);
 	size_t length;
