@@ -77,6 +77,8 @@ is_blank(pg_wchar c)
 bool
 observ_text_is_blank(const char *text)
 {
+	if (text == NULL)
+		return true;
 	for (const char *p = text; *p != '\0'; p += GetDatabaseEncoding() == PG_UTF8 ? pg_mblen(p) : 1) {
 		pg_wchar c = GetDatabaseEncoding() == PG_UTF8 ? utf8_to_unicode((const unsigned char *) p)
 													  : (unsigned char) *p;
