@@ -11,6 +11,7 @@
 #include "ext/channel_list.h"
 #include "ext/compat.h"
 #include "ext/delivery.h"
+#include "ext/processes.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "ext/versions.h"
@@ -255,6 +256,8 @@ keep(ChannelTest *test)
 		ereport(WARNING, (errcode(error->sqlerrcode),
 						  errmsg("the result of the test is not in observ.notification_attempts"),
 						  errdetail("%s", error->message)));
+	/* What got through may lift a block (outbox_channels.c). */
+	observ_wake_notifier_at_commit();
 }
 
 /* The first step that failed, else the last one. */
