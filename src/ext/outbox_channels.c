@@ -102,7 +102,7 @@ tokens_now(const OutboxChannel *c, int at_most, TimestampTz at)
 
 /* Sets its room; returns when it is to be looked at again if there is none. */
 static TimestampTz
-set_room(OutboxChannel *c, TimestampTz at)
+set_room(OutboxChannel *c, int free, TimestampTz at)
 {
 	TimestampTz first = Min(c->first[0], c->first[1]);
 	int concurrency = c->kind->concurrency > 0 ? c->kind->concurrency : MANY;
@@ -111,7 +111,7 @@ set_room(OutboxChannel *c, TimestampTz at)
 		concurrency = 1;
 	if (first > at || c->blocked_until > at)
 		return Max(first, c->blocked_until);
-	if (c->sending >= concurrency)
+	if (c->sending >= concurrency || (c->sending > 0 && c->sending >= free))
 		return DT_NOEND; /* whoever records the end of one looks again */
 	c->room = tokens_now(c, concurrency - c->sending, at);
 	return c->room > 0 ? DT_NOEND : at + token_bucket_wait_us(&c->bucket, &c->rules, at);
@@ -132,7 +132,7 @@ compare_turns(const void *a, const void *b)
 }
 
 OutboxChannel *
-observ_outbox_channels(TimestampTz at, int *n, TimestampTz *next_due)
+observ_outbox_channels(TimestampTz at, int free, int *n, TimestampTz *next_due)
 {
 	static const Oid types[] = {TIMESTAMPTZOID};
 	static SPIPlanPtr mended = NULL, plan = NULL;
@@ -150,7 +150,7 @@ observ_outbox_channels(TimestampTz at, int *n, TimestampTz *next_due)
 	if (waiting > 0)
 		count_sending(channels, waiting);
 	for (int i = 0; i < waiting; i++) {
-		*next_due = Min(*next_due, set_room(&channels[i], at));
+		*next_due = Min(*next_due, set_room(&channels[i], free, at));
 		if (channels[i].room > 0)
 			channels[(*n)++] = channels[i];
 	}

@@ -87,8 +87,11 @@ outbox_time(uint64 row, int column, TimestampTz when_null)
 
 /* ---- outbox_channels.c */
 
-/* Channels that something waits for, by what they may be sent now; the others only move `next_due`. Needs SPI_connect(). */
-extern OutboxChannel *observ_outbox_channels(TimestampTz at, int *n, TimestampTz *next_due);
+/*
+ * Channels that something waits for, by what they may be sent now; the others only move `next_due`. free: places for deliveries; a channel that has
+ * as many under way itself gets no more, so that any number of receivers that hang leave some to the others. Needs SPI_connect().
+ */
+extern OutboxChannel *observ_outbox_channels(TimestampTz at, int free, int *n, TimestampTz *next_due);
 
 /* Writes down the buckets and turns of channels that something was claimed of. */
 extern void observ_outbox_claimed(TimestampTz at, const OutboxChannel *channels, int n);
