@@ -27,17 +27,19 @@ static const char channels_sql[] =
 static const char sending_sql[] =
 	"SELECT channel, count(*)::int FROM observ_data.deliveries WHERE lane = 2 GROUP BY channel";
 
-static const char claimed_sql[] =
+static const char claimed_sql[] = OUTBOX_STATE_FREE
 	"INSERT INTO observ_data.channel_state AS s (channel, claimed_at, tokens, tokens_at) "
 	"SELECT n.channel, n.at, nullif(n.tokens, 'NaN'), nullif(n.tokens_at, '-infinity') "
-	"FROM unnest($1, $2, $3, $4) n (channel, at, tokens, tokens_at) "
+	"FROM unnest($1, $2, $3, $4) n (channel, at, tokens, tokens_at) WHERE " OUTBOX_STATE_IS_FREE
 	"ON CONFLICT (channel) DO UPDATE SET claimed_at = excluded.claimed_at, tokens = excluded.tokens, "
 	"tokens_at = excluded.tokens_at";
 
 /* A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it. */
 static const char mended_sql[] =
 	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, last_success_at = $1 "
-	"WHERE s.failures > 0 AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
+	"WHERE s.channel IN (SELECT channel FROM observ_data.channel_state WHERE failures > 0 FOR UPDATE SKIP "
+	"LOCKED) "
+	"AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
 	"NULL "
 	"AND a.channel = s.channel AND a.outcome = 'sent' AND a.\"timestamp\" > s.last_failure_at)";
 
