@@ -202,7 +202,8 @@ SCRIPTS_built = obs-agent
 
 PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-declaration-after-statement -Wno-missing-field-initializers
-PG_CPPFLAGS = -I$(CURDIR)/src
+# A relative path, so that a tree may be copied or moved with its objects.
+PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 # libcrypto is in every server already: PostgreSQL links it.
 SHLIB_LINK = -Wl,--as-needed -lcrypto

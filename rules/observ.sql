@@ -71,8 +71,8 @@ SELECT jsonb_build_object('channel', f.channel) AS labels, count(*)::float8 AS v
 FROM (SELECT n.channel FROM observ.notifications n
 	WHERE n.status = 'dead' AND n."timestamp" > $1 - interval '1 day' AND n.finished_at > $1 - interval '30 minutes' AND n.finished_at <= $1
 	UNION ALL
-	SELECT n.channel FROM observ.notifications n LEFT JOIN observ_data.channel_state s ON s.channel = n.channel
-	WHERE n.status = 'retry' AND (n."timestamp" < $1 - interval '5 minutes' OR s.failures >= 3)) f
+	SELECT d.channel FROM observ_data.deliveries d LEFT JOIN observ_data.channel_state s ON s.channel = d.channel
+	WHERE d.failures > 0 AND (d.made_at < $1 - interval '5 minutes' OR s.failures >= 3)) f
 GROUP BY f.channel
 $$, '0', '5 minutes', '1 minute', 'critical', '{"family": "observ_notification"}',
  'A notification was given up within thirty minutes, or has been tried for more than five, or three attempts through its channel failed in a row.',
@@ -80,11 +80,11 @@ $$, '0', '5 minutes', '1 minute', 'critical', '{"family": "observ_notification"}
    "description": "{{ value }} were given up or are tried again.",
    "action": "SELECT * FROM observ.notification_attempts WHERE channel = ''{{ labels.channel }}'' ORDER BY timestamp DESC LIMIT 5 has the answers; once it is mended, SELECT * FROM observ.test_channel(''{{ labels.channel }}''). Give the channel a fallback, and route this alert to another one than you use most."}'),
 ('OutboxBacklog', 'observ', 'query', $$
-SELECT jsonb_build_object('channel', n.channel) AS labels, max(extract(epoch FROM $1 - greatest(n."timestamp", n.not_before, s.blocked_until)))::float8 AS value, true AS breach
-FROM observ.notifications n JOIN observ.notification_channels c ON c.name = n.channel AND c.enabled AND c.kind IS NOT NULL
-	LEFT JOIN observ_data.channel_state s ON s.channel = n.channel
-WHERE n.status IN ('queued', 'sending', 'retry') AND greatest(n."timestamp", n.not_before, s.blocked_until) < $1 - interval '2 minutes'
-GROUP BY n.channel
+SELECT jsonb_build_object('channel', d.channel) AS labels, max(extract(epoch FROM $1 - greatest(d.due_at, s.blocked_until)))::float8 AS value, true AS breach
+FROM observ_data.deliveries d JOIN observ.notification_channels c ON c.name = d.channel AND c.enabled AND c.kind IS NOT NULL
+	LEFT JOIN observ_data.channel_state s ON s.channel = d.channel
+WHERE greatest(d.due_at, s.blocked_until) < $1 - interval '2 minutes'
+GROUP BY d.channel
 $$, '1 minute', '0', '1 minute', 'high', '{"family": "observ_notification"}',
  'Notifications of a channel wait for more than two minutes, though nothing is known to be wrong with it. Channels without a kind are silent.',
  '{"summary": "Notifications through {{ labels.channel }} wait for {{ value | duration }}",

@@ -1038,7 +1038,7 @@ COMMENT ON COLUMN observ.notifications.state IS 'firing when any of all its aler
 COMMENT ON COLUMN observ.notifications.alerts IS 'array of alerts as they were at the flush, new ones first, at most 20 that fire and 10 resolved; mark: new, still, resolved';
 COMMENT ON COLUMN observ.notifications.firing IS 'how many fire, also those that are not in alerts';
 COMMENT ON COLUMN observ.notifications.status IS 'queued; sending, until lease_until; retry, after not_before; sent; dead: given up; cancelled: there was nothing left to say';
-COMMENT ON COLUMN observ.notifications.step IS 'parts of it that are delivered, of a channel that sends several (phone numbers)';
+COMMENT ON COLUMN observ.notifications.step IS 'which part is sent next, from 0, of a channel that sends several (phone numbers)';
 COMMENT ON COLUMN observ.notifications.receipt IS 'what the service calls it';
 COMMENT ON COLUMN observ.notifications.superseded_by IS 'notification that says what this one would have said';
 COMMENT ON COLUMN observ.notifications.fallback_of IS 'notification that could not be delivered, whose channel has this one as fallback';
@@ -1108,9 +1108,7 @@ CREATE TABLE observ_data.deliveries (
 	due_at timestamptz NOT NULL,
 	made_at timestamptz NOT NULL,
 	failures smallint NOT NULL DEFAULT 0,
-	steps smallint NOT NULL DEFAULT 1,
-	lost_steps smallint NOT NULL DEFAULT 0,
-	unsure boolean NOT NULL DEFAULT false,
+	parts text COLLATE "C" NOT NULL DEFAULT '-',
 	PRIMARY KEY (channel, group_key, seq)
 ) WITH (fillfactor = 70);
 CREATE INDEX deliveries_lane_idx ON observ_data.deliveries (lane, channel, due_at);
@@ -1119,9 +1117,8 @@ COMMENT ON TABLE observ_data.deliveries IS 'The queue of the notifier: a row per
 COMMENT ON COLUMN observ_data.deliveries.lane IS '0: emergencies that are to be sent, 1: others, 2: under way, 3: behind an earlier one of its channel and group';
 COMMENT ON COLUMN observ_data.deliveries.due_at IS 'in lanes 0 and 1 not before; in lane 2 end of the lease';
 COMMENT ON COLUMN observ_data.deliveries.made_at IS 'timestamp of the notification: what its age is counted from';
-COMMENT ON COLUMN observ_data.deliveries.failures IS 'attempts in a row that failed, of the present step';
-COMMENT ON COLUMN observ_data.deliveries.steps IS 'how many parts it has; lost_steps of them can never be delivered';
-COMMENT ON COLUMN observ_data.deliveries.unsure IS 'a request may have arrived, and the channel does not know one that comes twice';
+COMMENT ON COLUMN observ_data.deliveries.failures IS 'how often what was left of it has failed: each part that is to be sent has had its turn so often';
+COMMENT ON COLUMN observ_data.deliveries.parts IS 'a character for each part (telephone number): - is to be sent; ? too, may have arrived, and the channel does not know what comes twice; + is delivered; x is given up';
 
 CREATE TABLE observ_data.channel_state (
 	channel text COLLATE "C" PRIMARY KEY,
@@ -2203,7 +2200,7 @@ CREATE FUNCTION observ.test_channel(channel text, OUT ok boolean, OUT status_cod
 	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_test_channel';
 COMMENT ON FUNCTION observ.test_channel(text) IS
-'Sends a message flagged [TEST] through a channel, enabled or not, and waits for the answer; works without the notifier and while observ is paused. ok: it was accepted; else phase is where it ended (render, resolve, connect, tls, send, answer, body; NULL: the receiver said no) and error says why. One row (one per phone number or the like) in observ.notification_attempts. Errors: 42704 for a channel or secret that is not there, 55000 for a channel without a kind';
+'Sends a message flagged [TEST] through a channel, enabled or not, and waits for the answer; works without the notifier and while observ is paused. ok: it was accepted; else phase is where it ended (render, resolve, connect, tls, send, answer, body; NULL: the receiver said no) and error says why. One row (one per phone number or the like) in observ.notification_attempts. When it got through, a channel that was left alone after failures is used again. Errors: 42704 for a channel or secret that is not there, 55000 for a channel without a kind';
 
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(

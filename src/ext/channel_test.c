@@ -11,6 +11,7 @@
 #include "ext/channel_list.h"
 #include "ext/compat.h"
 #include "ext/delivery.h"
+#include "ext/processes.h"
 #include "ext/spi_util.h"
 #include "ext/subtransaction.h"
 #include "ext/versions.h"
@@ -29,6 +30,7 @@ typedef struct ChannelTest {
 	const char *channel;
 	const ChannelKind *kind;
 	ChannelConfig *config;
+	MessageSource source;
 	Message *message;
 	int n_steps, n_begun, n_over;
 	DeliveryResult *results[MAX_STEPS];
@@ -62,8 +64,10 @@ load(ChannelTest *test, MemoryContext context)
 	MemoryContext before;
 
 	SPI_connect();
-	if (observ_spi(SPI_OK_SELECT, "SELECT kind, config FROM observ.notification_channels WHERE name = $1", 1,
-				   types, values, NULL) == 0)
+	if (observ_spi(SPI_OK_SELECT,
+				   "SELECT kind, config, title_template, body_template FROM observ.notification_channels "
+				   "WHERE name = $1",
+				   1, types, values, NULL) == 0)
 		raise_unknown(test->channel);
 	kind = observ_spi_value(0, 1, &no_kind);
 	config = observ_spi_value(0, 2, &isnull);
@@ -76,6 +80,8 @@ load(ChannelTest *test, MemoryContext context)
 						 quote_literal_cstr(test->channel), observ_kind_names())));
 	test->kind = observ_require_kind(TextDatumGetCString(kind), test->channel);
 	before = MemoryContextSwitchTo(context);
+	test->source.title_template = observ_spi_text(0, 3);
+	test->source.body_template = observ_spi_text(0, 4);
 	test->config = observ_channel_config(test->kind, DatumGetJsonbPCopy(config), true);
 	MemoryContextSwitchTo(before);
 	SPI_finish();
@@ -248,6 +254,8 @@ keep(ChannelTest *test)
 		ereport(WARNING, (errcode(error->sqlerrcode),
 						  errmsg("the result of the test is not in observ.notification_attempts"),
 						  errdetail("%s", error->message)));
+	/* What got through may lift a block (outbox_channels.c). */
+	observ_wake_notifier_at_commit();
 }
 
 /* The first step that failed, else the last one. */
@@ -291,7 +299,10 @@ observ_test_channel(PG_FUNCTION_ARGS)
 	observ_require_versions();
 	caller = observ_as_owner_begin();
 	load(&test, CurrentMemoryContext);
-	test.message = observ_test_message(test.channel, fresh_key(), GetCurrentTimestamp());
+	test.source.channel = test.channel;
+	test.source.idempotency_key = fresh_key();
+	test.source.at = GetCurrentTimestamp();
+	test.message = observ_test_message(&test.source);
 	test.n_steps = test.kind->steps != NULL ? test.kind->steps(test.config) : 1;
 	test.n_steps = Min(Max(test.n_steps, 1), MAX_STEPS);
 	send_and_wait(&test);

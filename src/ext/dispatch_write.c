@@ -68,7 +68,7 @@ static const char outbox_after[] =
 	/* Of a notification that somebody has deleted, whose number came again. */
 	"  ON CONFLICT (channel, group_key, seq) DO UPDATE SET notification_id = excluded.notification_id, "
 	"    emergency = excluded.emergency, lane = excluded.lane, due_at = excluded.due_at, "
-	"    made_at = excluded.made_at, failures = 0, steps = 1, lost_steps = 0, unsure = false), "
+	"    made_at = excluded.made_at, failures = 0, parts = '-'), "
 	"d AS (SELECT * FROM unnest($20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) "
 	"    d (at, group_key, channel, route, decision, reason, note, firing, resolved, suppressed, since)), "
 	"same AS (UPDATE observ.notification_decisions o SET last_at = d.at, flushes = o.flushes + 1 FROM d "

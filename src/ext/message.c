@@ -299,6 +299,15 @@ complete(Message *message)
 	message->common_annotations = observ_common_texts(message, true);
 }
 
+static void
+use_templates(const MessageSource *source, Message *message)
+{
+	observ_apply_templates(source, message);
+	/* A title of the channel's own must not pass for trouble. */
+	if (message->test && strncmp(message->title, "[TEST]", strlen("[TEST]")) != 0)
+		message->title = psprintf("[TEST] %s", message->title);
+}
+
 Message *
 observ_message(const MessageSource *source)
 {
@@ -330,10 +339,7 @@ observ_message(const MessageSource *source)
 	message->title = usual_title(source, message, renumbered);
 	if (message->test)
 		message->title = psprintf("[TEST] %s", message->title);
-	observ_apply_templates(source, message);
-	/* A title of the channel's own must not pass for trouble. */
-	if (message->test && strncmp(message->title, "[TEST]", strlen("[TEST]")) != 0)
-		message->title = psprintf("[TEST] %s", message->title);
+	use_templates(source, message);
 	return message;
 }
 
@@ -355,25 +361,25 @@ object_of(const char *const *texts)
 }
 
 Message *
-observ_test_message(const char *channel, const char *idempotency_key, TimestampTz at)
+observ_test_message(const MessageSource *source)
 {
 	static const char *const labels[] = {
 		"alertname", "TestNotification", "severity", "info", OBSERV_TEST_LABEL, "true", NULL};
 	static const char *const group[] = {"alertname", "TestNotification", NULL};
-	const char *summary = psprintf("A test of channel %s: it works when you can read this", channel);
+	const char *summary = psprintf("A test of channel %s: it works when you can read this", source->channel);
 	const char *const annotations[] = {"summary", summary, NULL};
 	Message *message = palloc(sizeof *message);
 
 	*message = (Message){.attempt = 1,
 						 .seq = 1,
-						 .channel = channel,
-						 .group_key = idempotency_key,
+						 .channel = source->channel,
+						 .group_key = source->idempotency_key,
 						 .route = "test",
-						 .incident_key = idempotency_key,
-						 .idempotency_key = idempotency_key,
+						 .incident_key = source->idempotency_key,
+						 .idempotency_key = source->idempotency_key,
 						 .reason = "test",
-						 .at = at,
-						 .now = at,
+						 .at = source->at,
+						 .now = source->at,
 						 .group_labels = object_of(group),
 						 .n_firing = 1,
 						 .n_alerts = 1,
@@ -389,7 +395,8 @@ observ_test_message(const char *channel, const char *idempotency_key, TimestampT
 										.value = NAN,
 										.peak = NAN,
 										.threshold = NAN,
-										.starts_at = at};
+										.starts_at = source->at};
 	complete(message);
+	use_templates(source, message);
 	return message;
 }

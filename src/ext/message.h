@@ -119,7 +119,7 @@ extern Message *observ_message(const MessageSource *source);
  */
 extern void observ_check_message_template(const char *what, const char *text);
 
-/* A made-up message of one alert for observ.test_channel(). */
-extern Message *observ_test_message(const char *channel, const char *idempotency_key, TimestampTz at);
+/* A made-up message of one alert for observ.test_channel(). Of the source: channel, idempotency_key, at, and the templates. */
+extern Message *observ_test_message(const MessageSource *source);
 
 #endif

@@ -323,10 +323,11 @@ void
 observ_check_message_template(const char *what, const char *text)
 {
 	struct template_error error;
+	MessageSource example = {.channel = "example", .idempotency_key = "example"};
 	bool good = message_template_check(slice_of(text), &error);
 
 	if (good)
-		good = render(text, observ_test_message("example", "example", 0), BODY_MAX, &error) != NULL;
+		good = render(text, observ_test_message(&example), BODY_MAX, &error) != NULL;
 	if (!good) {
 		/* A text that is too long ends in the middle of a character, perhaps. */
 		int before = pg_mbcliplen(text, (int) strlen(text), (int) error.offset);

@@ -219,7 +219,9 @@ static const char resend_sql[] =
 	"SELECT channel, group_key, seq, notification_id, severity = 'emergency', "
 	"  CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, $2, $2 FROM made "
 	"ON CONFLICT (channel, group_key, seq) DO UPDATE SET notification_id = excluded.notification_id, "
-	"  lane = excluded.lane, due_at = excluded.due_at, made_at = excluded.made_at RETURNING notification_id";
+	"  emergency = excluded.emergency, lane = excluded.lane, due_at = excluded.due_at, made_at = "
+	"excluded.made_at, "
+	"  failures = 0, parts = '-' RETURNING notification_id";
 
 static void
 require_finished(int64 notification_id)

@@ -61,7 +61,11 @@ static const char fallback_sql[] =
 	"queued AS (INSERT INTO observ_data.deliveries "
 	"    (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at) "
 	"  SELECT channel, group_key, seq, notification_id, severity = 'emergency', "
-	"    CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, $2, $2 FROM made), "
+	"    CASE severity WHEN 'emergency' THEN 0 ELSE 1 END, $2, $2 FROM made "
+	/* Of a notification that somebody has deleted, whose number came again. */
+	"  ON CONFLICT (channel, group_key, seq) DO UPDATE SET notification_id = excluded.notification_id, "
+	"    emergency = excluded.emergency, lane = excluded.lane, due_at = excluded.due_at, "
+	"    made_at = excluded.made_at, failures = 0, parts = '-'), "
 	"counted AS (INSERT INTO observ_data.group_channels (group_key, channel, seq, incident, sent_at) "
 	"  SELECT group_key, fallback, max(number), max(incident), $2 FROM numbered "
 	"  GROUP BY group_key, fallback ORDER BY group_key, fallback "

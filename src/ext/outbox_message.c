@@ -145,6 +145,25 @@ copy_source(const MessageSource *source, const Settings *s)
 	return copy;
 }
 
+/*
+ * The parts of the row for a channel that has so many now, and the one that is sent. False: those that were left are gone from the channel.
+ */
+static bool
+fit_parts(OutboxRow *r, int steps)
+{
+	int had = (int) strlen(r->parts);
+	char *parts = palloc(steps + 1);
+
+	for (int i = 0; i < steps; i++)
+		parts[i] = i < had ? r->parts[i] : OUTBOX_OPEN;
+	parts[steps] = '\0';
+	r->parts = parts;
+	if (r->step < steps && outbox_next_part(parts, r->step - 1) == r->step)
+		return true;
+	r->step = outbox_next_part(parts, -1);
+	return r->step >= 0;
+}
+
 typedef struct Making {
 	const Work *work;
 	int from, to;
@@ -337,11 +356,15 @@ observ_outbox_messages(TimestampTz at, OutboxRow **rows, int n, const OutboxChan
 
 		if (*s == NULL)
 			*s = settings_of(&work, &channels[rows[i]->place]);
-		rows[i]->steps = (*s)->steps;
-		if ((*s)->error == NULL)
-			made[i] = new_delivery(&work, rows[i], *s);
-		else
+		if ((*s)->error != NULL)
 			errors[i] = (*s)->error;
+		else if (fit_parts(rows[i], (*s)->steps))
+			made[i] = new_delivery(&work, rows[i], *s);
+		else {
+			rows[i]->step = 0;
+			rows[i]->action = ROW_CANCELLED;
+			rows[i]->error = "the channel has nobody any more whom it was still to be sent to";
+		}
 	}
 	make_all(&making, errors);
 	settle(&work, made);

@@ -15,6 +15,22 @@
 /* From so many failures in a row on the whole channel waits, and one notification at a time tries it. */
 #define OUTBOX_BROKEN_AFTER 3
 
+/* observ_data.deliveries.parts: a character for each request that makes the notification, by step. */
+#define OUTBOX_OPEN   '-' /* is to be sent */
+#define OUTBOX_UNSURE '?' /* so is this, and it may have arrived */
+#define OUTBOX_DONE   '+'
+#define OUTBOX_LOST   'x' /* is never sent again */
+
+/* The first part after `step` that is to be sent; -1: there is none. */
+static inline int
+outbox_next_part(const char *parts, int step)
+{
+	for (int i = step + 1; parts[i] != '\0'; i++)
+		if (parts[i] == OUTBOX_OPEN || parts[i] == OUTBOX_UNSURE)
+			return i;
+	return -1;
+}
+
 /* observ_data.deliveries.lane */
 enum OutboxLane { LANE_EMERGENCY, LANE_OTHER, LANE_SENDING, LANE_BEHIND };
 
@@ -40,7 +56,7 @@ typedef struct OutboxRow {
 	TimestampTz due_at, made_at;
 	bool emergency, alone; /* alone: it neither gives way to others nor takes their place */
 	int failures, step;
-	int steps;       /* of its channel; 0: not known */
+	char *parts;     /* how far each is (OUTBOX_OPEN …), in the order of steps */
 	int place, turn; /* of its channel, in its channel */
 	enum OutboxAction {
 		ROW_LEAVE,

@@ -20,9 +20,10 @@ typedef struct Outcome {
 	bool current; /* and this is its present attempt */
 	const char *channel, *group_key;
 	int seq, counts_as; /* counts_as: what is delivered with it */
-	int attempts, failures, step, steps, lost_steps;
+	int attempts, failures, step;
+	char *parts;
 	TimestampTz made_at, not_before;
-	bool emergency, unsure;
+	bool emergency;
 	const char *status, *error;
 } Outcome;
 
@@ -30,7 +31,7 @@ typedef struct Outcome {
 
 static const char read_sql[] =
 	"SELECT i.number, n.channel, n.group_key, n.seq, n.status = 'sending', n.attempts, n.step, d.made_at, "
-	"d.emergency, d.failures, d.steps, d.lost_steps, d.unsure, coalesce(o.seq, n.seq) "
+	"d.emergency, d.failures, d.parts, coalesce(o.seq, n.seq) "
 	"FROM unnest($1, $2) i (number, notification_id) "
 	"JOIN observ.notifications n ON n.notification_id = i.notification_id "
 	"LEFT JOIN observ_data.deliveries d ON d.channel = n.channel AND d.group_key = n.group_key AND d.seq = "
@@ -62,10 +63,8 @@ read_outcomes(Outcome *outcomes, int n)
 		o->made_at = outbox_time(row, 8, 0);
 		o->emergency = observ_spi_boolean(row, 9);
 		o->failures = DatumGetInt16(observ_spi_value(row, 10, &no_queue));
-		o->steps = DatumGetInt16(observ_spi_value(row, 11, &no_queue));
-		o->lost_steps = DatumGetInt16(observ_spi_value(row, 12, &no_queue));
-		o->unsure = observ_spi_boolean(row, 13);
-		o->counts_as = observ_spi_int32(row, 14);
+		o->parts = observ_spi_text(row, 11);
+		o->counts_as = observ_spi_int32(row, 12);
 		o->current = !no_queue && observ_spi_boolean(row, 5) && o->attempts == o->result->attempt;
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -73,32 +72,64 @@ read_outcomes(Outcome *outcomes, int n)
 
 /* ---- decisions */
 
-/* One of several parts is done, whether or not it could be delivered. */
+/* All parts are done, whether or not they could be delivered. */
 static void
-next_step(Outcome *o, TimestampTz at, const char *error)
+finish(Outcome *o, const char *error)
 {
-	o->step++;
-	o->failures = 0;
-	o->unsure = false;
-	if (o->step < o->steps) {
+	int n = (int) strlen(o->parts), lost = 0;
+
+	for (int i = 0; i < n; i++)
+		lost += o->parts[i] == OUTBOX_LOST;
+	o->status = lost < n ? "sent" : "dead";
+	o->error = lost == n  ? error
+			   : lost > 0 ? psprintf("%d of %d parts could not be delivered", lost, n)
+						  : NULL;
+}
+
+/* Those that are open are tried again, all together, by the schedule; given up when that would be too late. */
+static void
+begin_again(Outcome *o, TimestampTz at, int64 delay_ms, const char *error)
+{
+	o->not_before = at + delay_ms * 1000;
+	o->status = "retry";
+	o->error = error;
+	if (o->not_before < observ_outbox_deadline(o->made_at, o->emergency))
+		return;
+	for (int i = outbox_next_part(o->parts, -1); i >= 0; i = outbox_next_part(o->parts, i))
+		o->parts[i] = OUTBOX_LOST;
+	finish(o, psprintf("given up after %d attempts: %s", o->attempts, error == NULL ? "no answer" : error));
+}
+
+/* The next part is sent at once, also when this one is to be tried again: that waits until the others have had their turn. */
+static void
+next_part(Outcome *o, TimestampTz at, const char *error)
+{
+	int next = outbox_next_part(o->parts, o->step);
+	int64 delay_ms;
+
+	if (next >= 0) {
+		o->step = next;
 		o->status = "queued";
 		o->not_before = at;
 		o->error = error;
-	} else if (o->lost_steps < o->steps) {
-		o->status = "sent";
-		if (o->lost_steps > 0)
-			o->error = psprintf("%d of %d parts could not be delivered", o->lost_steps, o->steps);
-	} else {
-		o->status = "dead";
-		o->error = error;
+		return;
 	}
+	next = outbox_next_part(o->parts, -1);
+	if (next < 0) {
+		finish(o, error);
+		return;
+	}
+	o->step = next;
+	o->failures = Min(o->failures + 1, PG_INT16_MAX);
+	delay_ms = retry_delay_ms(o->failures, retry_chance(o->result->notification_id, o->result->attempt));
+	begin_again(o, at, Max(delay_ms, o->result->verdict.retry_after_ms), error);
 }
 
 static void
-give_up(Outcome *o, TimestampTz at, const char *error)
+part_is_over(Outcome *o, TimestampTz at, char how, const char *error)
 {
-	o->lost_steps++;
-	next_step(o, at, error);
+	o->parts[o->step] = how;
+	next_part(o, at, error);
 }
 
 static void
@@ -107,27 +138,19 @@ try_again(Outcome *o, TimestampTz at)
 	const ChannelVerdict *verdict = &o->result->verdict;
 	const ChannelKind *kind = o->result->kind == NULL ? NULL : observ_channel_kind(o->result->kind);
 	const char *error = verdict->error == NULL ? "no answer" : verdict->error;
-	int64 delay_ms = 0;
 
 	if (o->result->unsure && kind != NULL && kind->once_when_unsure) {
-		if (o->unsure) {
-			give_up(o, at, psprintf("it may have arrived, twice, and is not sent again: %s", error));
+		if (o->parts[o->step] == OUTBOX_UNSURE) {
+			part_is_over(o, at, OUTBOX_LOST,
+						 psprintf("it may have arrived, twice, and is not sent again: %s", error));
 			return;
 		}
-		o->unsure = true;
+		o->parts[o->step] = OUTBOX_UNSURE;
 	}
-	if (!o->lost) {
-		o->failures = Min(o->failures + 1, PG_INT16_MAX);
-		delay_ms = retry_delay_ms(o->failures, retry_chance(o->result->notification_id, o->result->attempt));
-		delay_ms = Max(delay_ms, verdict->retry_after_ms);
-	}
-	o->not_before = at + delay_ms * 1000;
-	if (o->not_before >= observ_outbox_deadline(o->made_at, o->emergency)) {
-		give_up(o, at, psprintf("given up after %d attempts: %s", o->attempts, error));
-		return;
-	}
-	o->status = "retry";
-	o->error = error;
+	if (o->lost)
+		begin_again(o, at, 0, error);
+	else
+		next_part(o, at, error);
 }
 
 static void
@@ -135,10 +158,10 @@ decide(Outcome *o, TimestampTz at)
 {
 	switch (o->result->verdict.outcome) {
 	case CHANNEL_SENT:
-		next_step(o, at, NULL);
+		part_is_over(o, at, OUTBOX_DONE, NULL);
 		break;
 	case CHANNEL_DEAD:
-		give_up(o, at, o->result->verdict.error);
+		part_is_over(o, at, OUTBOX_LOST, o->result->verdict.error);
 		break;
 	case CHANNEL_RETRY:
 	case CHANNEL_AGAIN:
@@ -222,7 +245,8 @@ write_attempts(const Outcome *outcomes, int n)
 static const char notes_sql[] =
 	"UPDATE observ.notifications n SET status = r.status, step = r.step, lease_until = NULL, "
 	"not_before = CASE r.status WHEN 'retry' THEN r.not_before END, "
-	"finished_at = CASE WHEN r.status IN ('sent', 'dead') THEN $7 END, last_error = r.error, "
+	"finished_at = CASE WHEN r.status IN ('sent', 'dead') THEN $7 END, "
+	"last_error = CASE r.status WHEN 'sent' THEN r.error ELSE coalesce(r.error, n.last_error) END, "
 	"receipt = coalesce(r.receipt, n.receipt) "
 	"FROM unnest($1, $2, $3, $4, $5, $6) r (notification_id, status, step, not_before, error, receipt) "
 	"WHERE n.notification_id = r.notification_id";
@@ -256,11 +280,10 @@ write_notes(const Outcome *outcomes, int n, TimestampTz at)
 
 static const char queue_sql[] =
 	"UPDATE observ_data.deliveries d SET lane = 1 - d.emergency::int, due_at = r.due_at, "
-	"failures = r.failures, lost_steps = r.lost_steps, unsure = r.unsure "
-	"FROM unnest($1, $2, $3, $4, $5, $6, $7) r (channel, group_key, seq, due_at, failures, lost_steps, "
-	"unsure) "
+	"failures = r.failures, parts = r.parts "
+	"FROM unnest($1, $2, $3, $4, $5, $6) r (channel, group_key, seq, due_at, failures, parts) "
 	"WHERE d.channel = r.channel AND d.group_key = r.group_key AND d.seq = r.seq";
-static const Oid queue_types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT2OID, INT2OID, BOOLOID};
+static const Oid queue_types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, INT2OID, TEXTOID};
 
 static const char over_sql[] =
 	"DELETE FROM observ_data.deliveries d USING unnest($1, $2, $3) r (channel, group_key, seq) "
@@ -274,7 +297,10 @@ static const char behind_sql[] =
 	"WHERE d.channel = r.channel AND d.group_key = r.group_key AND d.lane = 3";
 static const Oid behind_types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
 
-/* In the order in which dispatches write these rows. */
+/*
+ * With its first part: who has heard of the trouble must hear the end of it, whatever becomes of the others. In the order in which dispatches write
+ * these rows.
+ */
 static const char delivered_sql[] =
 	"INSERT INTO observ_data.group_channels AS g (group_key, channel, delivered_seq, sent_at) "
 	"SELECT r.group_key, r.channel, max(r.seq), $4 FROM unnest($1, $2, $3) r (group_key, channel, seq) "
@@ -295,8 +321,7 @@ write_queue(const Outcome *outcomes, int n, TimestampTz at)
 		const Outcome *o = &outcomes[i];
 		Datum row[] = {CStringGetTextDatum(o->channel), CStringGetTextDatum(o->group_key),
 					   Int32GetDatum(o->seq),           TimestampTzGetDatum(o->not_before),
-					   Int16GetDatum(o->failures),      Int16GetDatum(o->lost_steps),
-					   BoolGetDatum(o->unsure)};
+					   Int16GetDatum(o->failures),      CStringGetTextDatum(o->parts)};
 
 		observ_row_batch_add(is_over(o) ? ended : go_on, row, NULL);
 		row[2] = TimestampTzGetDatum(is_over(o) ? at : o->not_before);
@@ -316,7 +341,7 @@ write_delivered(const Outcome *outcomes, int n, TimestampTz at)
 	Datum values[4];
 
 	for (int i = 0; i < n; i++)
-		if (strcmp(outcomes[i].status, "sent") == 0 && outcomes[i].counts_as > 0)
+		if (outcomes[i].result->verdict.outcome == CHANNEL_SENT && outcomes[i].counts_as > 0)
 			observ_row_batch_add(batch,
 								 (Datum[]){CStringGetTextDatum(outcomes[i].group_key),
 										   CStringGetTextDatum(outcomes[i].channel),

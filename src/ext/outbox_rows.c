@@ -21,7 +21,8 @@ static const char rows_sql[] =
 	"SELECT d.channel, d.group_key, d.seq, d.notification_id, d.lane, d.due_at, d.made_at, d.emergency, "
 	"d.failures, n.status IN ('queued', 'sending', 'retry'), n.attempts, n.step, n.route, n.incident_key, "
 	"n.idempotency_key, n.reason, n.title, n.\"timestamp\", n.severity::text, n.firing, n.resolved, "
-	"n.group_labels, n.alerts, n.resend_of IS NOT NULL OR n.fallback_of IS NOT NULL, g.delivered_seq "
+	"n.group_labels, n.alerts, n.resend_of IS NOT NULL OR n.fallback_of IS NOT NULL, g.delivered_seq, "
+	"d.parts "
 	"FROM unnest($1, $2) k (channel, group_key) JOIN observ_data.deliveries d ON d.channel = k.channel "
 	"AND d.group_key = k.group_key "
 	"LEFT JOIN observ.notifications n ON n.notification_id = d.notification_id "
@@ -39,6 +40,7 @@ read_row(OutboxRow *r, uint64 row, TimestampTz at)
 					 .made_at = outbox_time(row, 7, DT_NOBEGIN),
 					 .emergency = observ_spi_boolean(row, 8),
 					 .step = observ_spi_int32(row, 12),
+					 .parts = observ_spi_text(row, 26),
 					 .alone = observ_spi_boolean(row, 24)};
 	r->lane = (enum OutboxLane) DatumGetInt16(observ_spi_value(row, 5, &isnull));
 	r->failures = DatumGetInt16(observ_spi_value(row, 9, &isnull));
@@ -148,15 +150,16 @@ observ_outbox_each_group(TimestampTz at, OutboxRow *rows, int n,
 /* ---- what is written */
 
 static const char notes_sql[] =
-	"UPDATE observ.notifications n SET status = r.status, not_before = NULL, "
+	"UPDATE observ.notifications n SET status = r.status, step = r.step, not_before = NULL, "
 	"attempts = n.attempts + (r.status = 'sending')::int, "
-	"lease_until = CASE r.status WHEN 'sending' THEN $5 END, "
-	"finished_at = CASE WHEN r.status <> 'sending' THEN $6 END, "
+	"lease_until = CASE r.status WHEN 'sending' THEN $6 END, "
+	"finished_at = CASE WHEN r.status <> 'sending' THEN $7 END, "
 	"last_error = CASE r.status WHEN 'dead' THEN concat_ws(': ', r.error, n.last_error) "
 	"  ELSE coalesce(r.error, n.last_error) END, "
-	"superseded_by = nullif(r.by, 0) FROM unnest($1, $2, $3, $4) r (notification_id, status, by, error) "
+	"superseded_by = nullif(r.by, 0) FROM unnest($1, $2, $3, $4, $5) r (notification_id, status, step, by, "
+	"error) "
 	"WHERE n.notification_id = r.notification_id AND n.status IN ('queued', 'sending', 'retry')";
-static const Oid note_types[] = {INT8OID, TEXTOID, INT8OID, TEXTOID};
+static const Oid note_types[] = {INT8OID, TEXTOID, INT4OID, INT8OID, TEXTOID};
 
 static const char rewritten_sql[] =
 	"UPDATE observ.notifications n SET alerts = r.alerts, firing = r.firing, resolved = r.resolved, "
@@ -168,13 +171,12 @@ static const char rewritten_sql[] =
 static const Oid rewritten_types[] = {INT8OID, JSONBOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TEXTOID};
 
 static const char queue_sql[] =
-	"UPDATE observ_data.deliveries d SET lane = r.lane, due_at = r.due_at, steps = coalesce(r.steps, "
-	"d.steps), "
+	"UPDATE observ_data.deliveries d SET lane = r.lane, due_at = r.due_at, parts = r.parts, "
 	"emergency = r.emergency, made_at = r.made_at FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) "
-	"r (channel, group_key, seq, lane, due_at, steps, emergency, made_at) "
+	"r (channel, group_key, seq, lane, due_at, parts, emergency, made_at) "
 	"WHERE d.channel = r.channel AND d.group_key = r.group_key AND d.seq = r.seq";
 static const Oid queue_types[] = {TEXTOID,        TEXTOID, INT4OID, INT2OID,
-								  TIMESTAMPTZOID, INT2OID, BOOLOID, TIMESTAMPTZOID};
+								  TIMESTAMPTZOID, TEXTOID, BOOLOID, TIMESTAMPTZOID};
 
 static const char over_sql[] =
 	"DELETE FROM observ_data.deliveries d USING unnest($1, $2, $3) r (channel, group_key, seq) "
@@ -190,8 +192,9 @@ write_note(Writes *w, const OutboxRow *r, const char *status, const char *error)
 {
 	observ_row_batch_add(w->notes,
 						 (Datum[]){Int64GetDatum(r->source.notification_id), CStringGetTextDatum(status),
-								   Int64GetDatum(r->by), CStringGetTextDatum(error == NULL ? "" : error)},
-						 (bool[]){false, false, false, error == NULL});
+								   Int32GetDatum(r->step), Int64GetDatum(r->by),
+								   CStringGetTextDatum(error == NULL ? "" : error)},
+						 (bool[]){false, false, false, false, error == NULL});
 }
 
 static void
@@ -199,11 +202,10 @@ write_queue(Writes *w, const OutboxRow *r, enum OutboxLane lane, TimestampTz due
 {
 	Datum row[] = {CStringGetTextDatum(r->channel), CStringGetTextDatum(r->group_key),
 				   Int32GetDatum(r->source.seq),    Int16GetDatum((int16) lane),
-				   TimestampTzGetDatum(due_at),     Int16GetDatum((int16) r->steps),
+				   TimestampTzGetDatum(due_at),     CStringGetTextDatum(r->parts),
 				   BoolGetDatum(r->emergency),      TimestampTzGetDatum(r->made_at)};
-	bool nulls[lengthof(row)] = {[5] = r->steps == 0};
 
-	observ_row_batch_add(w->queue, row, nulls);
+	observ_row_batch_add(w->queue, row, NULL);
 }
 
 static void
@@ -290,8 +292,8 @@ observ_outbox_write(TimestampTz at, const OutboxRow *rows, int n_rows, OutboxCla
 				observ_row_batch(rewritten_types, lengthof(rewritten_types)),
 				observ_row_batch(queue_types, lengthof(queue_types)),
 				observ_row_batch(over_types, lengthof(over_types))};
-	Oid types[6];
-	Datum values[6];
+	Oid types[7];
+	Datum values[7];
 	int n;
 
 	for (int i = 0; i < n_rows; i++)

@@ -139,6 +139,34 @@ def test_channel_of_several_steps(server, observ_db, channel, make_mail_server):
     assert len(attempts(server, observ_db, "mail")) == 6
 
 
+def test_own_words(server, observ_db, channel, make_receiver):
+    """In the words of the channel's templates, and marked as a test whatever these say; one that fails is told, and the message goes all the same."""
+    receiver = make_receiver()
+    test = channel("chat", "discord", url=receiver.url("/hook"))
+    server.sql(observ_db, "UPDATE observ.notification_channels SET title_template = 'Ahoy {{ group.alertname }}', body_template = '{{ firing }} ship on fire'")
+    assert test()["ok"]
+    said = receiver.requests[0].body.decode()
+    assert "TEST" in said and "Ahoy TestNotification" in said and "1 ship on fire" in said
+
+
+def test_success_lifts_the_block(server, observ_db, channel, make_receiver):
+    """A channel that is left alone is used again when a test got through, once that is committed; the test waits for nobody and keeps nobody waiting."""
+    receiver = make_receiver()
+    test = channel("hook", url=receiver.url("/hook"))
+    receiver.script("/hook", Answer(503), Answer(200))
+    server.sql(observ_db, "INSERT INTO observ_data.channel_state (channel, failures, blocked_until, last_failure_at) VALUES ('hook', 5, '2100-01-01', now())")
+
+    def state():
+        server.sql(observ_db, "SELECT FROM observ_data._claim_deliveries(now())")
+        return server.sql(observ_db, "SELECT failures, blocked_until IS NULL FROM observ.failing_channels")
+    assert not test()["ok"]
+    assert state() == [(5, False)]
+    with server.connect(observ_db, autocommit=False) as conn:
+        assert conn.execute("SELECT ok FROM observ.test_channel('hook')").fetchone() == (True,)
+        assert state() == [(5, False)]
+    assert state() == []
+
+
 def test_own_ca_and_proxy(server, observ_db, channel, make_receiver, authority):
     """Of the channel, or for all by a setting; none is none."""
     receiver, proxy = make_receiver(tls=True), make_receiver()

@@ -219,6 +219,73 @@ DELETE FROM observ.notifications WHERE channel = 'y';
 SELECT pg_temp.run(2, 3);
 SELECT count(*) FROM observ_data.deliveries;
 
+-- Parts of a notification: numbers of Twilio. One that has to wait keeps no other waiting; each is tried again by the schedule.
+CREATE TEMP TABLE number_answers (number int, from_s numeric, to_s numeric, status int, outcome text);
+CREATE FUNCTION pg_temp.call(from_s numeric, to_s numeric, step numeric DEFAULT 1) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	t numeric := from_s;
+	c record;
+	a record;
+	who int;
+	verdict text;
+BEGIN
+	WHILE t <= to_s LOOP
+		PERFORM observ.dispatch_notifications(pg_temp.at(t));
+		FOR i IN 1 .. 5 LOOP
+			FOR c IN SELECT * FROM observ_data._claim_deliveries(pg_temp.at(t)) LOOP
+				who := substring(c.request->>'body' FROM 'To=%2B1555000000(\d)');
+				SELECT * INTO a FROM number_answers s WHERE s.number = who AND t >= s.from_s AND t < s.to_s LIMIT 1;
+				verdict := observ_data._record_delivery(pg_temp.at(t), c.notification_id, c.attempt, CASE WHEN a.outcome IS NULL THEN coalesce(a.status, 201) END, '{}', NULL, a.outcome);
+				RETURN NEXT format('%s %s: %s (attempt %s of %s) %s', t, who, substring(c.request->>'body' FROM 'Body=.*(NEW|STILL|RESOLVED|OK|FIRING)'), c.attempt, c.notification_id, verdict);
+			END LOOP;
+		END LOOP;
+		t := t + step;
+	END LOOP;
+END $$;
+CREATE FUNCTION pg_temp.numbers(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT pg_temp.afresh('{}', '10 s', '0');
+	INSERT INTO observ.notification_channels (name, kind, rate_limit, burst, config) VALUES ('sms', 'twilio', 6000, 100, jsonb_build_object('account_sid', 'AC00000000000000000000000000000000', 'auth_token', 'secret:token', 'from', '+15550000009',
+		'to', (SELECT jsonb_agg('+1555000000' || i) FROM generate_series(1, n) i)));
+	UPDATE observ.routes SET channels = '{sms}' WHERE name = 'test' $$;
+SELECT observ.set_secret('token', 'open sesame');
+SELECT pg_temp.numbers(3);
+INSERT INTO number_answers VALUES (1, 0, 6, 503), (2, 0, 100, 400);
+SELECT pg_temp.fire('A', 1);
+SELECT pg_temp.call(1, 9);
+SELECT status, attempts, step, last_error FROM observ.notifications;
+-- Somebody has heard, somebody not yet: the end is told to everybody.
+SELECT pg_temp.numbers(2);
+TRUNCATE number_answers;
+INSERT INTO number_answers VALUES (2, 0, 30, 503);
+SELECT pg_temp.fire('A', 1);
+SELECT pg_temp.call(1, 2);
+SELECT delivered_seq FROM observ_data.group_channels;
+SELECT pg_temp.resolve('A', 3);
+SELECT pg_temp.call(3, 50);
+SELECT id, status, reason, attempts, finished, error FROM pg_temp.log();
+SELECT count(*) FROM observ_data.told;
+-- Given up together when the time is up; what may have arrived is sent once more, each on its own.
+SELECT pg_temp.numbers(3);
+TRUNCATE number_answers;
+INSERT INTO number_answers VALUES (1, 0, 10000, NULL, 'timeout'), (3, 0, 10000, NULL, 'connect');
+SELECT pg_temp.fire('A', 1);
+SELECT pg_temp.call(1, 5);
+SELECT line FROM pg_temp.call(10, 4000, 10) line ORDER BY split_part(line, ' ', 1)::numeric DESC LIMIT 1;
+SELECT status, step, finished_at IS NULL AS open, last_error FROM observ.notifications ORDER BY 1;
+SELECT count(*) FROM observ_data.deliveries;
+-- Numbers that are taken away meanwhile.
+SELECT pg_temp.numbers(3);
+TRUNCATE number_answers;
+INSERT INTO number_answers VALUES (2, 0, 10, 503), (3, 0, 10, 503);
+SELECT pg_temp.fire('A', 1);
+SELECT pg_temp.call(1, 1);
+UPDATE observ.notification_channels SET config = config || '{"to": ["+15550000001"]}' WHERE name = 'sms';
+SELECT pg_temp.call(2, 20);
+SELECT id, status, error FROM pg_temp.log();
+SELECT pg_temp.resolve('A', 21);
+SELECT pg_temp.call(21, 30);
+DELETE FROM observ_data.secrets WHERE name = 'token';
+
 -- C10: constraints keep twins out, not code.
 DO $$ DECLARE n observ.notifications; broken text; BEGIN
 	SELECT * INTO n FROM observ.notifications;

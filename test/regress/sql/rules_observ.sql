@@ -72,15 +72,17 @@ INSERT INTO observ.notifications ("timestamp", channel, group_key, seq, incident
 	SELECT rt.t(t), channel, 'g', n, 'i', 'k' || n, 'first notification', 'firing', 'high', 'title', '{}', '[]', 1, 0, status, rt.t(finished), (status <> 'queued')::integer
 	FROM (VALUES (1, 0, 'mail', 'dead', 30), (2, 20, 'pager', 'retry', NULL), (3, 40, 'mail', 'queued', NULL), (4, 40, 'off', 'queued', NULL), (5, 50, 'mail', 'sent', 51), (6, 40, 'nowhere', 'queued', NULL)) x (n, t, channel, status, finished);
 UPDATE observ.notifications SET attempts = 1 WHERE status <> 'queued';
+INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at, failures)
+	SELECT channel, group_key, seq, notification_id, false, 1, "timestamp", "timestamp", (status = 'retry')::integer FROM observ.notifications WHERE status IN ('retry', 'queued');
 CALL rt.run(0, 60);
-UPDATE observ.notifications SET status = 'sent', finished_at = rt.t(60) WHERE status IN ('retry', 'queued');
+DELETE FROM observ_data.deliveries;
 CALL rt.run(61, 120);
 -- Three failures in a row are enough; what waits because the channel is left alone is no backlog.
 INSERT INTO observ_data.channel_state (channel, failures, blocked_until) VALUES ('mail', 3, rt.t(130));
-UPDATE observ.notifications SET "timestamp" = rt.t(121), status = 'retry' WHERE seq = 1;
-UPDATE observ.notifications SET "timestamp" = rt.t(121), status = 'queued' WHERE seq = 3;
+INSERT INTO observ_data.deliveries (channel, group_key, seq, notification_id, emergency, lane, due_at, made_at, failures)
+	SELECT 'mail', 'g', n, n, false, 1, rt.t(121), rt.t(121), failures FROM (VALUES (11, 3), (12, 0)) x (n, failures);
 CALL rt.run(121, 135);
-UPDATE observ.notifications SET status = 'sent';
+DELETE FROM observ_data.deliveries;
 CALL rt.run(136, 150);
 SELECT * FROM rt.story();
 DELETE FROM observ.notification_channels WHERE name IN ('mail', 'off', 'nowhere');
