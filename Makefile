@@ -226,7 +226,7 @@ REGRESS += notify_outbox
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes outbox outbox_held outbox_retention
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes outbox outbox_held outbox_retention channels
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 
