@@ -2178,7 +2178,7 @@ CREATE FUNCTION observ_data._record_delivery(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_record_delivery_sql';
 COMMENT ON FUNCTION observ_data._record_delivery(timestamptz, bigint, integer, integer, text, text, text) IS
-'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again';
+'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again; NULL when somebody has the notification locked: nothing is written';
 
 -- ---- messages
 CREATE FUNCTION observ.test_alert(labels jsonb DEFAULT '{}', severity observ.severity DEFAULT 'info', duration interval DEFAULT '1 minute', at timestamptz DEFAULT now())
