@@ -202,7 +202,8 @@ SCRIPTS_built = obs-agent
 
 PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-declaration-after-statement -Wno-missing-field-initializers
-PG_CPPFLAGS = -I$(CURDIR)/src
+# A relative path, so that a tree may be copied or moved with its objects.
+PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -std=gnu11 $(WARNINGS) -fvisibility=hidden -MMD -MP
 # libcrypto is in every server already: PostgreSQL links it.
 SHLIB_LINK = -Wl,--as-needed -lcrypto
@@ -225,7 +226,7 @@ REGRESS += notify_outbox
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes outbox
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes outbox outbox_retention channels
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

@@ -2,6 +2,7 @@
 # Starts a private, throw-away PostgreSQL server, runs a command with PGHOST, PGPORT and PGUSER pointing at it, stops it.
 #   scripts/with-server.sh PG_CONFIG [NAME=VALUE ...] -- COMMAND [ARGUMENT ...]
 # NAME=VALUE are server settings. OBSERV_SERVER_ENV holds environment variables for the server alone ("LD_PRELOAD=...").
+# OBSERV_SERVERS: the directory to put the server into (default: /tmp).
 # The exit code is the command's. The server's log is left in build/server.log.
 # What does not belong here: tests; servers for pytest (test/e2e/harness.py starts those).
 set -eu
@@ -35,7 +36,7 @@ if ! as_server test -x "$bindir/postgres"; then
 	exit 1
 fi
 
-dir=$(mktemp -d /tmp/obs-server-XXXXXX)
+dir=$(mktemp -d "${OBSERV_SERVERS:-/tmp}/obs-server-XXXXXX")
 chmod 0755 "$dir"
 [ "$(id -u)" -ne 0 ] || chown postgres "$dir"
 

@@ -2200,7 +2200,7 @@ CREATE FUNCTION observ.test_channel(channel text, OUT ok boolean, OUT status_cod
 	LANGUAGE c STRICT SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_test_channel';
 COMMENT ON FUNCTION observ.test_channel(text) IS
-'Sends a message flagged [TEST] through a channel, enabled or not, and waits for the answer; works without the notifier and while observ is paused. ok: it was accepted; else phase is where it ended (render, resolve, connect, tls, send, answer, body; NULL: the receiver said no) and error says why. One row (one per phone number or the like) in observ.notification_attempts. When it got through, a channel that was left alone after failures is used again. Errors: 42704 for a channel or secret that is not there, 55000 for a channel without a kind';
+'Sends a message flagged [TEST], in the words of its templates, through a channel, enabled or not, and waits for the answer; works without the notifier and while observ is paused. ok: it was accepted; else phase is where it ended (render, resolve, connect, tls, send, answer, body; NULL: the receiver said no) and error says why. One row (one per phone number or the like) in observ.notification_attempts. When it got through, a channel that was left alone after failures is used again. Errors: 42704 for a channel or secret that is not there, 55000 for a channel without a kind';
 
 -- ---- routes and notifications
 CREATE FUNCTION observ.dispatch_notifications(

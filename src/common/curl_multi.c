@@ -237,8 +237,10 @@ on_header(char *bytes, size_t one, size_t len, void *arg)
 	if (len < 5 || strncasecmp(bytes, "HTTP/", 5) != 0) {
 		char date[64];
 		header_value(bytes, len, "Retry-After", x->retry_after, sizeof x->retry_after);
-		if (header_value(bytes, len, "Date", date, sizeof date))
-			x->date_s = libcurl.curl_getdate(date, NULL);
+		if (header_value(bytes, len, "Date", date, sizeof date)) {
+			int64_t when = libcurl.curl_getdate(date, NULL);
+			x->date_s = when > 0 ? when : 0;
+		}
 		return len;
 	}
 	strbuf_reset(&x->body);

@@ -46,7 +46,7 @@ struct transfer_request {
 	const char *user, *password; /* HTTP: Basic; SMTP: AUTH, whatever is offered and safe there. NULL: none */
 	/*
 	 * Asked before anything goes to an address, with the one behind the name, also when a connection was kept; false: TRANSFER_REFUSED. NULL: any.
-	 * Not asked for the address of a proxy; behind one, which looks names up itself, only for URLs with an address instead of a name.
+	 * With a proxy it is the proxy's address, and that of a URL with an address instead of a name: names are looked up by the proxy.
 	 */
 	bool (*allow)(void *arg, const struct sockaddr *address);
 	void *allow_arg;

@@ -88,7 +88,8 @@ struct transfer {
 	struct strbuf body;
 	size_t max_body, body_len /* of the request */, header_bytes;
 	bool cut, connect_only, is_mail, once, proxied;
-	bool refused; /* an address was */
+	bool forbidden; /* the URL has an address in it that is refused, so no proxy may be asked for it */
+	bool refused;   /* an address was */
 	char refused_address[64];
 	bool resending; /* `once`: libcurl was about to write it a second time */
 	int requests;

@@ -51,7 +51,16 @@ observ_request_json(ChannelRequest *request)
 	observ_request_header(request, "Content-Type", "application/json");
 	if (request->body.data == NULL)
 		initStringInfo(&request->body);
-	return (JsonWriter){.out = &request->body};
+	return (JsonWriter){.out = &request->body, .goes_out = true};
+}
+
+MessageTemplates
+observ_channel_templates(const ChannelKind *kind, const ChannelConfig *config, const char *title,
+						 const char *body)
+{
+	bool markup = kind->value != NULL && observ_config_boolean(config, "markup");
+
+	return (MessageTemplates){.title = title, .body = body, .value = markup ? kind->value : NULL};
 }
 
 char *

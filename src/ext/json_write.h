@@ -10,7 +10,8 @@
 
 typedef struct JsonWriter {
 	StringInfo out;
-	bool comma; /* before whatever comes next */
+	bool comma;    /* before whatever comes next */
+	bool goes_out; /* UTF-8 only, whatever the encoding of the database: bytes that are none become '?' */
 } JsonWriter;
 
 extern void observ_json_open(JsonWriter *w, char brace);  /* { or [ */

@@ -179,6 +179,7 @@ observ_record_delivery_sql(PG_FUNCTION_ARGS)
 	SPI_connect();
 	saved = observ_as_owner_begin();
 	kind = read_channel(result.notification_id, &result, &config);
+	answer.body = observ_redact(config, answer.body);
 	if (kind->classify != NULL)
 		kind->classify(config, &answer, 0, &result.verdict);
 	else

@@ -16,7 +16,7 @@ typedef struct Settings {
 	MemoryContext context;
 	int users;
 	ChannelConfig *config;
-	const char *title_template, *body_template;
+	MessageTemplates templates;
 	int steps;
 	const char *error; /* why there is none; in the claim's memory */
 } Settings;
@@ -48,6 +48,7 @@ read_settings(void *arg)
 	static const Oid types[] = {TEXTOID};
 	Reading *reading = arg;
 	Settings *s = reading->settings;
+	const char *title, *body;
 	MemoryContext before;
 	bool isnull;
 
@@ -55,10 +56,11 @@ read_settings(void *arg)
 				   (Datum[]){CStringGetTextDatum(reading->channel->name)}, NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the channel is gone")));
 	before = MemoryContextSwitchTo(s->context);
-	s->title_template = observ_spi_text(0, 3);
-	s->body_template = observ_spi_text(0, 4);
+	title = observ_spi_text(0, 3);
+	body = observ_spi_text(0, 4);
 	s->config = observ_channel_config(reading->channel->kind,
 									  DatumGetJsonbPCopy(observ_spi_value(0, 2, &isnull)), true);
+	s->templates = observ_channel_templates(reading->channel->kind, s->config, title, body);
 	s->steps = reading->channel->kind->steps == NULL ? 1 : reading->channel->kind->steps(s->config);
 	MemoryContextSwitchTo(before);
 }
@@ -140,8 +142,7 @@ copy_source(const MessageSource *source, const Settings *s)
 	copy.alerts = copy_jsonb(source->alerts);
 	/* The marks are right already, for whatever was not delivered before it (outbox_group.c). */
 	copy.delivered_seq = Max(source->delivered_seq, source->seq - 1);
-	copy.title_template = s->title_template;
-	copy.body_template = s->body_template;
+	copy.templates = s->templates;
 	return copy;
 }
 

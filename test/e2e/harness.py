@@ -22,6 +22,7 @@ Environment:
     OBSERV_PREBUILT=1  the prefix exists and observ is installed there: build nothing
     OBSERV_SERVER_ENV  environment variables for servers alone, "A=1 B=2" (make check-asan preloads a library this way)
     OBSERV_KEEP=1      leave the directories of servers behind (they are printed)
+    OBSERV_SERVERS     directory for servers that do not ask for fsync (default: /tmp); run-tests.sh names one in memory
 """
 
 import atexit
@@ -133,6 +134,11 @@ def children_of(pid):
     return found
 
 
+def new_directory(prefix, fsync):
+    """A directory for a server. What asks for fsync lies on the disk, whatever OBSERV_SERVERS says."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if fsync else os.environ.get("OBSERV_SERVERS", "/tmp")))
+
+
 def server_identity():
     """Keyword arguments for subprocess that make a child run as `postgres` when we are root (initdb refuses root)."""
     if os.geteuid() != 0:
@@ -240,7 +246,7 @@ class Server:
                  data_from=None, name="server"):
         self.installation = installation
         self.name = name
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="obs-", dir="/tmp"))
+        self.dir = new_directory("obs-", fsync)
         self.dir.chmod(0o755)
         self.data = self.dir / "data"
         self.log = self.dir / "log"
@@ -502,7 +508,7 @@ class Server:
 
     def base_backup(self, standby=True, **options):
         """Takes a base backup and returns it as another Server, not yet started; a standby of this one by default."""
-        target = pathlib.Path(tempfile.mkdtemp(prefix="obs-copy-", dir="/tmp")) / "data"
+        target = new_directory("obs-copy-", options.get("fsync", False)) / "data"
         give_to_server(target.parent)
         try:
             self.run("pg_basebackup", "-D", target, "-c", "fast", "-X", "stream", "--no-sync",

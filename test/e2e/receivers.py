@@ -236,13 +236,13 @@ class Silence(asyncio.Protocol):
 
 
 class Receiver:
-    """See the head of this file. tls: a context for a server. silent: accepts and never says a word."""
+    """See the head of this file. tls: a context for a server. port: 0 is any. silent: accepts and never says a word."""
 
-    def __init__(self, tls=None, *, host="127.0.0.1", silent=False, keep=True):
+    def __init__(self, tls=None, *, host="127.0.0.1", port=0, silent=False, keep=True):
         self.tls, self.host, self.silent, self.keep = tls, host, silent, keep
         self.requests, self.count, self.connected = [], 0, 0
         self.connections, self.tasks, self.scripts = set(), set(), {}
-        self.port, self.server, self.made = 0, None, (0, b"")
+        self.port, self.server, self.made = port, None, (0, b"")
         self.thread = LoopThread()
         self.start()
 
