@@ -34,7 +34,12 @@ static const char claimed_sql[] = OUTBOX_STATE_FREE
 	"ON CONFLICT (channel) DO UPDATE SET claimed_at = excluded.claimed_at, tokens = excluded.tokens, "
 	"tokens_at = excluded.tokens_at";
 
-/* A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it. */
+static const char failing_sql[] = "SELECT FROM observ_data.channel_state WHERE failures > 0 LIMIT 1";
+
+/*
+ * A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it.
+ * Asked for only while a channel fails: a claim that reads attempts waits for retention, and retention for it.
+ */
 static const char mended_sql[] =
 	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, last_success_at = $1 "
 	"WHERE s.channel IN (SELECT channel FROM observ_data.channel_state WHERE failures > 0 FOR UPDATE SKIP "
@@ -133,16 +138,26 @@ compare_turns(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static void
+lift_blocks(TimestampTz at)
+{
+	static const Oid types[] = {TIMESTAMPTZOID};
+	static SPIPlanPtr failing = NULL, mended = NULL;
+
+	if (observ_spi_kept(&failing, SPI_OK_SELECT, failing_sql, 0, NULL, NULL, NULL) > 0)
+		observ_spi_kept(&mended, SPI_OK_UPDATE, mended_sql, 1, types, (Datum[]){TimestampTzGetDatum(at)},
+						NULL);
+}
+
 OutboxChannel *
 observ_outbox_channels(TimestampTz at, int free, int *n, TimestampTz *next_due)
 {
-	static const Oid types[] = {TIMESTAMPTZOID};
-	static SPIPlanPtr mended = NULL, plan = NULL;
+	static SPIPlanPtr plan = NULL;
 	OutboxChannel *channels;
 	uint64 found;
 	int waiting = 0;
 
-	observ_spi_kept(&mended, SPI_OK_UPDATE, mended_sql, 1, types, (Datum[]){TimestampTzGetDatum(at)}, NULL);
+	lift_blocks(at);
 	found = observ_spi_kept(&plan, SPI_OK_SELECT, channels_sql, 0, NULL, NULL, NULL);
 	channels = palloc(sizeof(OutboxChannel) * Max(found, 1));
 	*n = 0;

@@ -145,7 +145,7 @@ record_failures(const Claim *claim, List *failures)
 	foreach (cell, failures)
 		results[n++] = *(DeliveryResult *) lfirst(cell);
 	if (n > 0)
-		observ_record_deliveries(claim->at, results, n);
+		observ_record_deliveries(claim->at, results, n, palloc(sizeof(bool) * n)); /* they are ours */
 }
 
 static void
