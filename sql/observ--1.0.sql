@@ -1029,6 +1029,7 @@ CREATE TABLE observ.notifications (
 ) WITH (fillfactor = 70);
 CREATE INDEX notifications_timestamp_idx ON observ.notifications ("timestamp");
 COMMENT ON TABLE observ.notifications IS 'The outbox: who is to be told what, and why; made by observ.dispatch_notifications()';
+COMMENT ON COLUMN observ.notifications.route IS 'name of the route; NULL: it is gone, its channels are told what ends';
 COMMENT ON COLUMN observ.notifications."timestamp" IS 'time of the flush that made it';
 COMMENT ON COLUMN observ.notifications.seq IS 'counts within channel and group; notifications are sent in this order. Those of observ.resend() count down from -1';
 COMMENT ON COLUMN observ.notifications.incident_key IS 'the same from the first notification of a group until all of it is resolved: dedup_key, alias, thread';

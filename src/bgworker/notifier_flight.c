@@ -7,6 +7,8 @@
 
 #include "bgworker/notifier_flight.h"
 
+#include <sys/resource.h>
+
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/outbox.h"
@@ -18,7 +20,8 @@
 #define COLLECT_MS       5    /* how long an answer waits for others */
 #define HELD_MS          1000 /* until a result whose notification somebody has locked is tried again */
 #define FAILURE_LIMIT_MS 30000
-#define EMERGENCY        6 /* Message.severity */
+#define EMERGENCY        6   /* Message.severity */
+#define SPARE_FILES      512 /* tables, and connections that are kept */
 
 /* A delivery that is over. */
 typedef struct Landed {
@@ -30,6 +33,7 @@ struct ObservFlight {
 	MemoryContext context;
 	struct transfers *transfers; /* NULL: nothing was sent yet */
 	int under_way, peak;         /* peak: under way after the last start */
+	int most;                    /* what the limit of open files allows */
 	Landed *landed;
 	int n_landed, room;
 	int n_held; /* of those landed, the first: somebody has their notifications locked */
@@ -39,6 +43,25 @@ struct ObservFlight {
 	ObservLogState said_libcurl, said_record;
 };
 
+/*
+ * Most systems start servers with a limit that is meant for programs that know no better, and let them raise it. Without descriptors requests to
+ * receivers that are well would fail while others hang.
+ */
+static int
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return INT_MAX;
+	limit.rlim_cur = limit.rlim_max;
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+	(void) getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur >= INT_MAX)
+		return INT_MAX;
+	return Max(((int) limit.rlim_cur - SPARE_FILES) / 2, 32);
+}
+
 ObservFlight *
 observ_flight_open(void)
 {
@@ -46,6 +69,7 @@ observ_flight_open(void)
 
 	flight->context =
 		AllocSetContextCreate(CurrentMemoryContext, "observ deliveries", ALLOCSET_DEFAULT_SIZES);
+	flight->most = raise_file_limit();
 	flight->room = 64;
 	flight->landed = MemoryContextAlloc(flight->context, sizeof(Landed) * flight->room);
 	return flight;
@@ -133,6 +157,12 @@ observ_flight_start(ObservFlight *flight, MemoryContext context, List *deliverie
 		(void) observ_delivery_start(flight->transfers, delivery, land, flight);
 	}
 	flight->peak = flight->under_way;
+}
+
+int
+observ_flight_most(const ObservFlight *flight)
+{
+	return Min(flight->most, observ_max_deliveries);
 }
 
 int

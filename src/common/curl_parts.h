@@ -95,7 +95,8 @@ struct transfer {
 	int requests;
 	bool (*allow)(void *arg, const struct sockaddr *address);
 	void *allow_arg;
-	char retry_after[64];
+	char retry_after[64], wait[64];
+	const char *wait_header; /* `wait` is its value */
 	int64_t date_s;
 	enum transfer_phase phase; /* of the present hop */
 	char error[CURL_ERROR_SIZE];

@@ -60,6 +60,7 @@ typedef struct ChannelVerdict {
 typedef struct ChannelKind {
 	const char *name, *description;
 	const ChannelField *fields; /* ends with one without a name */
+	const char *wait_header;    /* of 429: seconds, where there is no Retry-After; NULL: none */
 	int concurrency;            /* requests under way at a time, per channel */
 	int rate_limit, burst;      /* per minute, at once: what the service takes; 0: any number */
 	bool

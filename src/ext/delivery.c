@@ -195,6 +195,7 @@ begin(DeliveryRun *run)
 		.mail_to = as_array(made.mail_to),
 		.mail_to_count = list_length(made.mail_to),
 		.require_tls = made.require_tls,
+		.wait_header = delivery->kind->wait_header,
 		.once = true,
 	};
 	if (!may_go_anywhere(config))
