@@ -49,9 +49,9 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	struct transfer *x = arg;
 	char text[INET6_ADDRSTRLEN] = "?";
 
-	if (x->refused && x->proxied)
+	if (x->forbidden)
 		return CURL_SOCKET_BAD;
-	if (x->proxied || x->allow(x->allow_arg, &address->addr)) {
+	if (x->allow(x->allow_arg, &address->addr)) {
 		x->refused = false;
 		return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	}
@@ -68,8 +68,10 @@ transfer_address_allowed(struct transfer *x, const char *address)
 {
 	struct sockaddr_storage parsed;
 
-	if (!x->allow || x->proxied)
-		return !x->refused;
+	if (!x->allow)
+		return true;
+	if (x->forbidden)
+		return false;
 	if (parse_address(address, &parsed) && x->allow(x->allow_arg, (struct sockaddr *) &parsed))
 		return true;
 	refuse(x, address);
@@ -88,8 +90,10 @@ check_literal(struct transfer *x, const char *url)
 		return false;
 	if (libcurl.curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
 		libcurl.curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && parse_address(host, &parsed) &&
-		!x->allow(x->allow_arg, (struct sockaddr *) &parsed))
+		!x->allow(x->allow_arg, (struct sockaddr *) &parsed)) {
 		refuse(x, host);
+		x->forbidden = true;
+	}
 	libcurl.curl_free(host);
 	libcurl.curl_url_cleanup(parts);
 	return true;

@@ -237,12 +237,16 @@ on_header(char *bytes, size_t one, size_t len, void *arg)
 	if (len < 5 || strncasecmp(bytes, "HTTP/", 5) != 0) {
 		char date[64];
 		header_value(bytes, len, "Retry-After", x->retry_after, sizeof x->retry_after);
-		if (header_value(bytes, len, "Date", date, sizeof date))
-			x->date_s = libcurl.curl_getdate(date, NULL);
+		if (x->wait_header)
+			header_value(bytes, len, x->wait_header, x->wait, sizeof x->wait);
+		if (header_value(bytes, len, "Date", date, sizeof date)) {
+			int64_t when = libcurl.curl_getdate(date, NULL);
+			x->date_s = when > 0 ? when : 0;
+		}
 		return len;
 	}
 	strbuf_reset(&x->body);
-	x->retry_after[0] = '\0';
+	x->retry_after[0] = x->wait[0] = '\0';
 	x->date_s = 0;
 	x->phase = PHASE_BODY;
 	if (libcurl.curl_easy_getinfo(x->easy, CURLINFO_SCHEME, &scheme) == CURLE_OK && scheme &&
@@ -427,6 +431,7 @@ transfer_start(struct transfers *t, const struct transfer_request *request, tran
 	x->connect_only = request->connect_only;
 	x->is_mail = is_mail_url(request->url);
 	x->once = request->once;
+	x->wait_header = request->wait_header;
 	x->easy = libcurl.curl_easy_init();
 	if (!x->easy || !set_request(x, request) ||
 		libcurl.curl_multi_add_handle(t->multi, x->easy) != CURLM_OK) {

@@ -46,7 +46,7 @@ struct transfer_request {
 	const char *user, *password; /* HTTP: Basic; SMTP: AUTH, whatever is offered and safe there. NULL: none */
 	/*
 	 * Asked before anything goes to an address, with the one behind the name, also when a connection was kept; false: TRANSFER_REFUSED. NULL: any.
-	 * Not asked for the address of a proxy; behind one, which looks names up itself, only for URLs with an address instead of a name.
+	 * With a proxy it is the proxy's address, and that of a URL with an address instead of a name: names are looked up by the proxy.
 	 */
 	bool (*allow)(void *arg, const struct sockaddr *address);
 	void *allow_arg;
@@ -55,6 +55,8 @@ struct transfer_request {
 	char *const *mail_to;
 	int mail_to_count;
 	bool require_tls; /* smtp://: STARTTLS or TRANSFER_TLS; false: when offered */
+	/* A header of answers 429 that says in seconds how long to wait, where there is no Retry-After; must last as long as the transfer. NULL: none. */
+	const char *wait_header;
 	bool
 		once; /* written at most once: not again when a kept connection ends without an answer, as libcurl would */
 	bool connect_only; /* no request: a TCP connection for http://, a TLS handshake for https:// */
@@ -90,7 +92,7 @@ struct transfer_response {
 	int64_t dns_us, connect_us, tls_us, first_byte_us;
 	int64_t total_us;
 	bool sent;               /* the request was written whole, answer or not */
-	const char *retry_after; /* that header of the last answer; NULL */
+	const char *retry_after; /* that header of the last answer, else its wait_header; NULL */
 	int64_t date_s;          /* its header Date, seconds since 1970; 0: none */
 	/*
 	 * Of mail: `status` and `body` are the reply that ended it, TRANSFER_ANSWERED with 2xx: the reply to the final dot. Recipients that were

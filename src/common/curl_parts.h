@@ -88,13 +88,15 @@ struct transfer {
 	struct strbuf body;
 	size_t max_body, body_len /* of the request */, header_bytes;
 	bool cut, connect_only, is_mail, once, proxied;
-	bool refused; /* an address was */
+	bool forbidden; /* the URL has an address in it that is refused, so no proxy may be asked for it */
+	bool refused;   /* an address was */
 	char refused_address[64];
 	bool resending; /* `once`: libcurl was about to write it a second time */
 	int requests;
 	bool (*allow)(void *arg, const struct sockaddr *address);
 	void *allow_arg;
-	char retry_after[64];
+	char retry_after[64], wait[64];
+	const char *wait_header; /* `wait` is its value */
 	int64_t date_s;
 	enum transfer_phase phase; /* of the present hop */
 	char error[CURL_ERROR_SIZE];

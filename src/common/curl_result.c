@@ -158,7 +158,7 @@ transfer_result(struct transfer *x, CURLcode rc, struct transfer_response *r)
 	r->status = (int) status;
 	r->redirects = (int) redirects;
 	r->cut = x->cut;
-	r->retry_after = x->retry_after[0] ? x->retry_after : NULL;
+	r->retry_after = x->retry_after[0] ? x->retry_after : status == 429 && x->wait[0] ? x->wait : NULL;
 	r->date_s = x->date_s;
 	read_times(x, r);
 	read_peer(x, r);

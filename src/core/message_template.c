@@ -260,7 +260,9 @@ read_expression(struct run *run, struct slice word, const char *open)
 	template_plain(&operand);
 	template_list(&operand, &run->reader.memory);
 	if (run->emit)
-		template_put(&run->sink, operand.text);
+		template_put(&run->sink, run->values->shown == NULL
+									 ? operand.text
+									 : run->values->shown(run->values->arg, operand.text));
 	return true;
 }
 

@@ -94,6 +94,9 @@ struct message_template_values {
 
 	/* Order of two names of severities (below 0, 0, above 0) in *order; false when they are none. */
 	bool (*compare)(void *arg, struct slice a, struct slice b, int *order);
+
+	/* What is put into the text where a value stands: the value in the form of the text around it; NULL: as it is. Must last until the end. */
+	struct slice (*shown)(void *arg, struct slice value);
 	void *arg;
 };
 

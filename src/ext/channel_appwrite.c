@@ -175,7 +175,7 @@ classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, 
 	if (verdict->outcome == CHANNEL_SENT)
 		verdict->receipt = observ_answer_text(answer, "$[\"$id\"]");
 	else if (answer->status >= 400 && (error = observ_answer_text(answer, "$.message")) != NULL)
-		observ_verdict(config, verdict, verdict->outcome, "%s", error);
+		observ_verdict(verdict, verdict->outcome, "%s", error);
 }
 
 const ChannelKind observ_channel_appwrite = {

@@ -8,10 +8,12 @@
 #include "ext/channel_config.h"
 
 #include "core/nearest.h"
+#include "commands/dbcommands.h"
 #include "ext/channel_config_read.h"
 #include "ext/channel_kind.h"
 #include "ext/secrets.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 /* Longer texts are slips of the hand. */
@@ -23,6 +25,7 @@ typedef struct ConfigValue {
 	const char *text; /* FIELD_TEXT, FIELD_URL, FIELD_CHOICE; NULL: none */
 	int64 integer;
 	bool boolean;
+	bool given; /* in the configuration, not by default */
 	List *list; /* FIELD_LIST, FIELD_MAP: of char * */
 } ConfigValue;
 
@@ -53,7 +56,6 @@ const ChannelField observ_common_fields[] = {
 	 .help = "false: any certificate will do. Whoever is in between can read and change everything then"},
 	{.name = "allow_link_local",
 	 .type = FIELD_BOOLEAN,
-	 .fallback = "false",
 	 .help = "whether addresses like 169.254.169.254 may be talked to; else observ.allow_link_local"},
 	{NULL}};
 
@@ -463,7 +465,7 @@ check_common(ChannelConfig *config)
 
 	if (proxy != NULL && observ_secret_reference(proxy) == NULL && strcmp(proxy, "none") != 0 &&
 		pg_strncasecmp(proxy, "http://", 7) != 0 && pg_strncasecmp(proxy, "https://", 8) != 0 &&
-		pg_strncasecmp(proxy, "socks5h://", 10) != 0 && pg_strncasecmp(proxy, "socks5://", 9) != 0) {
+		pg_strncasecmp(proxy, "socks5h://", 10) != 0) {
 		r.field = find(config, "proxy")->field;
 		r.given = observ_text_is_secret(r.field, proxy) ? NULL : shown(proxy);
 		refuse(&r, "is no address of a proxy", "For instance http://proxy:3128, or none.");
@@ -475,23 +477,35 @@ check_common(ChannelConfig *config)
 	}
 }
 
+/* JSON, forms and mails are UTF-8 (RFC 8259 8.1), and so is how services count; signatures and keys are made of it. */
+static void
+require_utf8(void)
+{
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("channels need a database whose encoding is UTF8"),
+						errdetail("The encoding of database \"%s\" is %s.", get_database_name(MyDatabaseId),
+								  GetDatabaseEncodingName()),
+						errhint("createdb --encoding=UTF8 --template=template0 makes one; a dump can be "
+								"restored into it.")));
+}
+
 ChannelConfig *
 observ_channel_config(const ChannelKind *kind, Jsonb *json, bool follow)
 {
 	ChannelConfig *config = palloc0(sizeof *config);
-	bool *given;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	ConfigValue *value = NULL;
 	JsonbValue v;
 
+	require_utf8();
 	config->kind = kind;
 	config->follow = follow;
 	config->values =
 		palloc0((count_fields(kind->fields) + count_fields(observ_common_fields)) * sizeof *config->values);
 	add_fields(config, kind->fields);
 	add_fields(config, observ_common_fields);
-	given = palloc0(config->n * sizeof *given);
 	if (!JB_ROOT_IS_OBJECT(json))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("config of a channel must be a JSON object"),
@@ -508,12 +522,12 @@ observ_channel_config(const ChannelKind *kind, Jsonb *json, bool follow)
 		} else if (token == WJB_VALUE && v.type != jbvNull) {
 			Reading r = {.config = config, .field = value->field};
 
-			given[value - config->values] = true;
+			value->given = true;
 			take(&r, value, &v);
 		}
 	}
 	for (int i = 0; i < config->n; i++)
-		if (!given[i])
+		if (!config->values[i].given)
 			take_default(config, &config->values[i]);
 	check_common(config);
 	if (follow && kind->check != NULL)
@@ -549,6 +563,12 @@ bool
 observ_config_boolean(const ChannelConfig *config, const char *field)
 {
 	return value_of(config, field)->boolean;
+}
+
+bool
+observ_config_given(const ChannelConfig *config, const char *field)
+{
+	return value_of(config, field)->given;
 }
 
 List *

@@ -36,7 +36,7 @@ struct ChannelKind;
 extern const ChannelField observ_common_fields[];
 
 /*
- * Reads and checks a configuration. Raises 22023 (with DETAIL and HINT: the field, the nearest name, what there is) for unknown fields, missing
+ * Reads and checks a configuration. Raises 0A000 unless the database is UTF8; 22023 (with DETAIL and HINT: the field, the nearest name, what there is) for unknown fields, missing
  * ones, wrong types, values out of range. follow: secrets are read, 42704 when one is not there, 58000 or XX001 when it can't be decrypted;
  * without it they stay "secret:NAME". In the current memory context.
  */
@@ -45,12 +45,14 @@ extern ChannelConfig *observ_channel_config(const struct ChannelKind *kind, Json
 /* Values by name of the field; the field must exist. NULL or NIL: not given, no default. */
 extern const char *observ_config_text(const ChannelConfig *config, const char *field);
 extern int64 observ_config_integer(const ChannelConfig *config, const char *field);
+extern bool observ_config_given(const ChannelConfig *config,
+								const char *field); /* in config, not by default */
 extern bool observ_config_boolean(const ChannelConfig *config, const char *field);
 extern List *observ_config_list(const ChannelConfig *config, const char *field); /* of char * */
 extern List *observ_config_map(const ChannelConfig *config,
 							   const char *field); /* of char *: name, value, name, value … */
 
-/* The text with every secret of the configuration replaced by ***, also where it is URL-encoded; palloc'd. For errors, excerpts, logs. */
+/* The text with every secret of the configuration replaced by ***, also where it is percent-encoded, JSON or base64; palloc'd. Before it is cut. For errors, excerpts, logs. */
 extern char *observ_redact(const ChannelConfig *config, const char *text);
 
 #endif

@@ -7,8 +7,6 @@
 #include "ext/chat_text.h"
 
 #include "lib/stringinfo.h"
-#include "pgtime.h"
-#include "utils/timestamp.h"
 
 #define MAX_CONTENT     2000
 #define MAX_USERNAME    80
@@ -56,19 +54,10 @@ discord_check(const ChannelConfig *config)
 
 /* --- texts */
 
-/* A backslash makes any of Discord's markup literal. */
-static void
-escape_markdown(StringInfo out, const char *character, int len)
-{
-	if (len == 1 && strchr("\\*_~`|<>#[]@", *character) != NULL)
-		appendStringInfoChar(out, '\\');
-	appendBinaryStringInfo(out, character, len);
-}
-
 static char *
 fit(const char *text, int max, bool one_line)
 {
-	return observ_fit_units(text, max, one_line, escape_markdown);
+	return observ_fit_units(text, max, one_line, observ_escape_markdown);
 }
 
 static char *
@@ -162,21 +151,6 @@ description(const ChannelConfig *config, const Message *message, int room)
 }
 
 static void
-put_time(JsonWriter *w, TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t fsec;
-
-	/* UTC: no zone is given. */
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 ||
-		tm.tm_year < 1970 || tm.tm_year > 9999)
-		return;
-	observ_json_pair(w, "timestamp",
-					 psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
-							  tm.tm_min, tm.tm_sec));
-}
-
-static void
 put_embed(JsonWriter *w, const ChannelConfig *config, const Message *message)
 {
 	const char *title = fit(observ_chat_title(message), MAX_TITLE, true), *text, *footer;
@@ -190,7 +164,7 @@ put_embed(JsonWriter *w, const ChannelConfig *config, const Message *message)
 		observ_json_pair(w, "url", message->url);
 	observ_json_key(w, "color");
 	observ_json_integer(w, observ_chat_color(message));
-	put_time(w, message->at);
+	observ_json_pair(w, "timestamp", observ_time_text(message->at, 0));
 	text = description(config, message, room);
 	if (!observ_text_is_blank(text))
 		observ_json_pair(w, "description", text);
@@ -210,7 +184,7 @@ put_embed(JsonWriter *w, const ChannelConfig *config, const Message *message)
 static char *
 form(const char *text)
 {
-	return observ_fit(text, (int) strlen(text) * 2, false, escape_markdown);
+	return observ_fit(text, (int) strlen(text) * 2, false, observ_escape_markdown);
 }
 
 static char *
@@ -269,11 +243,10 @@ discord_classify(const ChannelConfig *config, const ChannelAnswer *answer, int v
 		if (wait > 0)
 			verdict->retry_after_ms = wait;
 	} else if (verdict->outcome == CHANNEL_DEAD && answer->status == 400 && variant == 0) {
-		observ_verdict(config, verdict, CHANNEL_AGAIN, "Discord says: %s",
-					   message != NULL ? message : answer->body);
+		observ_verdict(verdict, CHANNEL_AGAIN, "Discord says: %s", message != NULL ? message : answer->body);
 		verdict->variant = 1;
 	} else if (verdict->outcome == CHANNEL_DEAD && message != NULL)
-		observ_verdict(config, verdict, CHANNEL_DEAD, "Discord says: %s (HTTP %d)", message, answer->status);
+		observ_verdict(verdict, CHANNEL_DEAD, "Discord says: %s (HTTP %d)", message, answer->status);
 }
 
 const ChannelKind observ_channel_discord = {.name = "discord",
@@ -284,4 +257,5 @@ const ChannelKind observ_channel_discord = {.name = "discord",
 											.burst = 5,
 											.check = discord_check,
 											.render = discord_render,
+											.value = observ_markdown_value,
 											.classify = discord_classify};

@@ -7,6 +7,8 @@
 
 #include "ext/channel_kind.h"
 
+#include <arpa/inet.h>
+
 #include "core/mail_text.h"
 #include "ext/chat_text.h"
 #include "ext/email_html.h"
@@ -73,10 +75,15 @@ is_ipv6(struct slice host)
 	return colon;
 }
 
+/* Names that begin like an address are somewhere else. */
 static bool
 is_loopback(struct slice host)
 {
-	return slice_equals(host, "localhost") || slice_starts(host, "127.") || slice_equals(host, "::1");
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, pnstrdup(host.p, host.end - host.p), &address) == 1)
+		return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+	return slice_equals(host, "localhost") || slice_equals(host, "::1");
 }
 
 static void
@@ -229,7 +236,7 @@ render(const ChannelConfig *config, const Message *message, int step, int varian
 	if (ehlo != NULL)
 		appendStringInfo(&url, "/%s", ehlo);
 	request->url = url.data;
-	request->require_tls = strcmp(tls, "starttls") == 0;
+	request->require_tls = strcmp(tls, "none") != 0;
 	request->user = observ_config_text(config, "user");
 	request->password = observ_config_text(config, "password");
 	request->mail_from = pnstrdup(from.address.p, from.address.end - from.address.p);
@@ -271,7 +278,7 @@ classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, 
 	if (answer->outcome == TRANSFER_ANSWERED && answer->status >= 200 && answer->status < 300)
 		verdict->receipt = last_reply(answer);
 	else if (answer->status >= 400 && answer->status < 600)
-		observ_verdict(config, verdict, answer->status < 500 ? CHANNEL_RETRY : CHANNEL_DEAD,
+		observ_verdict(verdict, answer->status < 500 ? CHANNEL_RETRY : CHANNEL_DEAD,
 					   "the mail server said: %s", last_reply(answer));
 	else {
 		unanswered.status = 0;

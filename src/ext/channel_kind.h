@@ -22,7 +22,7 @@ typedef struct ChannelRequest {
 	const char *mail_from;
 	List *mail_to; /* of char * */
 	const char *user, *password;
-	bool require_tls; /* smtp://: STARTTLS or nothing */
+	bool require_tls; /* of mail: TLS or nothing */
 } ChannelRequest;
 
 /* What came of it. Valid during the call only. */
@@ -30,7 +30,7 @@ typedef struct ChannelAnswer {
 	enum transfer_outcome outcome;
 	int status; /* of HTTP or of the last SMTP answer; 0: none */
 	/*
-	 * Terminated; "". Of mail: the reply that ended it; before it, a line "<address> reply" for each recipient that was refused while others were
+	 * Terminated; "". Without secrets. Of mail: the reply that ended it; before it, a line "<address> reply" for each recipient that was refused while others were
 	 * not.
 	 */
 	const char *body;
@@ -60,6 +60,7 @@ typedef struct ChannelVerdict {
 typedef struct ChannelKind {
 	const char *name, *description;
 	const ChannelField *fields; /* ends with one without a name */
+	const char *wait_header;    /* of 429: seconds, where there is no Retry-After; NULL: none */
 	int concurrency;            /* requests under way at a time, per channel */
 	int rate_limit, burst;      /* per minute, at once: what the service takes; 0: any number */
 	bool
@@ -78,6 +79,12 @@ typedef struct ChannelKind {
 	void (*render)(const ChannelConfig *config, const Message *message, int step, int variant,
 				   ChannelRequest *request);
 
+	/*
+	 * With the field "markup" a body_template is markup, and the values in it are not: what becomes of one, so that it is read as it is. NULL: there is no
+	 * such field.
+	 */
+	MessageForm value;
+
 	/* What an answer means. NULL: observ_classify_http(). */
 	void (*classify)(const ChannelConfig *config, const ChannelAnswer *answer, int variant,
 					 ChannelVerdict *verdict);
@@ -93,6 +100,10 @@ extern const ChannelKind *observ_channel_kind(const char *name);
  * read in both forms relative to the time of the answer, at most 15 minutes.
  */
 extern void observ_classify_http(const ChannelAnswer *answer, ChannelVerdict *verdict);
+
+/* Templates of a channel of that kind; NULL for those that it has not. */
+extern MessageTemplates observ_channel_templates(const ChannelKind *kind, const ChannelConfig *config,
+												 const char *title, const char *body);
 
 /* Helpers for renderers. observ_request_json() sets Content-Type and hands out a writer into the body. */
 extern void observ_request_header(ChannelRequest *request, const char *name, const char *value);

@@ -54,6 +54,15 @@ observ_request_json(ChannelRequest *request)
 	return (JsonWriter){.out = &request->body};
 }
 
+MessageTemplates
+observ_channel_templates(const ChannelKind *kind, const ChannelConfig *config, const char *title,
+						 const char *body)
+{
+	bool markup = kind->value != NULL && observ_config_boolean(config, "markup");
+
+	return (MessageTemplates){.title = title, .body = body, .value = markup ? kind->value : NULL};
+}
+
 char *
 observ_base_url(const ChannelConfig *config)
 {

@@ -14,7 +14,8 @@
 #define MAX_TOPIC         64
 #define MAX_SEQUENCE      64
 #define MAX_ACTIONS       3
-#define MAX_LINK          2000
+#define MAX_LINK          1000
+#define MAX_BODY          8000 /* bytes: the service reads twice MAX_MESSAGE of JSON, and refuses what is longer */
 #define CALM              3 /* the usual priority; what is over rings no louder */
 #define WAIT_FOR_QUOTA_MS (15 * 60 * 1000)
 
@@ -146,33 +147,48 @@ put_actions(JsonWriter *w, const Message *message)
 }
 
 static void
-ntfy_render(const ChannelConfig *config, const Message *message, int step, int variant,
-			ChannelRequest *request)
+put_publish(JsonWriter *w, const ChannelConfig *config, const Message *message, int variant, int max)
 {
 	const char *sequence =
 		observ_config_boolean(config, "replace") ? message->incident_key : message->idempotency_key;
+
+	observ_json_open(w, '{');
+	observ_json_pair(w, "topic", observ_config_text(config, "topic"));
+	observ_json_pair(w, "title", observ_fit_bytes(observ_chat_title(message), MAX_TITLE, true, NULL));
+	observ_json_pair(w, "message", observ_chat_plain(message, max, true, form));
+	if (variant == 0) {
+		observ_json_key(w, "priority");
+		observ_json_integer(w, priority_of(message));
+		put_tags(w, message);
+		put_actions(w, message);
+		/* Sent twice it is one notification. */
+		if (is_id(sequence, MAX_SEQUENCE))
+			observ_json_pair(w, "sequence_id", sequence);
+		if (observ_chat_body(message) != NULL && observ_config_boolean(config, "markup")) {
+			observ_json_key(w, "markdown");
+			observ_json_boolean(w, true);
+		}
+	}
+	observ_json_close(w, '}');
+}
+
+static void
+ntfy_render(const ChannelConfig *config, const Message *message, int step, int variant,
+			ChannelRequest *request)
+{
 	JsonWriter w = observ_request_json(request);
+	JsonPlace begin = observ_json_place(&w);
+	int max = MAX_MESSAGE;
 
 	request->url = observ_config_text(config, "url");
 	put_login(config, request);
-	observ_json_open(&w, '{');
-	observ_json_pair(&w, "topic", observ_config_text(config, "topic"));
-	observ_json_pair(&w, "title", observ_fit_bytes(observ_chat_title(message), MAX_TITLE, true, NULL));
-	observ_json_pair(&w, "message", observ_chat_plain(message, MAX_MESSAGE, true, form));
-	if (variant == 0) {
-		observ_json_key(&w, "priority");
-		observ_json_integer(&w, priority_of(message));
-		put_tags(&w, message);
-		put_actions(&w, message);
-		/* Sent twice it is one notification. */
-		if (is_id(sequence, MAX_SEQUENCE))
-			observ_json_pair(&w, "sequence_id", sequence);
-		if (observ_chat_body(message) != NULL && observ_config_boolean(config, "markup")) {
-			observ_json_key(&w, "markdown");
-			observ_json_boolean(&w, true);
-		}
+	/* What has to be escaped, and links, are at the cost of the message: without it there are less than 7,000 bytes. */
+	put_publish(&w, config, message, variant, max);
+	while (request->body.len > MAX_BODY) {
+		max -= (request->body.len - MAX_BODY + 1) / 2;
+		observ_json_back(&w, begin);
+		put_publish(&w, config, message, variant, max);
 	}
-	observ_json_close(&w, '}');
 }
 
 static void
@@ -189,14 +205,14 @@ ntfy_classify(const ChannelConfig *config, const ChannelAnswer *answer, int vari
 		/* Quotas come back slowly: 507 is room or bandwidth, 42908 the messages of a day. */
 		bool quota = answer->status == 507 || (code != NULL && strcmp(code, "42908") == 0);
 
-		observ_verdict(config, verdict, CHANNEL_RETRY, "ntfy says: %s (HTTP %d)", error, answer->status);
+		observ_verdict(verdict, CHANNEL_RETRY, "ntfy says: %s (HTTP %d)", error, answer->status);
 		if (quota && verdict->retry_after_ms < 0)
 			verdict->retry_after_ms = WAIT_FOR_QUOTA_MS;
 	} else {
 		bool again = answer->status == 400 && variant == 0;
 
-		observ_verdict(config, verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "ntfy says: %s (HTTP %d)",
-					   error, answer->status);
+		observ_verdict(verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "ntfy says: %s (HTTP %d)", error,
+					   answer->status);
 		verdict->variant = again ? 1 : 0;
 	}
 }
@@ -209,4 +225,5 @@ const ChannelKind observ_channel_ntfy = {.name = "ntfy",
 										 .burst = 30,
 										 .check = ntfy_check,
 										 .render = ntfy_render,
+										 .value = observ_markdown_value,
 										 .classify = ntfy_classify};

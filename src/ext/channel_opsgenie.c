@@ -21,7 +21,7 @@
 #define MAX_SOURCE      100
 #define MAX_USER        100
 #define MAX_NOTE        25000
-#define BUSY_WAIT_MS    60000 /* limits are per minute */
+#define BUSY_WAIT_MS    60000 /* limits are per minute, or per second, as they say */
 
 static const ChannelField fields[] = {
 	{.name = "api_key",
@@ -225,6 +225,7 @@ const ChannelKind observ_channel_opsgenie = {
 	.name = "opsgenie",
 	.description = "Opsgenie: creates, acknowledges and closes an alert",
 	.fields = fields,
+	.wait_header = "X-RateLimit-Period-In-Sec",
 	.concurrency = 4,
 	.rate_limit = 120,
 	.burst = 30,

@@ -91,7 +91,7 @@ put_payload(JsonWriter *w, const ChannelConfig *config, const Message *message, 
 	observ_json_pair(w, "summary", observ_incident_summary(message, MAX_SUMMARY));
 	observ_json_pair(w, "source", observ_fit_units(observ_incident_source(message), MAX_TEXT, true, NULL));
 	observ_json_pair(w, "severity", severities[message->severity]);
-	observ_json_pair(w, "timestamp", observ_incident_time(message->at));
+	observ_json_pair(w, "timestamp", observ_time_text(message->at, 3));
 	if (component != NULL)
 		observ_json_pair(w, "component", observ_fit_units(component, MAX_TEXT, true, NULL));
 	if (!observ_text_is_blank(message->route))
@@ -121,12 +121,11 @@ put_links(JsonWriter *w, const Message *message)
 }
 
 static void
-put_event(const ChannelConfig *config, const Message *message, bool brief, StringInfo body)
+put_event(JsonWriter w, const ChannelConfig *config, const Message *message, bool brief)
 {
 	enum IncidentAction action = observ_incident_action(message);
-	JsonWriter w = {.out = body};
 
-	resetStringInfo(body);
+	resetStringInfo(w.out);
 	observ_json_open(&w, '{');
 	observ_json_pair(&w, "routing_key", observ_config_text(config, "routing_key"));
 	observ_json_pair(&w, "event_action", actions[action]);
@@ -145,11 +144,12 @@ put_event(const ChannelConfig *config, const Message *message, bool brief, Strin
 static void
 render(const ChannelConfig *config, const Message *message, int step, int variant, ChannelRequest *request)
 {
-	observ_request_json(request);
+	JsonWriter w = observ_request_json(request);
+
 	request->url = psprintf("%s/v2/enqueue", observ_base_url(config));
-	put_event(config, message, false, &request->body);
+	put_event(w, config, message, false);
 	if (request->body.len > MAX_BODY)
-		put_event(config, message, true, &request->body);
+		put_event(w, config, message, true);
 }
 
 static void

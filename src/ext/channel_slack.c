@@ -6,6 +6,8 @@
 
 #include "ext/chat_text.h"
 
+#include <limits.h>
+
 #include "lib/stringinfo.h"
 
 #define MAX_HEADER   150
@@ -70,8 +72,6 @@ literal(const char *text)
 {
 	StringInfoData out;
 
-	if (GetDatabaseEncoding() != PG_UTF8)
-		return pstrdup(text);
 	initStringInfo(&out);
 	for (const char *p = text; *p != '\0'; p++) {
 		bool inside = p > text && is_word(p[-1]);
@@ -183,31 +183,19 @@ alert_text(const MessageAlert *alert, int max, bool links_too)
 	return text.data;
 }
 
-/* Sections of as many alerts as fit, each with its share of the room. Returns how many. */
-static int
-put_alerts(JsonWriter *w, const Message *message, int room)
+/* A section in `share` bytes, or somewhat more where that is too little to say anything. */
+static void
+put_alert(JsonWriter *w, const Message *message, const MessageAlert *alert, int share)
 {
-	int most = Min(message->n_alerts, MAX_BLOCKS - OTHER_BLOCKS), shown;
+	JsonPlace place = observ_json_place(w);
 
-	for (shown = 0; shown < most; shown++) {
-		int share = room / (most - shown);
-		int max = Min(Max(share, MIN_SECTION), MAX_SECTION);
-		JsonPlace place = observ_json_place(w);
-
-		/* Characters are more than one byte each: less of them then. */
-		for (;; max = max * 2 / 3) {
-			put_section(w, alert_text(&message->alerts[shown], max, message->n_alerts > 1));
-			if (w->out->len - place.length <= Max(share, 2 * MIN_SECTION) || max < MIN_SECTION * 3 / 2)
-				break;
-			observ_json_back(w, place);
-		}
-		if (w->out->len - place.length > room) {
-			observ_json_back(w, place);
+	/* Characters are more than one byte each: less of them then. */
+	for (int max = Min(Max(share, MIN_SECTION), MAX_SECTION);; max = max * 2 / 3) {
+		put_section(w, alert_text(alert, max, message->n_alerts > 1));
+		if (w->out->len - place.length <= Max(share, 2 * MIN_SECTION) || max < MIN_SECTION * 3 / 2)
 			break;
-		}
-		room -= w->out->len - place.length;
+		observ_json_back(w, place);
 	}
-	return shown;
 }
 
 static void
@@ -238,7 +226,8 @@ put_attachment(JsonWriter *w, const ChannelConfig *config, const Message *messag
 						   ? observ_fit_units(body, MAX_SECTION, false, NULL)
 						   : fit_literal(body, MAX_SECTION, false));
 	else
-		more = observ_chat_more(message, put_alerts(w, message, room));
+		more = observ_chat_more(
+			message, observ_chat_put_alerts(w, message, MAX_BLOCKS - OTHER_BLOCKS, room, put_alert));
 	if (more != NULL)
 		put_context(w, more);
 	put_context(w, observ_chat_context(message));
@@ -272,6 +261,15 @@ form(const char *text)
 	char *plain = literal(text);
 
 	return observ_fit(plain, (int) strlen(plain) * 5, false, observ_escape_slack);
+}
+
+/* In a text that is mrkdwn; an invisible blank would break a link. */
+static char *
+value_text(const char *text)
+{
+	if (observ_link_usable(text, INT_MAX, false))
+		return observ_fit(text, (int) strlen(text) * 5, true, observ_escape_slack);
+	return form(text);
 }
 
 static char *
@@ -345,14 +343,13 @@ classify_api(const ChannelConfig *config, const ChannelAnswer *answer, int varia
 		return;
 	}
 	if (error == NULL)
-		observ_verdict(config, verdict, CHANNEL_RETRY, "the answer is not one of Slack: %.100s",
-					   answer->body);
+		observ_verdict(verdict, CHANNEL_RETRY, "the answer is not one of Slack: %.100s", answer->body);
 	else if (is_about_form(error) && variant == 0) {
-		observ_verdict(config, verdict, CHANNEL_AGAIN, "Slack says: %s", error);
+		observ_verdict(verdict, CHANNEL_AGAIN, "Slack says: %s", error);
 		verdict->variant = 1;
 	} else
-		observ_verdict(config, verdict, is_one_of(error, passing) ? CHANNEL_RETRY : CHANNEL_DEAD,
-					   "Slack says: %s", error);
+		observ_verdict(verdict, is_one_of(error, passing) ? CHANNEL_RETRY : CHANNEL_DEAD, "Slack says: %s",
+					   error);
 }
 
 static void
@@ -367,14 +364,14 @@ slack_classify(const ChannelConfig *config, const ChannelAnswer *answer, int var
 	if (verdict->outcome == CHANNEL_SENT && observ_config_text(config, "token") != NULL)
 		classify_api(config, answer, variant, verdict);
 	else if (verdict->outcome == CHANNEL_SENT && !(len == 2 && memcmp(answer->body, "ok", 2) == 0))
-		observ_verdict(config, verdict, CHANNEL_RETRY, "the answer is not \"ok\" but: %.100s", answer->body);
+		observ_verdict(verdict, CHANNEL_RETRY, "the answer is not \"ok\" but: %.100s", answer->body);
 	else if (verdict->outcome == CHANNEL_DEAD && len > 0 &&
 			 strspn(answer->body, "abcdefghijklmnopqrstuvwxyz_") == len) {
 		const char *error = pnstrdup(answer->body, len);
 		bool again = answer->status == 400 && variant == 0 && is_about_form(error);
 
-		observ_verdict(config, verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "Slack says: %.100s (HTTP %d)",
-					   error, answer->status);
+		observ_verdict(verdict, again ? CHANNEL_AGAIN : CHANNEL_DEAD, "Slack says: %.100s (HTTP %d)", error,
+					   answer->status);
 		verdict->variant = again ? 1 : 0;
 	}
 }
@@ -387,4 +384,5 @@ const ChannelKind observ_channel_slack = {.name = "slack",
 										  .burst = 5,
 										  .check = slack_check,
 										  .render = slack_render,
+										  .value = value_text,
 										  .classify = slack_classify};

@@ -101,8 +101,9 @@ color_name(const MessageAlert *alert)
 }
 
 static void
-put_alert(JsonWriter *w, const MessageAlert *alert, int room)
+put_alert(JsonWriter *w, const Message *message, const MessageAlert *alert, int share)
 {
+	int room = Max(share, MIN_ALERT) - ALERT_FRAME;
 	const char *details = observ_chat_details(alert);
 	TextRun head[2] = {{.text = observ_chat_mark(alert), .color = color_name(alert), .bold = true}};
 	int left;
@@ -121,26 +122,6 @@ put_alert(JsonWriter *w, const MessageAlert *alert, int room)
 	put_lines(w, fit_bytes(observ_chat_facts(alert), left / 3, true), true);
 	observ_json_close(w, ']');
 	observ_json_close(w, '}');
-}
-
-/* As many as fit, each with its share of the room in bytes. Returns how many. */
-static int
-put_alerts(JsonWriter *w, const Message *message, int room)
-{
-	int most = Min(message->n_alerts, MAX_ALERTS), shown;
-
-	for (shown = 0; shown < most; shown++) {
-		int share = Max(room / (most - shown), MIN_ALERT);
-		JsonPlace place = observ_json_place(w);
-
-		put_alert(w, &message->alerts[shown], Max(share - ALERT_FRAME, MIN_ALERT - ALERT_FRAME));
-		if (w->out->len - place.length > room) {
-			observ_json_back(w, place);
-			break;
-		}
-		room -= w->out->len - place.length;
-	}
-	return shown;
 }
 
 static int
@@ -208,7 +189,8 @@ put_body(JsonWriter *w, const ChannelConfig *config, const Message *message, int
 	else if (body != NULL)
 		put_lines(w, fit_bytes(body, fits, false), false);
 	else
-		more = observ_chat_more(message, put_alerts(w, message, room - 400));
+		more =
+			observ_chat_more(message, observ_chat_put_alerts(w, message, MAX_ALERTS, room - 400, put_alert));
 	if (more != NULL)
 		put_lines(w, more, true);
 	put_lines(w, fit_bytes(observ_chat_context(message), MAX_TITLE, true), true);
@@ -276,8 +258,7 @@ classify_text(const ChannelConfig *config, const ChannelAnswer *answer, ChannelV
 	status = strtol(error + strlen(marker), &end, 10);
 	if (end == error + strlen(marker))
 		status = 0;
-	observ_verdict(config, verdict,
-				   status == 429 || status >= 500 || status < 400 ? CHANNEL_RETRY : CHANNEL_DEAD,
+	observ_verdict(verdict, status == 429 || status >= 500 || status < 400 ? CHANNEL_RETRY : CHANNEL_DEAD,
 				   "Teams says: %.100s", error);
 }
 
@@ -291,11 +272,11 @@ teams_classify(const ChannelConfig *config, const ChannelAnswer *answer, int var
 		classify_text(config, answer, verdict);
 	else if (verdict->outcome == CHANNEL_DEAD && (answer->status == 400 || answer->status == 413) &&
 			 variant == 0) {
-		observ_verdict(config, verdict, CHANNEL_AGAIN, "Teams says: %.300s (HTTP %d)",
+		observ_verdict(verdict, CHANNEL_AGAIN, "Teams says: %.300s (HTTP %d)",
 					   message != NULL ? message : answer->body, answer->status);
 		verdict->variant = 1;
 	} else if (verdict->outcome == CHANNEL_DEAD && message != NULL)
-		observ_verdict(config, verdict, CHANNEL_DEAD, "Teams says: %s (HTTP %d)", message, answer->status);
+		observ_verdict(verdict, CHANNEL_DEAD, "Teams says: %s (HTTP %d)", message, answer->status);
 }
 
 const ChannelKind observ_channel_teams = {.name = "teams",
@@ -305,4 +286,5 @@ const ChannelKind observ_channel_teams = {.name = "teams",
 										  .rate_limit = 60,
 										  .burst = 4,
 										  .render = teams_render,
+										  .value = observ_markdown_value,
 										  .classify = teams_classify};

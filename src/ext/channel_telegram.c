@@ -177,6 +177,13 @@ form(const char *text)
 	return observ_fit(text, (int) strlen(text), false, NULL);
 }
 
+/* In a text that is HTML. */
+static char *
+value_text(const char *text)
+{
+	return observ_fit(text, (int) strlen(text) * 6, false, observ_escape_html);
+}
+
 static char *
 plain_text(const Message *message)
 {
@@ -247,8 +254,7 @@ telegram_classify(const ChannelConfig *config, const ChannelAnswer *answer, int 
 		if (answer->outcome != TRANSFER_ANSWERED || (ok != NULL && strcmp(ok, "true") == 0))
 			verdict->receipt = observ_answer_text(answer, "$.result.message_id");
 		else
-			observ_verdict(config, verdict, CHANNEL_RETRY, "the answer is not one of Telegram: %.100s",
-						   answer->body);
+			observ_verdict(verdict, CHANNEL_RETRY, "the answer is not one of Telegram: %.100s", answer->body);
 	} else if (text == NULL)
 		return;
 	else if (verdict->outcome == CHANNEL_RETRY) {
@@ -257,14 +263,14 @@ telegram_classify(const ChannelConfig *config, const ChannelAnswer *answer, int 
 		if (wait > 0)
 			verdict->retry_after_ms = wait;
 	} else if (moved != NULL)
-		observ_verdict(config, verdict, CHANNEL_DEAD,
-					   "the group has become another chat: set chat_id to \"%s\"", moved);
+		observ_verdict(verdict, CHANNEL_DEAD, "the group has become another chat: set chat_id to \"%s\"",
+					   moved);
 	else if (answer->status == 400 && variant == 0 &&
 			 (strstr(text, "parse entities") != NULL || strstr(text, "too long") != NULL)) {
-		observ_verdict(config, verdict, CHANNEL_AGAIN, "Telegram says: %s", text);
+		observ_verdict(verdict, CHANNEL_AGAIN, "Telegram says: %s", text);
 		verdict->variant = 1;
 	} else
-		observ_verdict(config, verdict, CHANNEL_DEAD, "Telegram says: %s (HTTP %d)", text, answer->status);
+		observ_verdict(verdict, CHANNEL_DEAD, "Telegram says: %s (HTTP %d)", text, answer->status);
 }
 
 const ChannelKind observ_channel_telegram = {.name = "telegram",
@@ -275,4 +281,5 @@ const ChannelKind observ_channel_telegram = {.name = "telegram",
 											 .burst = 3,
 											 .check = telegram_check,
 											 .render = telegram_render,
+											 .value = value_text,
 											 .classify = telegram_classify};

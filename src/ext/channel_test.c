@@ -30,7 +30,7 @@ typedef struct ChannelTest {
 	const char *channel;
 	const ChannelKind *kind;
 	ChannelConfig *config;
-	MessageSource source;
+	MessageTemplates templates;
 	Message *message;
 	int n_steps, n_begun, n_over;
 	DeliveryResult *results[MAX_STEPS];
@@ -61,6 +61,7 @@ load(ChannelTest *test, MemoryContext context)
 	Datum values[] = {CStringGetTextDatum(test->channel)};
 	bool no_kind, isnull;
 	Datum kind, config;
+	const char *title, *body;
 	MemoryContext before;
 
 	SPI_connect();
@@ -80,9 +81,10 @@ load(ChannelTest *test, MemoryContext context)
 						 quote_literal_cstr(test->channel), observ_kind_names())));
 	test->kind = observ_require_kind(TextDatumGetCString(kind), test->channel);
 	before = MemoryContextSwitchTo(context);
-	test->source.title_template = observ_spi_text(0, 3);
-	test->source.body_template = observ_spi_text(0, 4);
+	title = observ_spi_text(0, 3);
+	body = observ_spi_text(0, 4);
 	test->config = observ_channel_config(test->kind, DatumGetJsonbPCopy(config), true);
+	test->templates = observ_channel_templates(test->kind, test->config, title, body);
 	MemoryContextSwitchTo(before);
 	SPI_finish();
 }
@@ -299,10 +301,7 @@ observ_test_channel(PG_FUNCTION_ARGS)
 	observ_require_versions();
 	caller = observ_as_owner_begin();
 	load(&test, CurrentMemoryContext);
-	test.source.channel = test.channel;
-	test.source.idempotency_key = fresh_key();
-	test.source.at = GetCurrentTimestamp();
-	test.message = observ_test_message(&test.source);
+	test.message = observ_test_message(test.channel, fresh_key(), GetCurrentTimestamp(), &test.templates);
 	test.n_steps = test.kind->steps != NULL ? test.kind->steps(test.config) : 1;
 	test.n_steps = Min(Max(test.n_steps, 1), MAX_STEPS);
 	send_and_wait(&test);

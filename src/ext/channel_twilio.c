@@ -157,7 +157,7 @@ classify(const ChannelConfig *config, const ChannelAnswer *answer, int variant, 
 			verdict->retry_after_ms = Max(verdict->retry_after_ms, codes[i].wait_ms);
 		}
 	error = observ_answer_text(answer, "$.message");
-	observ_verdict(config, verdict, verdict->outcome, "%s: %s", code, error != NULL ? error : "no message");
+	observ_verdict(verdict, verdict->outcome, "%s: %s", code, error != NULL ? error : "no message");
 }
 
 const ChannelKind observ_channel_twilio = {

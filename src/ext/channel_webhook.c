@@ -156,6 +156,14 @@ put_nullable(JsonWriter *w, const char *key, const char *text)
 	observ_json_text(w, text);
 }
 
+static void
+put_time(JsonWriter *w, const char *key, TimestampTz time)
+{
+	const char *text = observ_time_text(time, 6);
+
+	observ_json_pair(w, key, text == NULL ? ZERO_TIME : text);
+}
+
 /* What Alertmanager does not know of an alert. */
 static void
 put_particulars(JsonWriter *w, const MessageAlert *alert)
@@ -192,8 +200,8 @@ put_alert(JsonWriter *w, const MessageAlert *alert)
 	observ_json_pair(w, "status", alert->firing ? "firing" : "resolved");
 	put_pairs(w, "labels", labels, n);
 	put_object(w, "annotations", alert->annotations);
-	observ_json_pair(w, "startsAt", alert->starts_at == 0 ? ZERO_TIME : observ_time_text(alert->starts_at));
-	observ_json_pair(w, "endsAt", alert->ends_at == 0 ? ZERO_TIME : observ_time_text(alert->ends_at));
+	put_time(w, "startsAt", alert->starts_at);
+	put_time(w, "endsAt", alert->ends_at);
 	observ_json_pair(w, "generatorURL", alert->explain_url == NULL ? "" : alert->explain_url);
 	observ_json_pair(w, "fingerprint", am_fingerprint(labels, n));
 	put_particulars(w, alert);
@@ -217,7 +225,7 @@ put_notification(JsonWriter *w, const Message *message)
 	put_nullable(w, "route", message->route);
 	observ_json_pair(w, "reason", message->reason);
 	observ_json_pair(w, "severity", observ_severity_name(message->severity));
-	observ_json_pair(w, "timestamp", observ_time_text(message->at));
+	put_nullable(w, "timestamp", observ_time_text(message->at, 6));
 	put_boolean(w, "test", message->test);
 	observ_json_key(w, "firing");
 	observ_json_integer(w, message->n_firing);

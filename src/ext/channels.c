@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 OBSERV_SQL_FUNCTION(observ_check_channel);
 OBSERV_SQL_FUNCTION(observ_follow_channel);
@@ -52,18 +53,25 @@ config_as_before(const TriggerData *data, Jsonb *config)
 	return before != NULL && compareJsonbContainers(&before->root, &config->root) == 0;
 }
 
-/* ---- kind and configuration */
-
 /*
- * Whether there is a row of that name already: it stays there until we are through. What is to be inserted is a mistake then, or becomes an UPDATE
- * (ON CONFLICT), and must not change the secrets of the row that there is.
+ * Of sessions that write the same channel, or channels that fall back to each other, the second must see what the first has done: a chain would become
+ * a circle, a secret that of the other row.
  */
+static void
+wait_for_others(void)
+{
+	observ_wait_for_lock(OBSERV_LOCK_CHANNELS);
+}
+
+/* Whether there is a row of that name; it stays there until we are through. */
 static bool
-is_taken(const char *channel)
+is_there(const char *channel)
 {
 	return observ_spi(SPI_OK_SELECT, "SELECT FROM observ.notification_channels WHERE name = $1 FOR KEY SHARE",
 					  1, (Oid[]){TEXTOID}, (Datum[]){CStringGetTextDatum(channel)}, NULL) > 0;
 }
+
+/* ---- kind and configuration */
 
 static void
 name_channel(void *arg)
@@ -99,8 +107,10 @@ check_config(const TriggerData *data, HeapTuple row, const char *channel)
 		return row;
 	}
 	kind = observ_require_kind(kind_name, channel);
+	wait_for_others();
 	error_context_stack = &context;
-	if (TRIGGER_FIRED_BY_INSERT(data->tg_event) && is_taken(channel))
+	/* What is to be inserted is a mistake then, or becomes an UPDATE (ON CONFLICT), and must not change the secrets of the row that there is. */
+	if (TRIGGER_FIRED_BY_INSERT(data->tg_event) && is_there(channel))
 		(void) observ_channel_config(kind, config, false);
 	else {
 		Datum value;
@@ -150,31 +160,42 @@ no_such_fallback(const char *channel, const char *fallback)
 								  : errhint("Make it first: see observ.create_channel().")));
 }
 
+/* Whether whoever falls back to a channel ends at another: as channels are now, of which the transaction's snapshot may not know. */
+static bool
+leads_to(const char *fallback, const char *channel)
+{
+	static SPIPlanPtr plan = NULL;
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(fallback), CStringGetTextDatum(channel)};
+	uint64 n;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = observ_spi_read(
+		&plan,
+		"WITH RECURSIVE chain AS (SELECT name, fallback FROM observ.notification_channels WHERE name = $1 "
+		"UNION SELECT c.name, c.fallback FROM chain JOIN observ.notification_channels c "
+		"ON c.name = chain.fallback) SELECT FROM chain WHERE name = $2",
+		lengthof(types), types, values, NULL);
+	PopActiveSnapshot();
+	return n > 0;
+}
+
 static void
 check_fallback(const TriggerData *data, HeapTuple row, const char *channel)
 {
 	const char *fallback = observ_trigger_text(data, row, "fallback");
-	Oid types[] = {TEXTOID, TEXTOID};
-	Datum values[2];
-	bool isnull;
 
 	if (fallback == NULL || (as_before(data, row, "fallback") && as_before(data, row, "name")))
 		return;
-	values[0] = CStringGetTextDatum(fallback);
-	values[1] = CStringGetTextDatum(channel);
-	observ_spi(
-		SPI_OK_SELECT,
-		"WITH RECURSIVE chain AS (SELECT name, fallback FROM observ.notification_channels WHERE name = $1 "
-		"UNION SELECT c.name, c.fallback FROM chain JOIN observ.notification_channels c "
-		"ON c.name = chain.fallback) SELECT count(*), count(*) FILTER (WHERE name = $2) FROM chain",
-		2, types, values, NULL);
-	if (strcmp(fallback, channel) == 0 || DatumGetInt64(observ_spi_value(0, 2, &isnull)) > 0)
+	if (strcmp(fallback, channel) != 0 && !is_there(fallback))
+		no_such_fallback(channel, fallback);
+	wait_for_others();
+	if (strcmp(fallback, channel) == 0 || leads_to(fallback, channel))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid fallback of channel \"%s\"", channel),
 						errdetail("\"%s\" falls back to it, directly or through others.", fallback),
 						errhint("A chain of fallbacks must end somewhere.")));
-	if (DatumGetInt64(observ_spi_value(0, 1, &isnull)) == 0)
-		no_such_fallback(channel, fallback);
 }
 
 /* Who falls back to a channel goes on doing so under its new name; to one that is gone nobody does. A foreign key would make pg_dump warn. */

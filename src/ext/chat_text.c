@@ -3,6 +3,7 @@
 
 #include "ext/chat_text.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "core/json_path.h"
@@ -17,9 +18,7 @@ observ_utf16_units(const char *text)
 {
 	int units = 0;
 
-	/* UTF-8: what begins a character counts one, and one more beyond U+FFFF. Of other encodings: bytes, which are never less. */
-	if (GetDatabaseEncoding() != PG_UTF8)
-		return (int) strlen(text);
+	/* UTF-8: what begins a character counts one, and one more beyond U+FFFF. */
 	for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
 		units += ((*p & 0xc0) != 0x80) + (*p >= 0xf0);
 	return units;
@@ -76,14 +75,27 @@ is_blank(pg_wchar c)
 bool
 observ_text_is_blank(const char *text)
 {
-	for (const char *p = text; *p != '\0'; p += GetDatabaseEncoding() == PG_UTF8 ? pg_mblen(p) : 1) {
-		pg_wchar c = GetDatabaseEncoding() == PG_UTF8 ? utf8_to_unicode((const unsigned char *) p)
-													  : (unsigned char) *p;
-
-		if (!is_blank(c))
+	for (const char *p = text; p != NULL && *p != '\0'; p += pg_mblen(p))
+		if (!is_blank(utf8_to_unicode((const unsigned char *) p)))
 			return false;
-	}
 	return true;
+}
+
+void
+observ_escape_markdown(StringInfo out, const char *character, int len)
+{
+	if (len == 1 && strchr("\\*_~`|<>#[]@", *character) != NULL)
+		appendStringInfoChar(out, '\\');
+	appendBinaryStringInfo(out, character, len);
+}
+
+char *
+observ_markdown_value(const char *text)
+{
+	/* A link stays one. */
+	if (observ_link_usable(text, INT_MAX, false))
+		return pstrdup(text);
+	return observ_fit(text, (int) strlen(text) * 2, false, observ_escape_markdown);
 }
 
 const char *
@@ -135,34 +147,12 @@ observ_chat_details(const MessageAlert *alert)
 	return psprintf("%s\n%s", summary, description);
 }
 
-static void
-put_fact(StringInfo facts, const char *fact)
-{
-	appendStringInfo(facts, "%s%s", facts->len > 0 ? ", " : "", fact);
-}
-
-char *
+const char *
 observ_chat_facts(const MessageAlert *alert)
 {
-	StringInfoData facts;
+	const char *facts = observ_message_facts(alert);
 
-	initStringInfo(&facts);
-	if (isfinite(alert->value))
-		put_fact(&facts, psprintf("value %.6g", alert->value));
-	if (isfinite(alert->peak) && (!isfinite(alert->value) || alert->peak != alert->value))
-		put_fact(&facts, psprintf("peak %.6g", alert->peak));
-	put_fact(&facts, psprintf("for %s", observ_duration_text(alert->duration_seconds)));
-	if (alert->acked_by != NULL)
-		put_fact(&facts, psprintf("acknowledged by %s", observ_fit(alert->acked_by, MAX_NAME, true, NULL)));
-	if (alert->flapping)
-		put_fact(&facts, "flapping");
-	if (alert->stale)
-		put_fact(&facts, "no new data");
-	if (alert->reopened)
-		put_fact(&facts, "again");
-	if (alert->resolved_reason != NULL)
-		put_fact(&facts, observ_fit(alert->resolved_reason, MAX_NAME, true, NULL));
-	return facts.data;
+	return *facts != '\0' ? facts : alert->firing ? "for 0s" : "after 0s";
 }
 
 char *
@@ -179,6 +169,25 @@ observ_chat_context(const Message *message)
 	return context.data;
 }
 
+int
+observ_chat_put_alerts(JsonWriter *w, const Message *message, int most, int room, ChatPutAlert put)
+{
+	int shown;
+
+	most = Min(message->n_alerts, most);
+	for (shown = 0; shown < most; shown++) {
+		JsonPlace place = observ_json_place(w);
+
+		put(w, message, &message->alerts[shown], room / (most - shown));
+		if (w->out->len - place.length > room) {
+			observ_json_back(w, place);
+			break;
+		}
+		room -= w->out->len - place.length;
+	}
+	return shown;
+}
+
 char *
 observ_chat_more(const Message *message, int shown)
 {
@@ -186,17 +195,17 @@ observ_chat_more(const Message *message, int shown)
 
 	if (more <= 0)
 		return NULL;
-	return psprintf("%s and %d more", GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x80\xa6" : "...", more);
+	return psprintf("\xe2\x80\xa6 and %d more", more);
 }
 
 static char *
-in_form(const char *text, ChatForm form)
+in_form(const char *text, MessageForm form)
 {
 	return form == NULL ? pstrdup(text) : form(text);
 }
 
 char *
-observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form)
+observ_chat_plain(const Message *message, int max, bool bytes, MessageForm form)
 {
 	int characters = max;
 
@@ -287,8 +296,7 @@ observ_answer_text(const ChannelAnswer *answer, const char *path)
 }
 
 void
-observ_verdict(const ChannelConfig *config, ChannelVerdict *verdict, enum ChannelOutcome outcome,
-			   const char *format, ...)
+observ_verdict(ChannelVerdict *verdict, enum ChannelOutcome outcome, const char *format, ...)
 {
 	char error[MAX_ANSWER * 2], clean[MAX_ANSWER * 2];
 	va_list args;
@@ -299,7 +307,7 @@ observ_verdict(const ChannelConfig *config, ChannelVerdict *verdict, enum Channe
 	/* Answers may hold anything. */
 	slice_printable(slice_of(error), clean, sizeof clean);
 	verdict->outcome = outcome;
-	verdict->error = observ_redact(config, clean);
+	verdict->error = pstrdup(clean);
 }
 
 int64

@@ -11,7 +11,7 @@
 #define CHAT_MAX_LINKS 4
 
 /* Between things in a line. */
-#define CHAT_DOT (GetDatabaseEncoding() == PG_UTF8 ? " \xc2\xb7 " : " - ")
+#define CHAT_DOT " \xc2\xb7 "
 
 /* What is green. */
 #define CHAT_COLOR_RESOLVED 0x2EB67D
@@ -27,10 +27,13 @@ extern char *observ_fit_bytes(const char *text, int max, bool one_line, MessageE
  * observ_message_text(): as many whole lines as are at most `max` code units of UTF-16, or bytes, in the form that the service wants. form: a text made
  * fit, with its markup escaped; palloc'd; NULL: as it is. Never blank.
  */
-typedef char *(*ChatForm)(const char *text);
-extern char *observ_chat_plain(const Message *message, int max, bool bytes, ChatForm form);
+extern char *observ_chat_plain(const Message *message, int max, bool bytes, MessageForm form);
 
-/* Whether there is nothing to be seen in it: services refuse such texts. */
+/* Markdown: a backslash makes any of it literal. Values of templates: links stay as they are. */
+extern void observ_escape_markdown(StringInfo out, const char *character, int len);
+extern char *observ_markdown_value(const char *text);
+
+/* Whether there is nothing to be seen in it, or it is NULL: services refuse such texts. */
 extern bool observ_text_is_blank(const char *text);
 
 /* The title; never blank. One line. */
@@ -48,11 +51,18 @@ extern char *observ_chat_mark(const MessageAlert *alert);
 /* Summary and description, a line each; "" when there is neither. */
 extern char *observ_chat_details(const MessageAlert *alert);
 
-/* "value 97, peak 98, for 5m, acknowledged by ann, flapping"; never empty. */
-extern char *observ_chat_facts(const MessageAlert *alert);
+/* observ_message_facts(), never empty. */
+extern const char *observ_chat_facts(const MessageAlert *alert);
 
 /* "first notification · 3 firing, 1 resolved · route db" */
 extern char *observ_chat_context(const Message *message);
+
+/*
+ * As many alerts as fit into `room` bytes, `most` at most, each with its share of what is left, which `put` need not use up. Returns how many.
+ */
+typedef void (*ChatPutAlert)(JsonWriter *w, const Message *message, const MessageAlert *alert, int share);
+extern int observ_chat_put_alerts(JsonWriter *w, const Message *message, int most, int room,
+								  ChatPutAlert put);
 
 /* "… and 12 more"; NULL: all of them are shown. */
 extern char *observ_chat_more(const Message *message, int shown);
@@ -79,9 +89,9 @@ extern int observ_chat_links(const Message *message, int max_url, ChatLink *link
 /* The value at that path of the answer, as text; NULL: none. */
 extern const char *observ_answer_text(const ChannelAnswer *answer, const char *path);
 
-/* An error out of printf pieces, without secrets. */
-extern void observ_verdict(const ChannelConfig *config, ChannelVerdict *verdict, enum ChannelOutcome outcome,
-						   const char *format, ...) pg_attribute_printf(4, 5);
+/* An error out of printf pieces. */
+extern void observ_verdict(ChannelVerdict *verdict, enum ChannelOutcome outcome, const char *format, ...)
+	pg_attribute_printf(3, 4);
 
 /* Seconds as text ("1.5"), as a wait: at least 1 ms, at most 15 minutes; -1: it is no such number. */
 extern int64 observ_wait_ms(const char *seconds);

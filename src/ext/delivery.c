@@ -88,11 +88,11 @@ clean_text(const char *bytes, int len)
 	return out.data;
 }
 
-/* Secrets go before it is cut: half a secret would not be found. */
+/* As much of it as is kept. Secrets must have gone before: half a secret would not be found. */
 static char *
-fit_text(const ChannelConfig *config, const char *text)
+fit_text(const char *text)
 {
-	char *clean = observ_redact(config, clean_text(text, (int) strnlen(text, MAX_LOOKED_AT)));
+	char *clean = clean_text(text, (int) strnlen(text, MAX_LOOKED_AT));
 
 	clean[pg_mbcliplen(clean, (int) strlen(clean), MAX_TEXT)] = '\0';
 	return clean;
@@ -109,6 +109,23 @@ allow_address(void *arg, const struct sockaddr *address)
 	if (address->sa_family == AF_INET6)
 		return !address_refused((const uint8_t *) &((const struct sockaddr_in6 *) address)->sin6_addr, 16);
 	return false;
+}
+
+static bool
+may_go_anywhere(const ChannelConfig *config)
+{
+	return observ_config_given(config, "allow_link_local") ? observ_config_boolean(config, "allow_link_local")
+														   : observ_allow_link_local;
+}
+
+/*
+ * STARTTLS that a mail goes without where it is not offered: whoever is in between could have left the offer out, so a certificate that is not ours
+ * to trust is no worse (RFC 7435). Passwords don't go there, but on loopback.
+ */
+static bool
+must_verify(const ChannelConfig *config, const ChannelRequest *made)
+{
+	return observ_config_boolean(config, "tls_verify") && (made->mail_from == NULL || made->require_tls);
 }
 
 /* NULL: none. */
@@ -170,7 +187,7 @@ begin(DeliveryRun *run)
 		.timeout_ms = (int) Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), run->deadline), 1),
 		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.max_body = MAX_ANSWER,
-		.verify_tls = observ_config_boolean(config, "tls_verify"),
+		.verify_tls = must_verify(config, &made),
 		.proxy = proxy_of(config),
 		.user = made.user,
 		.password = made.password,
@@ -178,9 +195,10 @@ begin(DeliveryRun *run)
 		.mail_to = as_array(made.mail_to),
 		.mail_to_count = list_length(made.mail_to),
 		.require_tls = made.require_tls,
+		.wait_header = delivery->kind->wait_header,
 		.once = true,
 	};
-	if (!observ_allow_link_local && !observ_config_boolean(config, "allow_link_local"))
+	if (!may_go_anywhere(config))
 		request.allow = allow_address;
 	fault = made.url == NULL ? "there is no address" : transfer_fault(&request);
 	if (fault != NULL)
@@ -267,11 +285,12 @@ judge(DeliveryRun *run)
 	ChannelAnswer answer = {
 		.outcome = r->outcome,
 		.status = r->status,
-		.body = r->refusals != NULL ? psprintf("%s\n%s", r->refusals, r->body) : pstrdup(r->body),
+		.body =
+			observ_redact(config, r->refusals != NULL ? psprintf("%s\n%s", r->refusals, r->body) : r->body),
 		.refused = r->refused,
 		.retry_after = r->retry_after != NULL ? pstrdup(r->retry_after) : NULL,
 		.date_s = r->date_s != 0 ? r->date_s : (int64) time(NULL),
-		.error = r->outcome == TRANSFER_ANSWERED ? NULL : fit_text(config, r->error),
+		.error = r->outcome == TRANSFER_ANSWERED ? NULL : fit_text(observ_redact(config, r->error)),
 		.sent = r->sent,
 	};
 
@@ -279,16 +298,16 @@ judge(DeliveryRun *run)
 	result->phase = phase_of(r);
 	result->address = *r->address ? pstrdup(r->address) : NULL;
 	result->unsure = r->sent && r->outcome != TRANSFER_ANSWERED;
-	result->excerpt = *answer.body != '\0' ? fit_text(config, answer.body) : NULL;
+	result->excerpt = *answer.body != '\0' ? fit_text(answer.body) : NULL;
 	*verdict = (ChannelVerdict){.retry_after_ms = -1};
 	if (delivery->kind->classify != NULL)
 		delivery->kind->classify(config, &answer, delivery->variant, verdict);
 	else
 		observ_classify_http(&answer, verdict);
 	if (verdict->error != NULL)
-		verdict->error = fit_text(config, verdict->error);
+		verdict->error = fit_text(verdict->error);
 	if (verdict->receipt != NULL)
-		verdict->receipt = fit_text(config, verdict->receipt);
+		verdict->receipt = fit_text(verdict->receipt);
 }
 
 static void

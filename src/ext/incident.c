@@ -4,7 +4,6 @@
 #include "ext/incident.h"
 
 #include "ext/chat_text.h"
-#include "utils/timestamp.h"
 
 enum IncidentAction
 observ_incident_action(const Message *message)
@@ -48,19 +47,6 @@ observ_incident_source(const Message *message)
 	return "observ";
 }
 
-char *
-observ_incident_time(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t fsec;
-
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 || tm.tm_year < 0 ||
-		tm.tm_year > 9999)
-		return NULL;
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour,
-					tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
-}
-
 void
 observ_incident_classify(const IncidentAnswers *where, const ChannelConfig *config,
 						 const ChannelAnswer *answer, ChannelVerdict *verdict)
@@ -73,5 +59,5 @@ observ_incident_classify(const IncidentAnswers *where, const ChannelConfig *conf
 	if (answer->status == 429 && verdict->retry_after_ms < 0)
 		verdict->retry_after_ms = where->busy_wait_ms;
 	if (answer->status >= 400 && (error = observ_answer_text(answer, where->error)) != NULL)
-		observ_verdict(config, verdict, verdict->outcome, "%s", error);
+		observ_verdict(verdict, verdict->outcome, "%s", error);
 }

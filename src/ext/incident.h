@@ -34,7 +34,4 @@ typedef struct IncidentAnswers {
 extern void observ_incident_classify(const IncidentAnswers *where, const ChannelConfig *config,
 									 const ChannelAnswer *answer, ChannelVerdict *verdict);
 
-/* RFC 3339 in UTC, milliseconds. */
-extern char *observ_incident_time(TimestampTz at);
-
 #endif

@@ -6,8 +6,10 @@
 
 #include "ext/message.h"
 
+#include <ctype.h>
 #include <math.h>
 
+#include "core/matchers.h"
 #include "ext/channel_kind.h"
 #include "ext/gucs.h"
 #include "ext/message_parts.h"
@@ -86,6 +88,12 @@ find_object(JsonbContainer *object, const char *key)
 	return JsonbValueToJsonb(&v);
 }
 
+static const char *
+label_text(Jsonb *object, const char *name)
+{
+	return object == NULL || !JB_ROOT_IS_OBJECT(object) ? NULL : find_text(&object->root, name);
+}
+
 int
 observ_severity_number(const char *name)
 {
@@ -149,11 +157,12 @@ read_alerts(Jsonb *alerts, Message *message)
 
 /* --- links */
 
+/* As core/matchers.h reads it. */
 static void
-put_matcher(StringInfo out, const char *name, const char *value)
+put_quoted(StringInfo out, const char *text)
 {
-	appendStringInfo(out, "%s%s=\"", out->len > 1 ? "," : "", name);
-	for (const char *p = value; *p != '\0'; p++) {
+	appendStringInfoChar(out, '"');
+	for (const char *p = text; *p != '\0'; p++) {
 		if (*p == '"' || *p == '\\')
 			appendStringInfoChar(out, '\\');
 		appendStringInfoString(out, *p == '\n' ? "\\n" : (char[]){*p, '\0'});
@@ -161,10 +170,28 @@ put_matcher(StringInfo out, const char *name, const char *value)
 	appendStringInfoChar(out, '"');
 }
 
-/* What silences this alert and no other; when that is too long, its name and instance. */
+static void
+put_matcher(StringInfo out, const char *name, const char *value)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+
+	if (*name == '\0')
+		return;
+	if (out->len > 1)
+		appendStringInfoChar(out, ',');
+	if (strspn(name, plain) == strlen(name) && !isdigit((unsigned char) *name))
+		appendStringInfoString(out, name);
+	else
+		put_quoted(out, name);
+	appendStringInfoChar(out, '=');
+	put_quoted(out, value);
+}
+
+/* What silences this alert and no other; when that is too long, or more than matchers can be, its name and instance. */
 static char *
 silence_url(const char *external, const MessageAlert *alert)
 {
+	const char *instance = label_text(alert->labels, "instance") != NULL ? "instance" : "vps_name";
 	StringInfoData matchers, url;
 	int n;
 	MessagePair *labels = observ_sorted_pairs(alert->labels, &n);
@@ -173,12 +200,12 @@ silence_url(const char *external, const MessageAlert *alert)
 	appendStringInfoChar(&matchers, '{');
 	for (int i = 0; i < n; i++)
 		put_matcher(&matchers, labels[i].name, labels[i].value);
-	if (matchers.len > MAX_MATCHERS_LENGTH) {
+	if (matchers.len > MAX_MATCHERS_LENGTH || n > MATCHERS_MAX) {
 		matchers.len = 1;
 		matchers.data[1] = '\0';
 		put_matcher(&matchers, "alertname", alert->name);
 		if (alert->instance[0] != '\0')
-			put_matcher(&matchers, "instance", alert->instance);
+			put_matcher(&matchers, instance, alert->instance);
 	}
 	appendStringInfoChar(&matchers, '}');
 	initStringInfo(&url);
@@ -201,16 +228,13 @@ external_url(void)
 
 /* --- what follows from the rest */
 
-static const char *
-label_text(Jsonb *object, const char *name)
-{
-	return object == NULL || !JB_ROOT_IS_OBJECT(object) ? NULL : find_text(&object->root, name);
-}
-
+/* 0: it is not known, or below. */
 static double
 seconds_between(TimestampTz from, TimestampTz to)
 {
-	return to > from ? (double) (to - from) / USECS_PER_SEC : 0;
+	if (TIMESTAMP_NOT_FINITE(from) || TIMESTAMP_NOT_FINITE(to) || to < from)
+		return 0;
+	return ((double) to - (double) from) / USECS_PER_SEC;
 }
 
 static void
@@ -299,15 +323,6 @@ complete(Message *message)
 	message->common_annotations = observ_common_texts(message, true);
 }
 
-static void
-use_templates(const MessageSource *source, Message *message)
-{
-	observ_apply_templates(source, message);
-	/* A title of the channel's own must not pass for trouble. */
-	if (message->test && strncmp(message->title, "[TEST]", strlen("[TEST]")) != 0)
-		message->title = psprintf("[TEST] %s", message->title);
-}
-
 Message *
 observ_message(const MessageSource *source)
 {
@@ -336,10 +351,8 @@ observ_message(const MessageSource *source)
 		renumbered = observ_refresh_message(source, message);
 	complete(message);
 	message->am_group_key = observ_am_group_key(source->route, source->group_labels);
-	message->title = usual_title(source, message, renumbered);
-	if (message->test)
-		message->title = psprintf("[TEST] %s", message->title);
-	use_templates(source, message);
+	message->usual_title = message->title = usual_title(source, message, renumbered);
+	observ_apply_templates(&source->templates, message);
 	return message;
 }
 
@@ -361,30 +374,32 @@ object_of(const char *const *texts)
 }
 
 Message *
-observ_test_message(const MessageSource *source)
+observ_test_message(const char *channel, const char *idempotency_key, TimestampTz at,
+					const MessageTemplates *templates)
 {
 	static const char *const labels[] = {
 		"alertname", "TestNotification", "severity", "info", OBSERV_TEST_LABEL, "true", NULL};
 	static const char *const group[] = {"alertname", "TestNotification", NULL};
-	const char *summary = psprintf("A test of channel %s: it works when you can read this", source->channel);
+	const char *summary = psprintf("A test of channel %s: it works when you can read this", channel);
 	const char *const annotations[] = {"summary", summary, NULL};
 	Message *message = palloc(sizeof *message);
 
 	*message = (Message){.attempt = 1,
 						 .seq = 1,
-						 .channel = source->channel,
-						 .group_key = source->idempotency_key,
+						 .channel = channel,
+						 .group_key = idempotency_key,
 						 .route = "test",
-						 .incident_key = source->idempotency_key,
-						 .idempotency_key = source->idempotency_key,
+						 .incident_key = idempotency_key,
+						 .idempotency_key = idempotency_key,
 						 .reason = "test",
-						 .at = source->at,
-						 .now = source->at,
+						 .at = at,
+						 .now = at,
 						 .group_labels = object_of(group),
 						 .n_firing = 1,
 						 .n_alerts = 1,
 						 .am_group_key = "{}:{alertname=\"TestNotification\"}",
-						 .title = "[TEST] [FIRING:1 (1 new)] TestNotification"};
+						 .usual_title = "[FIRING:1 (1 new)] TestNotification",
+						 .title = "[FIRING:1 (1 new)] TestNotification"};
 	message->alerts = palloc(sizeof(MessageAlert));
 	message->alerts[0] = (MessageAlert){.fingerprint = "",
 										.mark = MARK_NEW,
@@ -395,8 +410,8 @@ observ_test_message(const MessageSource *source)
 										.value = NAN,
 										.peak = NAN,
 										.threshold = NAN,
-										.starts_at = source->at};
+										.starts_at = at};
 	complete(message);
-	use_templates(source, message);
+	observ_apply_templates(templates, message);
 	return message;
 }

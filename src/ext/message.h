@@ -34,19 +34,22 @@ typedef struct MessageAlert {
 typedef struct Message {
 	int64 notification_id; /* 0: a test */
 	int seq, attempt;      /* attempt: from 1 */
-	const char *channel, *group_key, *route, *incident_key, *idempotency_key, *reason;
-	TimestampTz at;  /* of the flush */
-	TimestampTz now; /* of the attempt: the alerts are as they stood then */
-	bool firing;     /* of the full set, listed or not */
-	bool test;       /* an alert of observ.test_alert(), or observ.test_channel(): titles begin with [TEST] */
-	int severity;    /* the highest */
+	const char *channel, *group_key, *incident_key, *idempotency_key, *reason;
+	const char *route; /* NULL: it is gone */
+	TimestampTz at;    /* of the flush */
+	TimestampTz now;   /* of the attempt: the alerts are as they stood then */
+	bool firing;       /* of the full set, listed or not */
+	bool test;    /* an alert of observ.test_alert(), or observ.test_channel(): titles begin with [TEST] */
+	int severity; /* the highest */
 	Jsonb *group_labels, *common_labels, *common_annotations;
 	MessageAlert *alerts; /* new, still, resolved; in each by severity, then instance */
 	int n_alerts;
 	int n_firing, n_resolved; /* all there are */
 	int left_out;             /* of these not in alerts */
 	const char *am_group_key; /* as Alertmanager writes it: {}/{team="x"}:{alertname="A"} */
-	const char *title;        /* one line: of the channel's template, else the outbox's */
+	const char *
+		title; /* one line: of the channel's template, else the usual one, which begins with [TEST] where it is a test */
+	const char *usual_title; /* as in observ.notifications, with the numbers of now */
 	const char *body; /* of the channel's template; NULL: it has none, each kind has a form of its own */
 	const char *template_error; /* why a template was not used (C15): for the attempt's error; NULL */
 	const char *url;            /* of the alerts in the dashboard; NULL without observ.external_url */
@@ -70,6 +73,16 @@ extern int observ_severity_color(int severity);
  * characters (and not inside an escape), "…" at the cut. escape: NULL, or what markup becomes: writes one character (UTF-8, len bytes) to `out`.
  */
 typedef void (*MessageEscape)(StringInfo out, const char *character, int len);
+
+/* A text in the form of a service: made fit, its markup escaped; palloc'd. */
+typedef char *(*MessageForm)(const char *text);
+
+/* Words of a channel's own. */
+typedef struct MessageTemplates {
+	const char *title, *body; /* NULL: the usual ones */
+	MessageForm value;        /* of values in a body that is markup; NULL: it is plain text */
+} MessageTemplates;
+
 extern char *observ_fit(const char *text, int max, bool one_line, MessageEscape escape);
 extern void observ_escape_html(StringInfo out, const char *character, int len);  /* & < > " ' */
 extern void observ_escape_slack(StringInfo out, const char *character, int len); /* & < > */
@@ -87,14 +100,20 @@ extern const char *observ_mark_word(enum mark mark);
 /* One alert in a line as above; parts that there are not are left out. */
 extern char *observ_message_line(const MessageAlert *alert);
 
-/* RFC 3339 in UTC with as many digits of a second as there are: 2026-01-02T03:04:05.678Z; palloc'd. */
-extern char *observ_time_text(TimestampTz time);
+/* "value 97, peak 98, for 5m, acknowledged by ann, flapping"; what there is to say of one that is over is "after 5m", and why if not that it cleared. May be "". */
+extern char *observ_message_facts(const MessageAlert *alert);
+
+/*
+ * RFC 3339 in UTC: 2026-01-02T03:04:05.678Z; palloc'd. At most so many digits of a second (0 to 6), without zeros at the end. NULL for what RFC 3339
+ * can't say: no time (0), infinity, years outside of 1 to 9999.
+ */
+extern char *observ_time_text(TimestampTz time, int digits);
 
 /* "5m", "2h 10m", "3d 4h" */
 extern char *observ_duration_text(double seconds);
 
 /*
- * The message of a row of observ.notifications for a channel (message.c). templates: NULL for none. Needs SPI_connect(). In the current memory
+ * The message of a row of observ.notifications for a channel (message.c). Needs SPI_connect(). In the current memory
  * context.
  *
  * What the row says of its alerts is brought up to date from observ.alerts, durations by `now`; `now` 0: it is taken as it is. Brought up to date:
@@ -106,11 +125,12 @@ typedef struct MessageSource {
 	int64 notification_id;
 	int seq, attempt,
 		delivered_seq; /* delivered_seq: the latest that the channel has received of this group; 0 */
-	const char *channel, *group_key, *route, *incident_key, *idempotency_key, *reason, *title;
+	const char *channel, *group_key, *incident_key, *idempotency_key, *reason, *title;
+	const char *route;   /* NULL: it is gone */
 	TimestampTz at, now; /* of the flush; of the attempt, 0: don't look at observ.alerts */
 	int severity, firing, resolved;
-	Jsonb *group_labels, *alerts;               /* as in observ.notifications */
-	const char *title_template, *body_template; /* NULL */
+	Jsonb *group_labels, *alerts; /* as in observ.notifications */
+	MessageTemplates templates;
 } MessageSource;
 extern Message *observ_message(const MessageSource *source);
 
@@ -119,7 +139,8 @@ extern Message *observ_message(const MessageSource *source);
  */
 extern void observ_check_message_template(const char *what, const char *text);
 
-/* A made-up message of one alert for observ.test_channel(). Of the source: channel, idempotency_key, at, and the templates. */
-extern Message *observ_test_message(const MessageSource *source);
+/* A made-up message of one alert for observ.test_channel(). */
+extern Message *observ_test_message(const char *channel, const char *idempotency_key, TimestampTz at,
+									const MessageTemplates *templates);
 
 #endif

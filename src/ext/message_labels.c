@@ -133,13 +133,18 @@ observ_common_texts(const Message *message, bool annotations)
 
 /* --- the key of a group, as Alertmanager writes it (dispatch/route.go, pkg/labels, model.LabelSet.String()) */
 
-/* Characters that Go does not print (strconv.IsPrint), by ranges, where they are likely to be met: controls, blanks but U+0020, signs without width. */
+/*
+ * Characters that Go does not print (strconv.IsPrint), by ranges, where they are likely to be met: controls, blanks but U+0020, signs without width,
+ * tags (in flags), what is for private use.
+ */
 static bool
 is_printed(pg_wchar c)
 {
 	static const pg_wchar not_printed[][2] = {
-		{0x0000, 0x001F}, {0x007F, 0x00A0}, {0x00AD, 0x00AD}, {0x1680, 0x1680}, {0x2000, 0x200F},
-		{0x2028, 0x202F}, {0x205F, 0x206F}, {0x3000, 0x3000}, {0xE000, 0xF8FF}, {0xFEFF, 0xFEFF}};
+		{0x0000, 0x001F},   {0x007F, 0x00A0},   {0x00AD, 0x00AD}, {0x0600, 0x0605}, {0x061C, 0x061C},
+		{0x1680, 0x1680},   {0x180E, 0x180E},   {0x2000, 0x200F}, {0x2028, 0x202F}, {0x205F, 0x206F},
+		{0x3000, 0x3000},   {0xE000, 0xF8FF},   {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB}, {0xFFFE, 0xFFFF},
+		{0xE0000, 0xE00FF}, {0xE01F0, 0x10FFFF}};
 
 	for (size_t i = 0; i < lengthof(not_printed); i++)
 		if (c >= not_printed[i][0] && c <= not_printed[i][1])
@@ -156,7 +161,11 @@ put_go_escape(StringInfo out, pg_wchar c)
 	if (c >= 7 && c < 7 + strlen(letters))
 		appendStringInfo(out, "\\%c", letters[c - 7]);
 	else
-		appendStringInfo(out, c < ' ' || c == 0x7F ? "\\x%02x" : "\\u%04x", (unsigned) c);
+		appendStringInfo(out,
+						 c < ' ' || c == 0x7F ? "\\x%02x"
+						 : c <= 0xFFFF        ? "\\u%04x"
+											  : "\\U%08x",
+						 (unsigned) c);
 }
 
 /* In quotes. go: as Go's %q has it, where the database is in UTF-8; else as OpenMetrics has it. */

@@ -16,8 +16,8 @@ extern const char *observ_am_group_key(const char *route, Jsonb *group_labels);
 /* message_labels.c: labels or annotations that all alerts of the message have with the same value. */
 extern Jsonb *observ_common_texts(const Message *message, bool annotations);
 
-/* message_values.c: title and body by the templates of the channel. */
-extern void observ_apply_templates(const MessageSource *source, Message *message);
+/* message_values.c: title and body by the templates of the channel. The title of a test says so. */
+extern void observ_apply_templates(const MessageTemplates *templates, Message *message);
 
 /*
  * message_labels.c: the pairs of an object of texts, in the order of the bytes of their names. An empty text is no label, but may be an annotation, which

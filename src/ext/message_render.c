@@ -85,8 +85,8 @@ read_source(int64 notification_id, TimestampTz now)
 		.resolved = observ_spi_int32(0, COL_RESOLVED),
 		.group_labels = json_of(COL_GROUP_LABELS),
 		.alerts = json_of(COL_ALERTS),
-		.title_template = observ_spi_text(0, COL_TITLE_TEMPLATE),
-		.body_template = observ_spi_text(0, COL_BODY_TEMPLATE),
+		.templates = {.title = observ_spi_text(0, COL_TITLE_TEMPLATE),
+					  .body = observ_spi_text(0, COL_BODY_TEMPLATE)},
 	};
 }
 
@@ -143,7 +143,7 @@ request_json(const ChannelKind *kind, const ChannelConfig *config, const Channel
 }
 
 static char *
-render(const MessageSource *source, const char *kind_name, Jsonb *configuration, int step, int variant)
+render(MessageSource *source, const char *kind_name, Jsonb *configuration, int step, int variant)
 {
 	const ChannelKind *kind = kind_name == NULL ? NULL : observ_channel_kind(kind_name);
 	ChannelRequest request = {0};
@@ -161,6 +161,8 @@ render(const MessageSource *source, const char *kind_name, Jsonb *configuration,
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("channel \"%s\" has no step %d in variant %d", source->channel, step, variant),
 						errdetail("It has %d steps.", steps)));
+	source->templates =
+		observ_channel_templates(kind, config, source->templates.title, source->templates.body);
 	message = observ_message(source);
 	initStringInfo(&request.body);
 	kind->render(config, message, step, variant, &request);

@@ -9,7 +9,7 @@
 #include <limits.h>
 #include <math.h>
 
-#include "core/slice.h"
+#include "core/template_filters.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/datetime.h"
@@ -152,16 +152,18 @@ observ_fit(const char *text, int max, bool one_line, MessageEscape escape)
 /* --- an alert in words */
 
 char *
-observ_time_text(TimestampTz time)
+observ_time_text(TimestampTz time, int digits)
 {
 	struct pg_tm tm;
 	fsec_t fraction;
 	char *out = palloc(MAXDATELEN + 1), *end;
 
-	if (TIMESTAMP_NOT_FINITE(time) || timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+	if (time == 0 || TIMESTAMP_NOT_FINITE(time) ||
+		timestamp2tm(time, NULL, &tm, &fraction, NULL, NULL) != 0 || tm.tm_year < 1 || tm.tm_year > 9999)
+		return NULL;
 	end = out + snprintf(out, MAXDATELEN, "%04d-%02d-%02dT%02d:%02d:%02d.%06d", tm.tm_year, tm.tm_mon,
 						 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fraction);
+	end -= 6 - digits;
 	while (end[-1] == '0')
 		end--;
 	end -= end[-1] == '.';
@@ -200,16 +202,17 @@ observ_duration_text(double seconds)
 	return out.data;
 }
 
-/* As templates write numbers: six digits where they are enough. */
+/* As templates write numbers. */
 static void
 put_number(StringInfo out, const char *what, double value)
 {
+	struct template_operand operand = {.is_number = true, .number = value};
+
 	if (isnan(value))
 		return;
-	appendStringInfoString(out, out->len > 0 ? ", " : "");
-	appendStringInfo(
-		out, fabs(value) < 1e15 && (value == floor(value) || fabs(value) >= 1e5) ? "%s %.0f" : "%s %.6g",
-		what, value + 0.0);
+	template_plain(&operand);
+	appendStringInfo(out, "%s%s %.*s", out->len > 0 ? ", " : "", what,
+					 (int) (operand.text.end - operand.text.p), operand.text.p);
 }
 
 static void
@@ -220,9 +223,8 @@ put_part(StringInfo out, const char *before, const char *text)
 	appendStringInfo(out, "%s%s%s", out->len > 0 ? ", " : "", before, text);
 }
 
-/* What is behind a line in parentheses. */
-static char *
-particulars(const MessageAlert *alert)
+char *
+observ_message_facts(const MessageAlert *alert)
 {
 	StringInfoData out;
 
@@ -256,7 +258,7 @@ char *
 observ_message_line(const MessageAlert *alert)
 {
 	StringInfoData out;
-	char *parts = particulars(alert), *line;
+	char *facts = observ_message_facts(alert), *line;
 
 	initStringInfo(&out);
 	appendStringInfo(&out, "%s %s", observ_mark_word(alert->mark), observ_severity_name(alert->severity));
@@ -266,11 +268,11 @@ observ_message_line(const MessageAlert *alert)
 		appendStringInfo(&out, " %s", alert->instance);
 	if (alert->summary != NULL && alert->summary[0] != '\0')
 		appendStringInfo(&out, ": %s", alert->summary);
-	if (parts[0] != '\0')
-		appendStringInfo(&out, " (%s)", parts);
+	if (facts[0] != '\0')
+		appendStringInfo(&out, " (%s)", facts);
 	line = observ_fit(out.data, INT_MAX, true, NULL);
 	pfree(out.data);
-	pfree(parts);
+	pfree(facts);
 	return line;
 }
 

@@ -182,9 +182,9 @@ alert_field(const MessageAlert *alert, enum message_field field, struct slice na
 	case MESSAGE_REOPENED:
 		return say(out, flag(alert->reopened));
 	case MESSAGE_STARTS_AT:
-		return say(out, alert->starts_at == 0 ? NULL : observ_time_text(alert->starts_at));
+		return say(out, observ_time_text(alert->starts_at, 6));
 	case MESSAGE_ENDS_AT:
-		return say(out, alert->ends_at == 0 ? NULL : observ_time_text(alert->ends_at));
+		return say(out, observ_time_text(alert->ends_at, 6));
 	case MESSAGE_ALERT_ID:
 		return say(out, psprintf(INT64_FORMAT, alert->alert_id));
 	case MESSAGE_FINGERPRINT:
@@ -209,10 +209,16 @@ alert_field(const MessageAlert *alert, enum message_field field, struct slice na
 	}
 }
 
+/* What is rendered, for those that the core calls. */
+typedef struct Rendering {
+	const Message *message;
+	MessageForm value; /* NULL: as it is */
+} Rendering;
+
 static void
 read_field(void *arg, int alert, enum message_field field, struct slice name, struct template_operand *out)
 {
-	const Message *message = arg;
+	const Message *message = ((const Rendering *) arg)->message;
 
 	if (alert < 0)
 		message_field(message, field, name, out);
@@ -223,7 +229,7 @@ read_field(void *arg, int alert, enum message_field field, struct slice name, st
 static bool
 is_in_set(void *arg, int number, enum message_set set)
 {
-	const MessageAlert *alert = &((const Message *) arg)->alerts[number];
+	const MessageAlert *alert = &((const Rendering *) arg)->message->alerts[number];
 
 	switch (set) {
 	case SET_FIRING:
@@ -259,12 +265,25 @@ compare_severities(void *arg, struct slice a, struct slice b, int *order)
 
 /* --- rendering */
 
-/* NULL, with *error filled, when it can't be rendered. Into the current memory context. */
-static char *
-render(const char *text, const Message *message, Size max, struct template_error *error)
+static struct slice
+shown(void *arg, struct slice value)
 {
-	struct message_template_values values = {message->n_alerts, read_field, is_in_set, compare_severities,
-											 (void *) message};
+	const Rendering *rendering = arg;
+
+	return slice_of(rendering->value(pnstrdup(value.p, (Size) (value.end - value.p))));
+}
+
+/* value: form of values, NULL: as they are. NULL, with *error filled, when it can't be rendered. Into the current memory context. */
+static char *
+render(const char *text, const Message *message, MessageForm value, Size max, struct template_error *error)
+{
+	Rendering rendering = {message, value};
+	struct message_template_values values = {.n_alerts = message->n_alerts,
+											 .field = read_field,
+											 .in_set = is_in_set,
+											 .compare = compare_severities,
+											 .shown = value == NULL ? NULL : shown,
+											 .arg = &rendering};
 	MemoryContext scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "template of a message", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext before = MemoryContextSwitchTo(scratch);
@@ -285,37 +304,50 @@ is_blank(const char *text)
 	return text[strspn(text, " \t\r\n")] == '\0';
 }
 
-/* One of the two; NULL: the usual text, and *why says what is wrong with the template. */
+/* One of the two; NULL: the usual text, and the message says what is wrong with the template. */
 static char *
-render_or_say(const char *what, const char *text, const Message *message, Size max, const char **why)
+render_or_say(const char *what, const char *text, MessageForm value, Message *message, Size max)
 {
 	struct template_error error;
 	char *rendered;
 
 	if (text == NULL)
 		return NULL;
-	rendered = render(text, message, max, &error);
+	rendered = render(text, message, value, max, &error);
 	if (rendered == NULL) {
-		*why = psprintf("%s is not used: %s at character %d", what, error.message,
-						pg_mbstrlen_with_len(text, (int) error.offset) + 1);
+		message->template_error = psprintf("%s is not used: %s at character %d", what, error.message,
+										   pg_mbstrlen_with_len(text, (int) error.offset) + 1);
 		ereport(LOG, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					  errmsg("the usual text is sent through channel \"%s\": %s", message->channel, *why)));
+					  errmsg("the usual text is sent through channel \"%s\": %s", message->channel,
+							 message->template_error)));
 	} else if (is_blank(rendered))
 		return NULL;
 	return rendered;
 }
 
-void
-observ_apply_templates(const MessageSource *source, Message *message)
+/* A title of the channel's own must not pass for trouble. */
+static const char *
+marked_as_test(const char *title)
 {
-	char *title =
-		render_or_say("title_template", source->title_template, message, TITLE_MAX, &message->template_error);
-	char *body =
-		render_or_say("body_template", source->body_template, message, BODY_MAX, &message->template_error);
+	static const char mark[] = "[TEST]";
 
+	return strncmp(title, mark, strlen(mark)) == 0 ? title : psprintf("%s %s", mark, title);
+}
+
+void
+observ_apply_templates(const MessageTemplates *templates, Message *message)
+{
+	char *title, *body;
+
+	if (message->test)
+		message->title = marked_as_test(message->title);
+	title = render_or_say("title_template", templates->title, NULL, message, TITLE_MAX);
+	body = render_or_say("body_template", templates->body, templates->value, message, BODY_MAX);
 	/* Afterwards: both may quote the usual texts. */
-	if (title != NULL)
-		message->title = observ_fit(title, INT_MAX, true, NULL);
+	if (title != NULL) {
+		title = observ_fit(title, INT_MAX, true, NULL);
+		message->title = message->test ? marked_as_test(title) : title;
+	}
 	message->body = body;
 }
 
@@ -323,11 +355,11 @@ void
 observ_check_message_template(const char *what, const char *text)
 {
 	struct template_error error;
-	MessageSource example = {.channel = "example", .idempotency_key = "example"};
 	bool good = message_template_check(slice_of(text), &error);
 
 	if (good)
-		good = render(text, observ_test_message(&example), BODY_MAX, &error) != NULL;
+		good = render(text, observ_test_message("example", "example", 0, &(MessageTemplates){0}), NULL,
+					  BODY_MAX, &error) != NULL;
 	if (!good) {
 		/* A text that is too long ends in the middle of a character, perhaps. */
 		int before = pg_mbcliplen(text, (int) strlen(text), (int) error.offset);

@@ -14,6 +14,12 @@
 
 #define RFC3339(time) "to_char(" time " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
+/* Times that hands have written may be infinite: the difference would be an error, and nobody would be told of anything. */
+#define DURATION                                                                                             \
+	"CASE WHEN isfinite(a.starts_at) AND (l.mark <> 'resolved' OR isfinite(a.ends_at)) THEN "                \
+	"greatest(extract(epoch FROM CASE l.mark WHEN 'resolved' THEN a.ends_at ELSE n.at END - a.starts_at), "  \
+	"0)::float8 END"
+
 /* What can't be said is null. A person is named when the acknowledgement holds, and when it held at the end. */
 const char observ_notification_alert_sql[] =
 	"jsonb_build_object('alert_id', a.alert_id, 'fingerprint', a.fingerprint, 'mark', l.mark, "
@@ -22,9 +28,7 @@ const char observ_notification_alert_sql[] =
 	"'value', a.value, 'peak', a.peak_value, 'starts_at', " RFC3339(
 		"a.starts_at") ", 'ends_at', CASE l.mark "
 					   "WHEN 'resolved' THEN " RFC3339(
-						   "a.ends_at") " END, 'duration_seconds', "
-										"greatest(extract(epoch FROM CASE l.mark WHEN 'resolved' THEN "
-										"a.ends_at ELSE n.at END - a.starts_at), 0)::float8, "
+						   "a.ends_at") " END, 'duration_seconds', " DURATION ", "
 										"'acked_by', CASE WHEN a.acknowledged_at IS NOT NULL AND "
 										"(a.acknowledged_until IS NULL OR "
 										"a.acknowledged_until > n.at OR a.acknowledged_until > a.ends_at) "
@@ -70,7 +74,7 @@ put_group(StringInfo title, Jsonb *labels, const char *route)
 		else if (token == WJB_VALUE && strcmp(name, "alertname") != 0 && v.type == jbvString)
 			put_value(title, name, (struct slice){v.val.string.val, v.val.string.val + v.val.string.len});
 	}
-	if (title->len == before)
+	if (title->len == before && route != NULL)
 		put_value(title, NULL, slice_of(route));
 }
 

@@ -165,6 +165,7 @@ observ_record_delivery_sql(PG_FUNCTION_ARGS)
 	ObservIdentity saved;
 	const ChannelKind *kind;
 	ChannelConfig *config;
+	bool held;
 
 	require_arguments(fcinfo, 3);
 	answer.outcome = outcome == NULL ? TRANSFER_ANSWERED : outcome_of(outcome);
@@ -179,14 +180,17 @@ observ_record_delivery_sql(PG_FUNCTION_ARGS)
 	SPI_connect();
 	saved = observ_as_owner_begin();
 	kind = read_channel(result.notification_id, &result, &config);
+	answer.body = observ_redact(config, answer.body);
 	if (kind->classify != NULL)
 		kind->classify(config, &answer, 0, &result.verdict);
 	else
 		observ_classify_http(&answer, &result.verdict);
 	observ_as_owner_end(&saved);
 	verdict = verdicts[result.verdict.outcome];
-	observ_record_deliveries(result.ended_at, &result, 1);
+	observ_record_deliveries(result.ended_at, &result, 1, &held);
 	SPI_finish();
+	if (held)
+		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(verdict));
 }
 

@@ -7,7 +7,6 @@
 #include "ext/outbox_parts.h"
 
 #include "catalog/pg_type.h"
-#include "ext/notification_text.h"
 #include "ext/subtransaction.h"
 #include "utils/memutils.h"
 
@@ -16,7 +15,7 @@ typedef struct Settings {
 	MemoryContext context;
 	int users;
 	ChannelConfig *config;
-	const char *title_template, *body_template;
+	MessageTemplates templates;
 	int steps;
 	const char *error; /* why there is none; in the claim's memory */
 } Settings;
@@ -48,6 +47,7 @@ read_settings(void *arg)
 	static const Oid types[] = {TEXTOID};
 	Reading *reading = arg;
 	Settings *s = reading->settings;
+	const char *title, *body;
 	MemoryContext before;
 	bool isnull;
 
@@ -55,10 +55,11 @@ read_settings(void *arg)
 				   (Datum[]){CStringGetTextDatum(reading->channel->name)}, NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the channel is gone")));
 	before = MemoryContextSwitchTo(s->context);
-	s->title_template = observ_spi_text(0, 3);
-	s->body_template = observ_spi_text(0, 4);
+	title = observ_spi_text(0, 3);
+	body = observ_spi_text(0, 4);
 	s->config = observ_channel_config(reading->channel->kind,
 									  DatumGetJsonbPCopy(observ_spi_value(0, 2, &isnull)), true);
+	s->templates = observ_channel_templates(reading->channel->kind, s->config, title, body);
 	s->steps = reading->channel->kind->steps == NULL ? 1 : reading->channel->kind->steps(s->config);
 	MemoryContextSwitchTo(before);
 }
@@ -140,8 +141,7 @@ copy_source(const MessageSource *source, const Settings *s)
 	copy.alerts = copy_jsonb(source->alerts);
 	/* The marks are right already, for whatever was not delivered before it (outbox_group.c). */
 	copy.delivered_seq = Max(source->delivered_seq, source->seq - 1);
-	copy.title_template = s->title_template;
-	copy.body_template = s->body_template;
+	copy.templates = s->templates;
 	return copy;
 }
 
@@ -279,7 +279,6 @@ leave_out(OutboxRow *r, const Message *message)
 	JsonbIterator *it = JsonbIteratorInit(&r->source.alerts->root);
 	JsonbIteratorToken token;
 	JsonbValue v;
-	NotificationCounts counts = {.firing = message->n_firing, .resolved = message->n_resolved};
 
 	(void) JsonbIteratorNext(&it, &v, true);
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
@@ -293,12 +292,9 @@ leave_out(OutboxRow *r, const Message *message)
 		pushJsonbValue(&state, WJB_ELEM, &v);
 	}
 	r->source.alerts = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
-	for (int i = 0; i < message->n_alerts; i++)
-		counts.fresh += message->alerts[i].mark == MARK_NEW;
 	r->source.firing = message->n_firing;
 	r->source.resolved = message->n_resolved;
-	r->source.title = observ_notification_title(NOTIFY_NOT, &counts, r->source.group_labels,
-												r->source.route == NULL ? "" : r->source.route);
+	r->source.title = pstrdup(message->usual_title);
 	r->rewritten = true;
 }
 

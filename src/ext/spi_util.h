@@ -116,5 +116,6 @@ extern void observ_wait_for_lock(int key);
 #define OBSERV_LOCK_NOTIFIER            12 /* for the life of the notifier */
 #define OBSERV_LOCK_PG_CRON             20
 #define OBSERV_LOCK_ROUTES              21
+#define OBSERV_LOCK_CHANNELS            22
 
 #endif

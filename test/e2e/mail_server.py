@@ -14,6 +14,7 @@ more comes) or CLOSE (the connection ends there).
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import email
 import email.policy
@@ -135,7 +136,8 @@ class MailServer:
         async def end():
             self.server.close()
             for transport in list(self.transports):
-                transport.abort()
+                with contextlib.suppress(AttributeError):  # asyncio's, of TLS that was closed twice: there is nothing left to abort
+                    transport.abort()
 
         self.thread.call(end())
 

@@ -248,8 +248,11 @@ def telegram(body):
 
 
 def ntfy(body):
+    """server.go of ntfy, transformBodyJSON: twice the size of a message is read of the JSON; more is answered with 413, "JSON body too large"."""
     f = Findings()
     message = read(body, f)
+    whole = len(body.encode() if isinstance(body, str) else body)
+    f.check(whole <= 8192, f"{whole} bytes of JSON of 8192")
 
     def size(text):
         return len(text.encode())

@@ -146,7 +146,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", ["Disk", 'Odd "name"\n\u0001 é\u00a0🔥\u2028'])
+@pytest.mark.parametrize("name", ["Disk", 'Odd "name"\n\u0001 é\u00a0🔥\u2028\ufffe\U000e0067\U0010ffff'])
 def test_bodies_are_those_of_alertmanager(server, observ_db, alertmanager, name):
     """Firing, one of several resolved, all resolved."""
     manager, receiver = alertmanager

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/message_template.h"
+#include "fuzz_utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,24 +44,12 @@ compare(void *arg, struct slice a, struct slice b, int *order)
 	return a.p == b.p;
 }
 
-static bool
-is_utf8(struct slice text)
-{
-	while (text.p < text.end) {
-		size_t length = slice_utf8_length(text.p, text.end);
-
-		if (length == 0)
-			return false;
-		text.p += length;
-	}
-	return true;
-}
-
 /* Exactly as much memory as was asked for: the sanitizer sees a byte too much. */
 static void
 render(struct slice text, bool good, int alerts, size_t size)
 {
-	struct message_template_values values = {alerts, field, in_set, compare, &text};
+	struct message_template_values values = {
+		.n_alerts = alerts, .field = field, .in_set = in_set, .compare = compare, .arg = &text};
 	struct template_error error = {0};
 	char *out = malloc(size);
 	size_t length;

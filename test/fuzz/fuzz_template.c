@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/template.h"
+#include "fuzz_utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,19 +15,6 @@ static struct slice
 same_text(void *arg, struct slice name)
 {
 	return *(struct slice *) arg;
-}
-
-static bool
-is_utf8(struct slice text)
-{
-	while (text.p < text.end) {
-		size_t length = slice_utf8_length(text.p, text.end);
-
-		if (length == 0)
-			return false;
-		text.p += length;
-	}
-	return true;
 }
 
 /* Exactly as much memory as was asked for: the sanitizer sees a byte too much. */

@@ -69,7 +69,8 @@ static const char *
 render_into(const char *text, size_t size, bool *cut)
 {
 	static char out[4096];
-	struct message_template_values values = {3, field, in_set, compare, NULL};
+	struct message_template_values values = {
+		.n_alerts = 3, .field = field, .in_set = in_set, .compare = compare};
 	struct template_error error = {0};
 	size_t length;
 
@@ -94,7 +95,8 @@ renders(const char *text, const char *expected)
 static void
 refuses(const char *text, size_t offset, const char *message, const char *nearest)
 {
-	struct message_template_values values = {3, field, in_set, compare, NULL};
+	struct message_template_values values = {
+		.n_alerts = 3, .field = field, .in_set = in_set, .compare = compare};
 	struct template_error error = {0};
 	char out[4096];
 	size_t length;
@@ -124,6 +126,29 @@ ranges(void **state)
 	/* outside of a range: of the first */
 	renders("{{ name }} {{ value }}", "Disk 97.5");
 	renders("{{ range alerts }}{{ value | default \"?\" }};{{ value }} {{ end }}", "97.5;97.5 ?;n/a 3;3 ");
+}
+
+static struct slice
+shown(void *arg, struct slice value)
+{
+	return slice_of(value.p == value.end ? "" : slice_equals(value, "Disk") ? "&Disk;" : "&;");
+}
+
+/* Values take the form of the text around them; the text itself, and what conditions ask for, does not. */
+static void
+values_in_markup(void **state)
+{
+	struct message_template_values values = {
+		.n_alerts = 3, .field = field, .in_set = in_set, .compare = compare, .shown = shown};
+	struct template_error error = {0};
+	char out[100];
+	size_t length;
+	bool cut;
+
+	assert_true(message_template_render(
+		slice_of("<b>Disk {{ name }}</b>{{ if name == \"Disk\" }} {{ firing }}{{ end }} {{ labels.none }}"),
+		&values, out, sizeof out, &length, &cut, &error));
+	assert_string_equal(out, "<b>Disk &Disk;</b> &; ");
 }
 
 static void
@@ -202,9 +227,10 @@ mistakes(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(ranges), cmocka_unit_test(conditions),
-									   cmocka_unit_test(blanks), cmocka_unit_test(filters),
-									   cmocka_unit_test(bounds), cmocka_unit_test(mistakes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(ranges),     cmocka_unit_test(values_in_markup),
+									   cmocka_unit_test(conditions), cmocka_unit_test(blanks),
+									   cmocka_unit_test(filters),    cmocka_unit_test(bounds),
+									   cmocka_unit_test(mistakes)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

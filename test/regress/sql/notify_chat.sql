@@ -63,7 +63,7 @@ SELECT * FROM pg_temp.said();
 SELECT * FROM pg_temp.said(1);
 
 -- New, still, resolved; who acknowledged; flapping.
-SELECT pg_temp.note('[FIRING:2 (1 new) RESOLVED:1] db', jsonb_build_array(pg_temp.alert('A', 'new', 'emergency', '{"flapping": true, "value": null}'), pg_temp.alert('B', 'still', 'low', '{"acked_by": "ann", "stale": true}'),
+SELECT pg_temp.note('[FIRING:2 (1 new) RESOLVED:1] db', jsonb_build_array(pg_temp.alert('A', 'new', 'emergency', '{"flapping": true, "value": null}'), pg_temp.alert('B', 'still', 'low', '{"acked_by": "ann", "stale": true, "value": 12345678}'),
 	pg_temp.alert('C', 'resolved', 'high')), 'emergency', 'acknowledged') > 0;
 SELECT * FROM pg_temp.said();
 
@@ -81,6 +81,10 @@ SELECT pg_temp.note(E'<!channel> *b* @everyone\u0001\u202e', jsonb_build_array(p
 	E'{"summary": "<!here> <@U1> [x](http://y) `c` ~~s~~ ||s|| # h\\u0007 \\u202edcba \\\\ \\" \\u2028", "description": "", "annotations": {"runbook_url": "javascript:alert(1)"}, "labels": {"alertname": "<b>&amp;_x_*", "instance": "_a_b <at>all</at>"}, "acked_by": "*eve*"}')), 'high') > 0;
 SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said();
 SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said(1);
+-- Its route is gone.
+UPDATE observ.notifications SET route = NULL WHERE group_key = 'group';
+SELECT kind, said FROM pg_temp.said() WHERE said LIKE '%firing%';
+SELECT count(*) FROM pg_temp.said(1);
 -- Nothing at all: no alerts, no name, no instance, no summary, a blank title.
 SELECT pg_temp.note(E' \t\u200b ', '[]') > 0;
 SELECT * FROM pg_temp.said();
@@ -103,7 +107,8 @@ SELECT what, n, octet_length(replace(replace(b::text, '": ', '":'), ', "', ',"')
 	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-teams')->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n;
 SELECT what, n, v, pg_temp.units(replace(replace(replace(regexp_replace(b->>'text', '<[^>]*>', '', 'g'), '&lt;', '<'), '&gt;', '>'), '&amp;', '&')) AS units, (SELECT count(*) FROM regexp_matches(b->>'text', 'NEW critical', 'g')) AS alerts, substring(b->>'text' FROM '.{6}and \d+ more') AS more
 	FROM measured, generate_series(0, 1) v, LATERAL (SELECT observ_data._render_notification(id, 'chat-telegram', variant => v)->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n, v;
-SELECT what, n, octet_length(b->>'title') AS title, octet_length(b->>'message') AS message, substring(b->>'message' FROM '.{2}and \d+ more') AS more
+-- ntfy reads 8,192 bytes of JSON.
+SELECT what, n, octet_length(b->>'title') AS title, octet_length(b->>'message') AS message, substring(b->>'message' FROM '.{2}and \d+ more') AS more, octet_length(replace(replace(b::text, '": ', '":'), ', "', ',"')) BETWEEN 5000 AND 8192 AS fits
 	FROM measured, LATERAL (SELECT observ_data._render_notification(id, 'chat-ntfy')->'body' OFFSET 0) r (b) ORDER BY what COLLATE "C", n;
 
 -- At the boundary nothing is cut.
@@ -117,6 +122,11 @@ SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said();
 UPDATE observ.notification_channels SET config = config || '{"markup": true}' WHERE name LIKE 'chat-%';
 SELECT * FROM pg_temp.said();
 SELECT jsonb_path_query(pg_temp.body('chat-teams'), '$.attachments[0].content.body[*] ? (@.type == "TextBlock").text'), pg_temp.body('chat-ntfy')->'markdown';
+-- The template is markup, what stands in labels is not: it calls nobody, and is read as it is. Links stay links.
+UPDATE observ.notification_channels SET body_template = '<b>*{{ name }}*</b> {{ summary }} {{ runbook_url }} {{ if name == "A<b>_x_" }}as it is{{ end }}' WHERE name LIKE 'chat-%';
+SELECT pg_temp.note('[FIRING:1] x', jsonb_build_array(pg_temp.alert('A<b>_x_', 'new', 'high', '{"summary": "<!channel> & @everyone [x](http://y) `c`", "annotations": {"runbook_url": "https://run.book/_a_?b=*c*&d=e"}}'))) > 0;
+SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said();
+SELECT jsonb_path_query(pg_temp.body('chat-teams'), '$.attachments[0].content.body[*] ? (@.type == "TextBlock").text') #>> '{}';
 -- Tags can't be cut: a text that is too long is shown as it is written.
 UPDATE observ.notification_channels SET body_template = repeat('<b>x</b>', 1000) WHERE name = 'chat-telegram';
 SELECT left(pg_temp.body('chat-telegram')->>'text', 60), pg_temp.body('chat-telegram')->>'text' LIKE '%<b>%<b>x%';

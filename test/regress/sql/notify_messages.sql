@@ -18,6 +18,9 @@ CREATE FUNCTION pg_temp.request(seconds numeric DEFAULT NULL) RETURNS jsonb LANG
 	SELECT observ_data._render_notification(max(notification_id), at => pg_temp.at(seconds)) FROM observ.notifications $$;
 CREATE FUNCTION pg_temp.said(seconds numeric DEFAULT NULL) RETURNS TABLE (line text) LANGUAGE sql AS $$
 	SELECT r->>'title' FROM pg_temp.request(seconds) r UNION ALL SELECT regexp_split_to_table(r->>'text', '\n') FROM pg_temp.request(seconds) r $$;
+-- Percent-encoding undone, of ASCII.
+CREATE FUNCTION pg_temp.unescaped(t text) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(CASE WHEN m[1] LIKE '\%%' THEN chr(get_byte(decode(substr(m[1], 2), 'hex'), 0)) ELSE m[1] END, '' ORDER BY ord) FROM regexp_matches(t, '(%..|[^%])', 'g') WITH ORDINALITY r (m, ord) $$;
 CREATE FUNCTION pg_temp.afresh() RETURNS void LANGUAGE sql AS $$
 	TRUNCATE observ.alerts, observ.alert_history, observ.notifications, observ.notification_decisions, observ_data.alert_groups, observ_data.group_members, observ_data.told, observ_data.group_channels, observ_data.deliveries;
 	UPDATE observ_data.evaluation_state SET dispatched_at = '-infinity' $$;
@@ -38,6 +41,12 @@ SELECT regexp_replace(h, '[0-9a-f]{64}', '<64 hex digits>') FROM jsonb_array_ele
 SET observ.external_url = 'https://fleet.example.com/observ/';
 SELECT regexp_replace(coalesce(x, 'NULL'), '[0-9a-f]{32,64}', '<key>') FROM pg_temp.request() r, LATERAL (VALUES (r #>> '{body,externalURL}'), (r #>> '{body,observ,url}'),
 	(r #>> '{body,alerts,0,observ,silence_url}'), (replace(r #>> '{body,alerts,0,generatorURL}', '/' || (r #>> '{body,alerts,0,observ,alert_id}'), '/<id>'))) v (x);
+-- Names that matchers have in quotes; what is too long for a link goes by name and VPS.
+UPDATE observ.alerts SET labels = labels || '{"a b\"": "1", "0": "2"}';
+SELECT s, (SELECT count(*) FROM observ._matching_alerts(s, pg_temp.at(61))) AS matches FROM (SELECT pg_temp.unescaped(substring(pg_temp.request(61) #>> '{body,alerts,0,observ,silence_url}' FROM 'matchers=(.*)'))) u (s);
+UPDATE observ.alerts SET labels = labels || jsonb_build_object('long', repeat('x', 2000));
+SELECT pg_temp.unescaped(substring(pg_temp.request(61) #>> '{body,alerts,0,observ,silence_url}' FROM 'matchers=(.*)'));
+UPDATE observ.alerts SET labels = labels - '{long,"a b\"",0}'::text[];
 RESET observ.external_url;
 
 -- Values, durations and acknowledgements are those of the attempt.
@@ -75,6 +84,23 @@ UPDATE observ_data.group_channels SET delivered_seq = 0;
 SELECT notification_id AS second FROM observ.notifications WHERE seq = 2 \gset
 SELECT r->>'title', regexp_split_to_table(r->>'text', '\n') FROM observ_data._render_notification(:second, at => pg_temp.at(65)) r;
 
+-- A route that goes after it has told somebody: they are told the end all the same, by a title that has no group, or route, to name.
+SELECT pg_temp.afresh();
+INSERT INTO observ.notification_channels (name, kind, config) VALUES ('chat', 'discord', '{"url": "https://discord.com/api/webhooks/1/x"}'), ('pager', 'pagerduty', '{"routing_key": "12345678901234567890123456789012"}'),
+	('mail', 'email', '{"host": "mail.example.org", "from": "a@b.c", "to": "d@e.f"}');
+INSERT INTO observ.routes (name, matchers, channels, group_by, group_wait, group_interval) VALUES ('test-gone', '{test="messages", alertname=~"Gone.*"}', '{hook (a.b)}', '{}', '0', '1 min');
+UPDATE observ.routes SET "position" = -1 WHERE name = 'test-gone';
+SELECT pg_temp.fire('Gone1', 0), pg_temp.fire('Gone2', 0);
+SELECT pg_temp.dispatch(1);
+SELECT * FROM pg_temp.said();
+UPDATE observ_data.group_channels SET delivered_seq = seq;
+SELECT pg_temp.resolve('Gone1', 30);
+DELETE FROM observ.routes WHERE name = 'test-gone';
+SELECT pg_temp.dispatch(61);
+SELECT n.route, n.title, c, r->>'title' AS said, r->>'text' AS text FROM observ.notifications n, unnest('{chat,pager,mail}'::text[]) c, observ_data._render_notification(n.notification_id, c, at => pg_temp.at(62)) r
+	WHERE n."timestamp" = pg_temp.at(61) ORDER BY n.route, c;
+DELETE FROM observ.notification_channels WHERE name IN ('chat', 'pager', 'mail');
+
 -- 2.13: 10,000 alerts in a group, 20 are listed. Those that are over make room for others, all are counted.
 SELECT pg_temp.afresh();
 INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, instance, labels, identity, active_at, starts_at, value, unrouted)
@@ -96,6 +122,19 @@ SELECT pg_temp.dispatch(1);
 SELECT r #>> '{body,alerts,0,labels,alertname}' = '<b>"\' || chr(1) || chr(10) || '🔥' || chr(8238) || chr(133) || '' AS same, octet_length(r #>> '{body,alerts,0,labels,long}') AS label, right(r #>> '{body,alerts,0,labels,long}', 5),
 	octet_length(r #>> '{body,alerts,0,annotations,summary}') AS annotation, octet_length((r -> 'body')::text) < 500000 AS bounded FROM pg_temp.request() r;
 SELECT left(r->>'text', 60), strpos(r->>'text', E'\n'), (r->>'title') FROM pg_temp.request() r;
+
+-- Times and values that hands have written: what can't be said is left out, and nothing of it keeps anybody from being told.
+SELECT pg_temp.afresh();
+INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, labels, identity, active_at, starts_at, value, peak_value, unrouted)
+	SELECT 'Odd' || s, 0, 'firing', 'high', jsonb_build_object('alertname', 'Odd', 'test', 'messages', 'team', 'x', 'at', s), '{}', pg_temp.at(0), s, 'infinity', '-infinity', true
+	FROM unnest('{infinity,-infinity,2034-05-01,0044-03-15 BC,12034-01-01}'::timestamptz[]) s;
+SELECT pg_temp.dispatch(1);
+SELECT a #>> '{labels,at}' AS starts_at, a->>'startsAt' AS said, a #> '{observ,duration_seconds}' AS duration, a #> '{observ,value}' AS value FROM pg_temp.request(61) r, jsonb_array_elements(r #> '{body,alerts}') a;
+SELECT * FROM pg_temp.said(61);
+UPDATE observ_data.group_channels SET delivered_seq = seq;
+UPDATE observ.alerts SET status = 'resolved', ends_at = '-infinity', resolved_reason = 'cleared', changes = changes + 1, unrouted = true;
+SELECT pg_temp.dispatch(121);
+SELECT r->>'title', a->>'endsAt' AS ends_at FROM pg_temp.request(122) r, jsonb_array_elements(r #> '{body,alerts}') a;
 
 -- Rows that hands have changed are said as far as they can be.
 UPDATE observ.notifications SET alerts = '[1, {}, {"mark": "odd", "severity": "odd", "labels": [], "value": "x", "starts_at": null}]', group_labels = '[]', route = 'gone';
