@@ -34,12 +34,12 @@ run_lint() {
 }
 
 run_unit() {
-	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -k unit
+	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" -k unit
 }
 
 # Some seconds for each reader of what others wrote, beginning with the inputs that are kept in test/fuzz/corpus.
 run_fuzz() {
-	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" FUZZ_SECONDS=3 fuzz
+	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" -O FUZZ_SECONDS=3 fuzz
 }
 
 # on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
