@@ -34,18 +34,12 @@ static const char claimed_sql[] =
 	"ON CONFLICT (channel) DO UPDATE SET claimed_at = excluded.claimed_at, tokens = excluded.tokens, "
 	"tokens_at = excluded.tokens_at";
 
-/*
- * What was changed since its last failure, or a test by hand got through. Whoever changes or tests it must not write this: their transaction may last,
- * and the notifier would wait for it.
- */
+/* A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it. */
 static const char mended_sql[] =
-	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, "
-	"last_success_at = CASE WHEN s.channel_xmin <> c.xmin THEN s.last_success_at ELSE $1 END "
-	"FROM observ.notification_channels c WHERE c.name = s.channel "
-	"AND (s.failures > 0 OR s.blocked_until IS NOT NULL) AND (s.channel_xmin <> c.xmin "
-	"OR s.failures > 0 AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
+	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, last_success_at = $1 "
+	"WHERE s.failures > 0 AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
 	"NULL "
-	"AND a.channel = s.channel AND a.outcome = 'sent' AND a.\"timestamp\" > s.last_failure_at))";
+	"AND a.channel = s.channel AND a.outcome = 'sent' AND a.\"timestamp\" > s.last_failure_at)";
 
 static void
 set_bucket(OutboxChannel *c, uint64 row)
