@@ -121,7 +121,7 @@ EXT_OBJS += src/ext/incident.o src/ext/sms_message.o src/ext/channel_email.o src
 CORE_BACKEND_OBJS += src/core/outbox_merge.o
 EXT_OBJS += src/ext/outbox_channels.o src/ext/outbox_claim.o src/ext/outbox_group.o src/ext/outbox_rows.o \
 	src/ext/outbox_message.o src/ext/outbox_record.o src/ext/outbox_state.o src/ext/outbox_expire.o \
-	src/ext/outbox_fallback.o src/ext/outbox_calls.o
+	src/ext/outbox_fallback.o src/ext/outbox_held.o src/ext/outbox_calls.o
 # default rules
 EXT_OBJS += src/ext/default_rules.o
 BGWORKER_OBJS = src/bgworker/module.o src/bgworker/worker.o src/bgworker/launcher.o src/bgworker/databases.o \
@@ -226,7 +226,7 @@ REGRESS += notify_outbox
 # The last: it sees all objects.
 REGRESS += privileges
 REGRESS_OPTS = --inputdir=test/regress --outputdir=build/regress
-ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes outbox outbox_retention channels
+ISOLATION = begin_batch refresh metrics retention events roll_up log_templates alert_evaluation alert_windows alert_people alert_dispatch alert_routes outbox outbox_held outbox_retention channels
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=build/isolation
 REGRESS_PREP = result-directories
 

@@ -1029,6 +1029,7 @@ CREATE TABLE observ.notifications (
 ) WITH (fillfactor = 70);
 CREATE INDEX notifications_timestamp_idx ON observ.notifications ("timestamp");
 COMMENT ON TABLE observ.notifications IS 'The outbox: who is to be told what, and why; made by observ.dispatch_notifications()';
+COMMENT ON COLUMN observ.notifications.route IS 'name of the route; NULL: it is gone, its channels are told what ends';
 COMMENT ON COLUMN observ.notifications."timestamp" IS 'time of the flush that made it';
 COMMENT ON COLUMN observ.notifications.seq IS 'counts within channel and group; notifications are sent in this order. Those of observ.resend() count down from -1';
 COMMENT ON COLUMN observ.notifications.incident_key IS 'the same from the first notification of a group until all of it is resolved: dedup_key, alias, thread';
@@ -2177,7 +2178,7 @@ CREATE FUNCTION observ_data._record_delivery(
 	LANGUAGE c SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'observ_record_delivery_sql';
 COMMENT ON FUNCTION observ_data._record_delivery(timestamptz, bigint, integer, integer, text, text, text) IS
-'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again';
+'For tests in virtual time: what came of an attempt, as the notifier records it. outcome: NULL for an answer; or dns, connect, tls, untrusted, timeout (it may have arrived), broken, refused. Returns sent, retry, dead or again; NULL when somebody has the notification locked: nothing is written';
 
 -- ---- messages
 CREATE FUNCTION observ.test_alert(labels jsonb DEFAULT '{}', severity observ.severity DEFAULT 'info', duration interval DEFAULT '1 minute', at timestamptz DEFAULT now())

@@ -14,7 +14,6 @@
 #include "bgworker/notifier_mark.h"
 #include "bgworker/notifier_wait.h"
 #include "ext/compat.h"
-#include "ext/gucs.h"
 #include "ext/outbox.h"
 #include "ext/processes.h"
 #include "ext/spi_util.h"
@@ -275,7 +274,7 @@ next_claim(const Notifier *n, int room)
 
 	if (room <= 0 || observ_flight_is_stuck(n->flight))
 		return OBSERV_NEVER;
-	if (room < observ_max_deliveries / 4)
+	if (room < observ_flight_most(n->flight) / 4)
 		at = Max(at, n->claimed_at + CROWDED_MS);
 	return at;
 }
@@ -291,7 +290,7 @@ turn(Notifier *n)
 	/* What is answered gives its connection to what is claimed next. */
 	observ_flight_run(n->flight);
 	record_at = observ_flight_record_at(n->flight);
-	room = observ_max_deliveries - observ_flight_size(n->flight);
+	room = observ_flight_most(n->flight) - observ_flight_size(n->flight);
 	now = observ_monotonic_ms();
 	if (now >= record_at) {
 		pgstat_report_activity(STATE_RUNNING, "record results of notifications");

@@ -7,6 +7,8 @@
 
 #include "bgworker/notifier_flight.h"
 
+#include <sys/resource.h>
+
 #include "ext/compat.h"
 #include "ext/gucs.h"
 #include "ext/outbox.h"
@@ -15,9 +17,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define COLLECT_MS       5 /* how long an answer waits for others */
+#define COLLECT_MS       5    /* how long an answer waits for others */
+#define HELD_MS          1000 /* until a result whose notification somebody has locked is tried again */
 #define FAILURE_LIMIT_MS 30000
-#define EMERGENCY        6 /* Message.severity */
+#define EMERGENCY        6   /* Message.severity */
+#define SPARE_FILES      512 /* tables, and connections that are kept */
 
 /* A delivery that is over. */
 typedef struct Landed {
@@ -29,13 +33,34 @@ struct ObservFlight {
 	MemoryContext context;
 	struct transfers *transfers; /* NULL: nothing was sent yet */
 	int under_way, peak;         /* peak: under way after the last start */
+	int most;                    /* what the limit of open files allows */
 	Landed *landed;
 	int n_landed, room;
+	int n_held; /* of those landed, the first: somebody has their notifications locked */
 	bool urgent;
-	int64 first_landed_at, retry_at; /* retry_at: 0 unless results could not be recorded */
+	int64 first_landed_at, held_until, retry_at; /* retry_at: 0 unless results could not be recorded */
 	int failures;
 	ObservLogState said_libcurl, said_record;
 };
+
+/*
+ * Most systems start servers with a limit that is meant for programs that know no better, and let them raise it. Without descriptors requests to
+ * receivers that are well would fail while others hang.
+ */
+static int
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return INT_MAX;
+	limit.rlim_cur = limit.rlim_max;
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+	(void) getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur >= INT_MAX)
+		return INT_MAX;
+	return Max(((int) limit.rlim_cur - SPARE_FILES) / 2, 32);
+}
 
 ObservFlight *
 observ_flight_open(void)
@@ -44,6 +69,7 @@ observ_flight_open(void)
 
 	flight->context =
 		AllocSetContextCreate(CurrentMemoryContext, "observ deliveries", ALLOCSET_DEFAULT_SIZES);
+	flight->most = raise_file_limit();
 	flight->room = 64;
 	flight->landed = MemoryContextAlloc(flight->context, sizeof(Landed) * flight->room);
 	return flight;
@@ -94,7 +120,7 @@ land(void *arg, Delivery *delivery, DeliveryResult *result)
 {
 	ObservFlight *flight = arg;
 
-	if (flight->n_landed == 0)
+	if (flight->n_landed == flight->n_held)
 		flight->first_landed_at = observ_monotonic_ms();
 	flight->landed[flight->n_landed++] = (Landed){delivery, result};
 	flight->under_way--;
@@ -134,6 +160,12 @@ observ_flight_start(ObservFlight *flight, MemoryContext context, List *deliverie
 }
 
 int
+observ_flight_most(const ObservFlight *flight)
+{
+	return Min(flight->most, observ_max_deliveries);
+}
+
+int
 observ_flight_under_way(const ObservFlight *flight)
 {
 	return flight->under_way;
@@ -148,11 +180,15 @@ observ_flight_size(const ObservFlight *flight)
 int64
 observ_flight_record_at(const ObservFlight *flight)
 {
+	int fresh = flight->n_landed - flight->n_held;
+
 	if (flight->n_landed == 0)
 		return OBSERV_NEVER;
 	if (flight->retry_at != 0)
 		return flight->retry_at;
-	if (flight->urgent || flight->under_way == 0 || flight->n_landed * 4 >= flight->peak)
+	if (fresh == 0)
+		return flight->held_until;
+	if (flight->urgent || flight->under_way == 0 || fresh * 4 >= flight->peak)
 		return 0;
 	return flight->first_landed_at + COLLECT_MS;
 }
@@ -169,6 +205,7 @@ typedef struct Record {
 	ObservGateResult *gate;
 	const DeliveryResult *results;
 	int n;
+	bool *held;
 	bool done;
 } Record;
 
@@ -183,7 +220,7 @@ step_record(void *arg)
 		return;
 	observ_as_owner_begin();
 	SPI_connect();
-	observ_record_deliveries(GetCurrentTimestamp(), record->results, record->n);
+	observ_record_deliveries(GetCurrentTimestamp(), record->results, record->n, record->held);
 	SPI_finish();
 	record->done = true;
 }
@@ -199,25 +236,26 @@ forget(Delivery *delivery)
 		MemoryContextDelete(claim);
 }
 
-/* Records n of those that have landed; returns whether it did. */
+/* Records n of those that have landed, but for those that are held; returns whether it did. */
 static bool
 record_some(ObservFlight *flight, Landed *landed, int n, ObservGateResult *gate, ErrorData **error)
 {
 	DeliveryResult *results = palloc(sizeof(DeliveryResult) * n);
-	Record record = {gate, results, n, false};
+	bool *held = palloc0(sizeof(bool) * n);
+	Record record = {gate, results, n, held, false};
 
 	for (int i = 0; i < n; i++)
 		results[i] = *landed[i].result;
 	gate->gate = OBSERV_GATE_BUSY;
 	*error = observ_in_transaction(step_record, &record);
+	for (int i = 0; i < n && *error == NULL && record.done; i++)
+		if (!held[i]) {
+			forget(landed[i].delivery);
+			landed[i].delivery = NULL;
+		}
 	pfree(results);
-	if (*error != NULL || !record.done)
-		return false;
-	for (int i = 0; i < n; i++) {
-		forget(landed[i].delivery);
-		landed[i].delivery = NULL;
-	}
-	return true;
+	pfree(held);
+	return *error == NULL && record.done;
 }
 
 /* Others are in the way: nothing is wrong with the results. */
@@ -283,9 +321,11 @@ observ_flight_record(ObservFlight *flight, ObservGateResult *gate)
 		record_each(flight, gate, &error);
 	forget_recorded(flight);
 	flight->urgent = false;
-	if (flight->n_landed > 0)
+	flight->n_held = all ? flight->n_landed : 0;
+	if (!all && flight->n_landed > 0)
 		note_failure(flight, error);
 	else {
+		flight->held_until = observ_monotonic_ms() + HELD_MS;
 		flight->retry_at = 0;
 		flight->failures = 0;
 		observ_log_state_changes(&flight->said_record, NULL);

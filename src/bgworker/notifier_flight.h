@@ -24,6 +24,9 @@ extern bool observ_flight_ready(ObservFlight *flight);
 /* Begins the deliveries of a claim, which was made in that memory context, and takes it over. */
 extern void observ_flight_start(ObservFlight *flight, MemoryContext context, List *deliveries);
 
+/* How many may be under way: observ.max_deliveries, or what the limit of open files allows, two for each (a mail, a look-up of a name). */
+extern int observ_flight_most(const ObservFlight *flight);
+
 /* Deliveries under way, and with those that are to be recorded. */
 extern int observ_flight_under_way(const ObservFlight *flight);
 extern int observ_flight_size(const ObservFlight *flight);

@@ -51,7 +51,7 @@ observ_request_json(ChannelRequest *request)
 	observ_request_header(request, "Content-Type", "application/json");
 	if (request->body.data == NULL)
 		initStringInfo(&request->body);
-	return (JsonWriter){.out = &request->body, .goes_out = true};
+	return (JsonWriter){.out = &request->body};
 }
 
 MessageTemplates

@@ -75,7 +75,7 @@ is_blank(pg_wchar c)
 bool
 observ_text_is_blank(const char *text)
 {
-	for (const char *p = text; *p != '\0'; p += pg_mblen(p))
+	for (const char *p = text; p != NULL && *p != '\0'; p += pg_mblen(p))
 		if (!is_blank(utf8_to_unicode((const unsigned char *) p)))
 			return false;
 	return true;

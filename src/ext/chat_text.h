@@ -33,7 +33,7 @@ extern char *observ_chat_plain(const Message *message, int max, bool bytes, Mess
 extern void observ_escape_markdown(StringInfo out, const char *character, int len);
 extern char *observ_markdown_value(const char *text);
 
-/* Whether there is nothing to be seen in it: services refuse such texts. */
+/* Whether there is nothing to be seen in it, or it is NULL: services refuse such texts. */
 extern bool observ_text_is_blank(const char *text);
 
 /* The title; never blank. One line. */

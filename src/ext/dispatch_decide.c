@@ -219,7 +219,7 @@ notify(View *view, enum notify_reason reason, DispatchWrites *writes)
 	note.firing = counts.firing;
 	note.resolved = counts.resolved;
 	note.title = observ_notification_title(reason, &counts, view->group->labels,
-										   view->group->route == NULL ? "" : view->group->route->name);
+										   view->group->route == NULL ? NULL : view->group->route->name);
 	number = observ_write_note(writes, &note);
 	for (int i = 0; i < listed; i++)
 		observ_write_listed(writes, number, i, items[i].alert->alert_id, items[i].mark, items[i].since_seq);

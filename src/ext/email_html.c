@@ -11,27 +11,34 @@
 #include "ext/chat_text.h"
 #include "ext/message_parts.h"
 
-#define MAX_TITLE   500
-#define MAX_NAME    500
-#define MAX_SUMMARY 1000
+/* Bytes of HTML. */
+#define MAX_TITLE   1000
+#define MAX_NAME    1000
+#define MAX_FACTS   1000
 #define MAX_DETAILS 4000
 #define MAX_LABELS  2000
 #define MAX_URL     2000
-#define MAX_BODY    80000     /* of a template */
-#define ENOUGH      80000     /* bytes: no further alert is begun */
+#define MAX_BODY    90000     /* of a template */
+#define MAX_ALERTS  95000     /* Gmail clips what is over 102 kB in all */
 #define GREY        "#6b7280" /* readable on white and on black */
 #define FONT        "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 
 static void
+escape(StringInfo out, const char *character, int len)
+{
+	if (*character == '\n')
+		appendStringInfoString(out, "<br>\n");
+	else
+		observ_escape_html(out, character, len);
+}
+
+/* At most `max` bytes. */
+static void
 put_text(StringInfo out, const char *text, int max, bool one_line)
 {
-	char *fit = observ_fit(text, max, one_line, observ_escape_html);
+	char *fit = observ_fit_bytes(text, max, one_line, escape);
 
-	for (const char *p = fit; *p != '\0'; p++)
-		if (*p == '\n')
-			appendStringInfoString(out, "<br>\n");
-		else
-			appendStringInfoChar(out, *p);
+	appendStringInfoString(out, fit);
 	pfree(fit);
 }
 
@@ -100,7 +107,7 @@ put_alert(StringInfo out, const MessageAlert *alert)
 		appendStringInfoString(out, "</p>\n");
 	}
 	appendStringInfoString(out, "<p style=\"margin:4px 0 0 0;color:" GREY "\">");
-	put_text(out, observ_chat_facts(alert), MAX_SUMMARY, true);
+	put_text(out, observ_chat_facts(alert), MAX_FACTS, true);
 	appendStringInfoString(out, "</p>\n");
 	put_labels(out, alert->labels);
 	put_links(out, links, observ_chat_alert_links(alert, MAX_URL, links));
@@ -115,8 +122,15 @@ put_alerts(StringInfo out, const Message *message)
 
 	appendStringInfoString(out, "<table role=\"presentation\" width=\"100%\" cellpadding=\"0\" "
 								"cellspacing=\"0\" style=\"border-collapse:collapse\">\n");
-	while (shown < message->n_alerts && out->len < ENOUGH)
-		put_alert(out, &message->alerts[shown++]);
+	for (; shown < message->n_alerts; shown++) {
+		int before = out->len;
+
+		put_alert(out, &message->alerts[shown]);
+		if (out->len > MAX_ALERTS) {
+			out->data[out->len = before] = '\0';
+			break;
+		}
+	}
 	appendStringInfoString(out, "</table>\n");
 	more = observ_chat_more(message, shown);
 	if (more != NULL)
@@ -153,7 +167,7 @@ observ_email_html(const Message *message)
 	if (observ_link_usable(message->url, MAX_URL, false))
 		put_links(&out, &dashboard, 1);
 	appendStringInfoString(&out, "<p style=\"margin:12px 0 0 0;font-size:12px;color:" GREY "\">");
-	put_text(&out, observ_chat_context(message), MAX_SUMMARY, true);
+	put_text(&out, observ_chat_context(message), MAX_FACTS, true);
 	appendStringInfoString(&out, "</p>\n</div>\n</body></html>\n");
 	return out.data;
 }

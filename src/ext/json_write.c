@@ -5,8 +5,6 @@
 
 #include <math.h>
 
-#include "core/slice.h"
-#include "mb/pg_wchar.h"
 #include "utils/json.h"
 
 static void
@@ -15,33 +13,6 @@ separate(JsonWriter *w)
 	if (w->comma)
 		appendStringInfoChar(w->out, ',');
 	w->comma = true;
-}
-
-/* Receivers refuse all of what has one byte in it that is not UTF-8: in databases of other encodings such bytes become question marks. */
-static void
-repair(const JsonWriter *w, int from)
-{
-	char *p = w->out->data + from;
-	const char *end = w->out->data + w->out->len;
-
-	if (!w->goes_out || GetDatabaseEncoding() == PG_UTF8)
-		return;
-	while (p < end) {
-		size_t len = slice_utf8_length(p, end);
-
-		if (len == 0)
-			*p = '?';
-		p += Max(len, 1);
-	}
-}
-
-static void
-put_quoted(JsonWriter *w, const char *text)
-{
-	int from = w->out->len;
-
-	escape_json(w->out, text);
-	repair(w, from);
 }
 
 void
@@ -63,7 +34,7 @@ void
 observ_json_key(JsonWriter *w, const char *key)
 {
 	separate(w);
-	put_quoted(w, key);
+	escape_json(w->out, key);
 	appendStringInfoChar(w->out, ':');
 	w->comma = false;
 }
@@ -88,7 +59,7 @@ observ_json_text(JsonWriter *w, const char *text)
 	if (text == NULL)
 		appendStringInfoString(w->out, "null");
 	else
-		put_quoted(w, text);
+		escape_json(w->out, text);
 }
 
 void
@@ -118,15 +89,11 @@ observ_json_boolean(JsonWriter *w, bool value)
 void
 observ_json_jsonb(JsonWriter *w, Jsonb *value)
 {
-	int from;
-
 	separate(w);
-	from = w->out->len;
 	if (value == NULL)
 		appendStringInfoString(w->out, "{}");
 	else
 		JsonbToCString(w->out, &value->root, VARSIZE(value));
-	repair(w, from);
 }
 
 void

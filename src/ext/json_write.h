@@ -10,8 +10,7 @@
 
 typedef struct JsonWriter {
 	StringInfo out;
-	bool comma;    /* before whatever comes next */
-	bool goes_out; /* UTF-8 only, whatever the encoding of the database: bytes that are none become '?' */
+	bool comma; /* before whatever comes next */
 } JsonWriter;
 
 extern void observ_json_open(JsonWriter *w, char brace);  /* { or [ */

@@ -351,7 +351,7 @@ observ_message(const MessageSource *source)
 		renumbered = observ_refresh_message(source, message);
 	complete(message);
 	message->am_group_key = observ_am_group_key(source->route, source->group_labels);
-	message->title = usual_title(source, message, renumbered);
+	message->usual_title = message->title = usual_title(source, message, renumbered);
 	observ_apply_templates(&source->templates, message);
 	return message;
 }
@@ -398,6 +398,7 @@ observ_test_message(const char *channel, const char *idempotency_key, TimestampT
 						 .n_firing = 1,
 						 .n_alerts = 1,
 						 .am_group_key = "{}:{alertname=\"TestNotification\"}",
+						 .usual_title = "[FIRING:1 (1 new)] TestNotification",
 						 .title = "[FIRING:1 (1 new)] TestNotification"};
 	message->alerts = palloc(sizeof(MessageAlert));
 	message->alerts[0] = (MessageAlert){.fingerprint = "",

@@ -34,19 +34,22 @@ typedef struct MessageAlert {
 typedef struct Message {
 	int64 notification_id; /* 0: a test */
 	int seq, attempt;      /* attempt: from 1 */
-	const char *channel, *group_key, *route, *incident_key, *idempotency_key, *reason;
-	TimestampTz at;  /* of the flush */
-	TimestampTz now; /* of the attempt: the alerts are as they stood then */
-	bool firing;     /* of the full set, listed or not */
-	bool test;       /* an alert of observ.test_alert(), or observ.test_channel(): titles begin with [TEST] */
-	int severity;    /* the highest */
+	const char *channel, *group_key, *incident_key, *idempotency_key, *reason;
+	const char *route; /* NULL: it is gone */
+	TimestampTz at;    /* of the flush */
+	TimestampTz now;   /* of the attempt: the alerts are as they stood then */
+	bool firing;       /* of the full set, listed or not */
+	bool test;    /* an alert of observ.test_alert(), or observ.test_channel(): titles begin with [TEST] */
+	int severity; /* the highest */
 	Jsonb *group_labels, *common_labels, *common_annotations;
 	MessageAlert *alerts; /* new, still, resolved; in each by severity, then instance */
 	int n_alerts;
 	int n_firing, n_resolved; /* all there are */
 	int left_out;             /* of these not in alerts */
 	const char *am_group_key; /* as Alertmanager writes it: {}/{team="x"}:{alertname="A"} */
-	const char *title;        /* one line: of the channel's template, else the outbox's */
+	const char *
+		title; /* one line: of the channel's template, else the usual one, which begins with [TEST] where it is a test */
+	const char *usual_title; /* as in observ.notifications, with the numbers of now */
 	const char *body; /* of the channel's template; NULL: it has none, each kind has a form of its own */
 	const char *template_error; /* why a template was not used (C15): for the attempt's error; NULL */
 	const char *url;            /* of the alerts in the dashboard; NULL without observ.external_url */
@@ -122,7 +125,8 @@ typedef struct MessageSource {
 	int64 notification_id;
 	int seq, attempt,
 		delivered_seq; /* delivered_seq: the latest that the channel has received of this group; 0 */
-	const char *channel, *group_key, *route, *incident_key, *idempotency_key, *reason, *title;
+	const char *channel, *group_key, *incident_key, *idempotency_key, *reason, *title;
+	const char *route;   /* NULL: it is gone */
 	TimestampTz at, now; /* of the flush; of the attempt, 0: don't look at observ.alerts */
 	int severity, firing, resolved;
 	Jsonb *group_labels, *alerts; /* as in observ.notifications */

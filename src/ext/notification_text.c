@@ -74,7 +74,7 @@ put_group(StringInfo title, Jsonb *labels, const char *route)
 		else if (token == WJB_VALUE && strcmp(name, "alertname") != 0 && v.type == jbvString)
 			put_value(title, name, (struct slice){v.val.string.val, v.val.string.val + v.val.string.len});
 	}
-	if (title->len == before)
+	if (title->len == before && route != NULL)
 		put_value(title, NULL, slice_of(route));
 }
 

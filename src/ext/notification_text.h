@@ -22,8 +22,8 @@ typedef struct NotificationCounts {
 } NotificationCounts;
 
 /*
- * [FIRING:3 (1 new) RESOLVED:1] group: as many as there are, and the values of the group labels, alertname first; the name of the route when there
- * are none. palloc'd.
+ * [FIRING:3 (1 new) RESOLVED:1] group: as many as there are, and the values of the group labels, alertname first; the name of the route (NULL: it is gone) when
+ * there are none. palloc'd.
  */
 extern char *observ_notification_title(enum notify_reason reason, const NotificationCounts *counts,
 									   Jsonb *group_labels, const char *route);

@@ -57,9 +57,10 @@ typedef struct DeliveryResult {
 
 /*
  * Writes attempts down and moves notifications on; wakes whoever waits for a fallback. A result of an attempt that is not the present one (its lease
- * ran out meanwhile) is written down and moves nothing. Needs SPI_connect() in a transaction of its own.
+ * ran out meanwhile) is written down and moves nothing. held: those whose notification somebody has locked; nothing of them is written, and they are to be
+ * recorded later. Needs SPI_connect() in a transaction of its own.
  */
-extern void observ_record_deliveries(TimestampTz at, const DeliveryResult *results, int n);
+extern void observ_record_deliveries(TimestampTz at, const DeliveryResult *results, int n, bool *held);
 
 /*
  * At the start of a notifier: what is marked as sending was somebody's who is gone, and is due at once. Returns how many. Needs SPI_connect().

@@ -165,6 +165,7 @@ observ_record_delivery_sql(PG_FUNCTION_ARGS)
 	ObservIdentity saved;
 	const ChannelKind *kind;
 	ChannelConfig *config;
+	bool held;
 
 	require_arguments(fcinfo, 3);
 	answer.outcome = outcome == NULL ? TRANSFER_ANSWERED : outcome_of(outcome);
@@ -186,8 +187,10 @@ observ_record_delivery_sql(PG_FUNCTION_ARGS)
 		observ_classify_http(&answer, &result.verdict);
 	observ_as_owner_end(&saved);
 	verdict = verdicts[result.verdict.outcome];
-	observ_record_deliveries(result.ended_at, &result, 1);
+	observ_record_deliveries(result.ended_at, &result, 1, &held);
 	SPI_finish();
+	if (held)
+		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(verdict));
 }
 

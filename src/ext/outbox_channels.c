@@ -27,17 +27,24 @@ static const char channels_sql[] =
 static const char sending_sql[] =
 	"SELECT channel, count(*)::int FROM observ_data.deliveries WHERE lane = 2 GROUP BY channel";
 
-static const char claimed_sql[] =
+static const char claimed_sql[] = OUTBOX_STATE_FREE
 	"INSERT INTO observ_data.channel_state AS s (channel, claimed_at, tokens, tokens_at) "
 	"SELECT n.channel, n.at, nullif(n.tokens, 'NaN'), nullif(n.tokens_at, '-infinity') "
-	"FROM unnest($1, $2, $3, $4) n (channel, at, tokens, tokens_at) "
+	"FROM unnest($1, $2, $3, $4) n (channel, at, tokens, tokens_at) WHERE " OUTBOX_STATE_IS_FREE
 	"ON CONFLICT (channel) DO UPDATE SET claimed_at = excluded.claimed_at, tokens = excluded.tokens, "
 	"tokens_at = excluded.tokens_at";
 
-/* A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it. */
+static const char failing_sql[] = "SELECT FROM observ_data.channel_state WHERE failures > 0 LIMIT 1";
+
+/*
+ * A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it.
+ * Asked for only while a channel fails: a claim that reads attempts waits for retention, and retention for it.
+ */
 static const char mended_sql[] =
 	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, last_success_at = $1 "
-	"WHERE s.failures > 0 AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
+	"WHERE s.channel IN (SELECT channel FROM observ_data.channel_state WHERE failures > 0 FOR UPDATE SKIP "
+	"LOCKED) "
+	"AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
 	"NULL "
 	"AND a.channel = s.channel AND a.outcome = 'sent' AND a.\"timestamp\" > s.last_failure_at)";
 
@@ -102,7 +109,7 @@ tokens_now(const OutboxChannel *c, int at_most, TimestampTz at)
 
 /* Sets its room; returns when it is to be looked at again if there is none. */
 static TimestampTz
-set_room(OutboxChannel *c, TimestampTz at)
+set_room(OutboxChannel *c, int free, TimestampTz at)
 {
 	TimestampTz first = Min(c->first[0], c->first[1]);
 	int concurrency = c->kind->concurrency > 0 ? c->kind->concurrency : MANY;
@@ -111,7 +118,7 @@ set_room(OutboxChannel *c, TimestampTz at)
 		concurrency = 1;
 	if (first > at || c->blocked_until > at)
 		return Max(first, c->blocked_until);
-	if (c->sending >= concurrency)
+	if (c->sending >= concurrency || (c->sending > 0 && c->sending >= free))
 		return DT_NOEND; /* whoever records the end of one looks again */
 	c->room = tokens_now(c, concurrency - c->sending, at);
 	return c->room > 0 ? DT_NOEND : at + token_bucket_wait_us(&c->bucket, &c->rules, at);
@@ -131,16 +138,26 @@ compare_turns(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-OutboxChannel *
-observ_outbox_channels(TimestampTz at, int *n, TimestampTz *next_due)
+static void
+lift_blocks(TimestampTz at)
 {
 	static const Oid types[] = {TIMESTAMPTZOID};
-	static SPIPlanPtr mended = NULL, plan = NULL;
+	static SPIPlanPtr failing = NULL, mended = NULL;
+
+	if (observ_spi_kept(&failing, SPI_OK_SELECT, failing_sql, 0, NULL, NULL, NULL) > 0)
+		observ_spi_kept(&mended, SPI_OK_UPDATE, mended_sql, 1, types, (Datum[]){TimestampTzGetDatum(at)},
+						NULL);
+}
+
+OutboxChannel *
+observ_outbox_channels(TimestampTz at, int free, int *n, TimestampTz *next_due)
+{
+	static SPIPlanPtr plan = NULL;
 	OutboxChannel *channels;
 	uint64 found;
 	int waiting = 0;
 
-	observ_spi_kept(&mended, SPI_OK_UPDATE, mended_sql, 1, types, (Datum[]){TimestampTzGetDatum(at)}, NULL);
+	lift_blocks(at);
 	found = observ_spi_kept(&plan, SPI_OK_SELECT, channels_sql, 0, NULL, NULL, NULL);
 	channels = palloc(sizeof(OutboxChannel) * Max(found, 1));
 	*n = 0;
@@ -150,7 +167,7 @@ observ_outbox_channels(TimestampTz at, int *n, TimestampTz *next_due)
 	if (waiting > 0)
 		count_sending(channels, waiting);
 	for (int i = 0; i < waiting; i++) {
-		*next_due = Min(*next_due, set_room(&channels[i], at));
+		*next_due = Min(*next_due, set_room(&channels[i], free, at));
 		if (channels[i].room > 0)
 			channels[(*n)++] = channels[i];
 	}

@@ -95,6 +95,13 @@ compare_turns(const void *a, const void *b)
 	return x->turn != y->turn ? x->turn - y->turn : x->place - y->place;
 }
 
+/* Of the places that are left a channel leaves as many to others as it has itself. */
+static bool
+leaves_enough(const OutboxChannel *channel, int left)
+{
+	return left > 0 && (channel->sending == 0 || channel->sending < left);
+}
+
 /* Emergencies first, then the first of each channel, the second of each … as long as the channel has room and tokens. */
 static OutboxRow **
 choose(Claim *claim, int *n)
@@ -115,9 +122,10 @@ choose(Claim *claim, int *n)
 	for (int i = 0; i < wanted; i++) {
 		OutboxChannel *channel = &claim->channels[chosen[i]->place];
 
-		if (*n < claim->at_most && channel->room > 0 &&
+		if (channel->room > 0 && leaves_enough(channel, claim->at_most - *n) &&
 			token_bucket_take(&channel->bucket, &channel->rules, claim->at)) {
 			channel->room--;
+			channel->sending++;
 			channel->claimed = true;
 			chosen[(*n)++] = chosen[i];
 		} else
@@ -137,7 +145,7 @@ record_failures(const Claim *claim, List *failures)
 	foreach (cell, failures)
 		results[n++] = *(DeliveryResult *) lfirst(cell);
 	if (n > 0)
-		observ_record_deliveries(claim->at, results, n);
+		observ_record_deliveries(claim->at, results, n, palloc(sizeof(bool) * n)); /* they are ours */
 }
 
 static void
@@ -177,7 +185,7 @@ observ_claim_deliveries(TimestampTz at, int at_most, OutboxClaim *out)
 	observ_wait_for_lock(OBSERV_LOCK_DELIVER);
 	(void) observ_outbox_end_leases(at, at);
 	observ_outbox_expire(at, out);
-	claim.channels = observ_outbox_channels(at, &claim.n_channels, &out->next_due);
+	claim.channels = observ_outbox_channels(at, at_most, &claim.n_channels, &out->next_due);
 	out->more |= claim.n_channels > 0 && at_most > 0;
 	claim.n_channels = Min(claim.n_channels, at_most);
 	if (claim.n_channels > 0)

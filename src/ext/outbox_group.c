@@ -207,8 +207,7 @@ merge(OutboxRow **rows, int n)
 	counts.resolved = source->resolved;
 	source->alerts = alerts_of(&items);
 	source->reason = notify_reason_names[reason];
-	source->title = observ_notification_title(reason, &counts, source->group_labels,
-											  source->route == NULL ? "" : source->route);
+	source->title = observ_notification_title(reason, &counts, source->group_labels, source->route);
 	newest->rewritten = true;
 	/* It is as old as what it says. */
 	newest->made_at = rows[0]->made_at;

@@ -7,7 +7,6 @@
 #include "ext/outbox_parts.h"
 
 #include "catalog/pg_type.h"
-#include "ext/notification_text.h"
 #include "ext/subtransaction.h"
 #include "utils/memutils.h"
 
@@ -280,7 +279,6 @@ leave_out(OutboxRow *r, const Message *message)
 	JsonbIterator *it = JsonbIteratorInit(&r->source.alerts->root);
 	JsonbIteratorToken token;
 	JsonbValue v;
-	NotificationCounts counts = {.firing = message->n_firing, .resolved = message->n_resolved};
 
 	(void) JsonbIteratorNext(&it, &v, true);
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
@@ -294,12 +292,9 @@ leave_out(OutboxRow *r, const Message *message)
 		pushJsonbValue(&state, WJB_ELEM, &v);
 	}
 	r->source.alerts = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
-	for (int i = 0; i < message->n_alerts; i++)
-		counts.fresh += message->alerts[i].mark == MARK_NEW;
 	r->source.firing = message->n_firing;
 	r->source.resolved = message->n_resolved;
-	r->source.title = observ_notification_title(NOTIFY_NOT, &counts, r->source.group_labels,
-												r->source.route == NULL ? "" : r->source.route);
+	r->source.title = pstrdup(message->usual_title);
 	r->rewritten = true;
 }
 

@@ -60,17 +60,19 @@ typedef struct OutboxRow {
 	int place, turn; /* of its channel, in its channel */
 	enum OutboxAction {
 		ROW_LEAVE,
+		ROW_UNTOUCHED, /* it stays where it is in the queue */
 		ROW_SEND,
 		ROW_BEHIND,     /* an earlier one is under way */
 		ROW_SUPERSEDED, /* row `by` says it */
 		ROW_CANCELLED,  /* there is nothing left to say, or nobody to say it to */
 		ROW_DEAD,       /* too old */
-		ROW_POSTPONED,  /* a dispatch is at it */
+		ROW_POSTPONED,  /* a dispatch is at it, or somebody else */
 		ROW_GONE        /* somebody has finished it by hand */
 	} action;
 	int64 by;
 	const char *error; /* of one that is cancelled or dead; NULL */
 	bool followed;     /* later ones wait behind it */
+	bool held;         /* somebody has it locked */
 	bool rewritten;    /* its alerts, numbers and title are others than in the outbox */
 } OutboxRow;
 
@@ -85,10 +87,24 @@ outbox_time(uint64 row, int column, TimestampTz when_null)
 	return isnull ? when_null : DatumGetTimestampTz(value);
 }
 
+/*
+ * Rows of observ_data.channel_state of the channels $1 may be written, n being theirs, unless somebody has them locked, who edits the channel in a
+ * transaction that may last: all channels would wait for that. An edit makes them void anyway.
+ */
+#define OUTBOX_STATE_FREE                                                                                    \
+	"WITH open AS (SELECT channel FROM observ_data.channel_state WHERE channel = ANY ($1) "                  \
+	"  ORDER BY channel FOR UPDATE SKIP LOCKED) "
+#define OUTBOX_STATE_IS_FREE                                                                                 \
+	"(n.channel IN (SELECT channel FROM open) OR NOT EXISTS (SELECT FROM observ_data.channel_state c "       \
+	"WHERE c.channel = n.channel)) "
+
 /* ---- outbox_channels.c */
 
-/* Channels that something waits for, by what they may be sent now; the others only move `next_due`. Needs SPI_connect(). */
-extern OutboxChannel *observ_outbox_channels(TimestampTz at, int *n, TimestampTz *next_due);
+/*
+ * Channels that something waits for, by what they may be sent now; the others only move `next_due`. free: places for deliveries; a channel that has
+ * as many under way itself gets no more, so that any number of receivers that hang leave some to the others. Needs SPI_connect().
+ */
+extern OutboxChannel *observ_outbox_channels(TimestampTz at, int free, int *n, TimestampTz *next_due);
 
 /* Writes down the buckets and turns of channels that something was claimed of. */
 extern void observ_outbox_claimed(TimestampTz at, const OutboxChannel *channels, int n);
@@ -106,12 +122,18 @@ extern void observ_outbox_add_group(OutboxGroups *groups, const char *channel, c
 /* Their open notifications, by channel, group and seq. */
 extern OutboxRow *observ_outbox_rows(TimestampTz at, OutboxGroups *groups, int *n);
 
-/* Calls `decide` with the rows of each channel and group. */
+/* Calls `decide` with the rows of each channel and group; groups of which one is held are postponed. */
 extern void observ_outbox_each_group(TimestampTz at, OutboxRow *rows, int n,
 									 void (*decide)(TimestampTz at, OutboxRow *rows, int n));
 
 /* Writes what was decided; `claim` counts. */
 extern void observ_outbox_write(TimestampTz at, const OutboxRow *rows, int n, OutboxClaim *claim);
+
+/*
+ * ---- outbox_held.c: which of these notifications another transaction has locked; returns how many. The others can be written without a wait, but for
+ * whoever locks one at this moment. Needs SPI_connect().
+ */
+extern int observ_outbox_find_held(const int64 *ids, int n, bool *held);
 
 /* ---- outbox_group.c: decides about the open notifications of one channel and group. */
 

@@ -378,6 +378,23 @@ any_dead(const Outcome *outcomes, int n)
 	return false;
 }
 
+/* Takes those out that somebody has locked; returns how many are left. */
+static int
+leave_held(DeliveryResult *results, int n, bool *held)
+{
+	int64 *ids = palloc(sizeof *ids * n);
+	int left = 0;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = results[i].notification_id;
+	if (observ_outbox_find_held(ids, n, held) == 0)
+		return n;
+	for (int i = 0; i < n; i++)
+		if (!held[i])
+			results[left++] = results[i];
+	return left;
+}
+
 static void
 record(TimestampTz at, const DeliveryResult *results, int n, bool lost)
 {
@@ -406,14 +423,17 @@ record(TimestampTz at, const DeliveryResult *results, int n, bool lost)
 }
 
 void
-observ_record_deliveries(TimestampTz at, const DeliveryResult *results, int n)
+observ_record_deliveries(TimestampTz at, const DeliveryResult *results, int n, bool *held)
 {
 	ObservIdentity saved = observ_as_owner_begin();
 	int nest_level = observ_few_rows_begin();
+	DeliveryResult *ours = palloc(sizeof *ours * Max(n, 1));
 
+	memcpy(ours, results, sizeof *ours * n);
 	observ_wait_for_lock(OBSERV_LOCK_DELIVER);
+	n = leave_held(ours, n, held);
 	if (n > 0)
-		record(at, results, n, false);
+		record(at, ours, n, false);
 	observ_few_rows_end(nest_level);
 	observ_as_owner_end(&saved);
 }
@@ -454,8 +474,10 @@ observ_outbox_end_leases(TimestampTz at, TimestampTz until)
 	SPI_freetuptable(SPI_tuptable);
 	if (n > 0) {
 		observ_spi_kept(&forsaken, SPI_OK_DELETE, forsaken_sql, 1, types, values, NULL);
-		record(at, results, (int) n, true);
+		n = leave_held(results, (int) n, palloc(sizeof(bool) * n));
 	}
+	if (n > 0)
+		record(at, results, (int) n, true);
 	return (int) n;
 }
 

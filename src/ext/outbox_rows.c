@@ -12,7 +12,7 @@
 
 /* However long a request and its follow-ups may take; a notifier that lives records them all before. */
 #define LEASE_US (5 * USECS_PER_MINUTE)
-/* A dispatch is at it: what needs its lock is looked at again then. */
+/* A dispatch, or somebody else, is at it: what needs its lock is looked at again then. */
 #define BUSY_US USECS_PER_SEC
 
 /* ---- reading */
@@ -86,6 +86,19 @@ observ_outbox_add_group(OutboxGroups *groups, const char *channel, const char *g
 						 NULL);
 }
 
+static void
+find_held(OutboxRow *rows, int n)
+{
+	int64 *ids = palloc(sizeof *ids * n);
+	bool *held = palloc(sizeof *held * n);
+
+	for (int i = 0; i < n; i++)
+		ids[i] = rows[i].source.notification_id;
+	if (observ_outbox_find_held(ids, n, held) > 0)
+		for (int i = 0; i < n; i++)
+			rows[i].held = held[i];
+}
+
 OutboxRow *
 observ_outbox_rows(TimestampTz at, OutboxGroups *groups, int *n)
 {
@@ -96,9 +109,30 @@ observ_outbox_rows(TimestampTz at, OutboxGroups *groups, int *n)
 	rows = palloc_extended(sizeof(OutboxRow) * Max(*n, 1), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < *n; i++)
 		read_row(&rows[i], (uint64) i, at);
-	if (*n > 0)
+	if (*n > 0) {
 		SPI_freetuptable(SPI_tuptable);
+		find_held(rows, *n);
+	}
 	return rows;
+}
+
+static bool
+any_held(const OutboxRow *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (rows[i].held)
+			return true;
+	return false;
+}
+
+/* What waits for one that is held, or is under way, goes on waiting. */
+static void
+postpone(TimestampTz at, OutboxRow *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (rows[i].action != ROW_GONE)
+			rows[i].action =
+				rows[i].lane <= LANE_OTHER && rows[i].due_at <= at ? ROW_POSTPONED : ROW_UNTOUCHED;
 }
 
 void
@@ -109,7 +143,7 @@ observ_outbox_each_group(TimestampTz at, OutboxRow *rows, int n,
 		for (to = from + 1; to < n && strcmp(rows[to].channel, rows[from].channel) == 0 &&
 							strcmp(rows[to].group_key, rows[from].group_key) == 0;)
 			to++;
-		decide(at, &rows[from], to - from);
+		(any_held(&rows[from], to - from) ? postpone : decide)(at, &rows[from], to - from);
 	}
 }
 
@@ -197,6 +231,8 @@ write_row(Writes *w, TimestampTz at, const OutboxRow *r, OutboxClaim *claim)
 					  CStringGetTextDatum(observ_severity_name(r->source.severity))},
 			NULL);
 	switch (r->action) {
+	case ROW_UNTOUCHED:
+		break;
 	case ROW_LEAVE:
 		if (r->lane == LANE_BEHIND || r->rewritten)
 			write_queue(w, r, own, at);

@@ -22,12 +22,13 @@ static const char read_sql[] =
 	"FROM (SELECT DISTINCT channel FROM unnest($1) c (channel)) n "
 	"LEFT JOIN observ_data.channel_state s ON s.channel = n.channel";
 
-static const char write_sql[] =
+static const char write_sql[] = OUTBOX_STATE_FREE
 	"INSERT INTO observ_data.channel_state AS s (channel, blocked_until, failures, last_success_at, "
 	"last_failure_at, last_error) "
 	"SELECT n.channel, nullif(n.blocked_until, '-infinity'), n.failures, nullif(n.success, '-infinity'), "
 	"nullif(n.failure, '-infinity'), n.error "
 	"FROM unnest($1, $2, $3, $4, $5, $6) n (channel, blocked_until, failures, success, failure, error) "
+	"WHERE " OUTBOX_STATE_IS_FREE
 	"ON CONFLICT (channel) DO UPDATE SET blocked_until = excluded.blocked_until, failures = "
 	"excluded.failures, "
 	"last_success_at = excluded.last_success_at, last_failure_at = excluded.last_failure_at, "

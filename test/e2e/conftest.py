@@ -196,6 +196,8 @@ def make_mail_server(authority):
 @pytest.fixture(scope="session")
 def hanging_resolver(installation):
     """Its path, made by the Makefile."""
+    if harness.SANITIZED:
+        pytest.skip("nothing can be preloaded before the sanitizer")
     harness.run_tool(["make", "-C", harness.ROOT, "-s", f"PG_CONFIG={installation.pg_config}", "build/hanging_resolver.so"],
                      env=harness.clean_environment(MAKEFLAGS=""))
     return harness.ROOT / "build" / "hanging_resolver.so"

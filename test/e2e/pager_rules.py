@@ -169,4 +169,5 @@ def mail(raw):
     parts = list(parsed.iter_parts())
     assert [p.get_content_type() for p in parts] == ["text/plain", "text/html"]
     assert not any(p.defects for p in parts)
+    assert len(parts[1].get_content().encode()) <= 102 * 1024, "Gmail clips it"
     return parsed, parts[0].get_content(), parts[1].get_content()

@@ -310,7 +310,8 @@ def test_standby_makes_no_key(make_server):
 
 
 def test_channels_from_the_environment_of_the_server(make_server, monkeypatch):
-    monkeypatch.setenv("OBSERV_SERVER_ENV", "SMTP_HOST=mx.example.org SMTP_PORT=465 SMTP_USER=observ@example.org SMTP_PASSWORD=hunter2 SMTP_TO=a@example.org,b@example.org SMTP_TLS=true "
+    surroundings = os.environ.get("OBSERV_SERVER_ENV", "")
+    monkeypatch.setenv("OBSERV_SERVER_ENV", f"{surroundings} SMTP_HOST=mx.example.org SMTP_PORT=465 SMTP_USER=observ@example.org SMTP_PASSWORD=hunter2 SMTP_TO=a@example.org,b@example.org SMTP_TLS=true "
                                             "WEBHOOK_URL=https://example.org/hook")
     server = make_server(settings=SERVER["settings"])
     server.create_database("metrics", extension=True)
@@ -324,7 +325,7 @@ def test_channels_from_the_environment_of_the_server(make_server, monkeypatch):
     assert server.value("metrics", "SELECT channels FROM observ.routes WHERE parent_id IS NULL") == ["email", "webhook"]
     # Again, after a restart with other values; what was added by hand stays.
     server.sql("metrics", "UPDATE observ.notification_channels SET config = config || '{\"timeout\": 5}', fallback = 'webhook' WHERE name = 'email'")
-    monkeypatch.setenv("OBSERV_SERVER_ENV", "SMTP_HOST=mx2.example.org SMTP_FROM=x@example.org SMTP_TO=c@example.org SMTP_TLS=false WEBHOOK_URL=https://hooks.slack.com/services/T/B/X")
+    monkeypatch.setenv("OBSERV_SERVER_ENV", f"{surroundings} SMTP_HOST=mx2.example.org SMTP_FROM=x@example.org SMTP_TO=c@example.org SMTP_TLS=false WEBHOOK_URL=https://hooks.slack.com/services/T/B/X")
     server.restart()
     assert server.sql("metrics", made) == [("email",), ("webhook",)]
     config = server.value("metrics", "SELECT config FROM observ.notification_channels WHERE name = 'email'")

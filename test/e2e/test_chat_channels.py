@@ -73,26 +73,6 @@ def test_services_take_whatever_is_said(server, observ_db):
     assert not bad, bad[:10]
 
 
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_what_is_sent_is_utf8_whatever_the_database_is(server, observ_db, encoding):
-    """JSON that is not UTF-8 is refused as a whole: bytes that are none become question marks."""
-    db = f"{observ_db}_{encoding.lower()}"
-    server.sql("postgres", f"CREATE DATABASE {db} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
-    try:
-        server.sql(db, "CREATE EXTENSION observ")
-        bad = "convert_from('\\xfc62ff', 'LATIN1')" if encoding == "LATIN1" else "convert_from('\\xfc62ff', 'SQL_ASCII')"
-        alert = f"jsonb_build_array(jsonb_build_object('alert_id', 1, 'mark', 'new', 'summary', {bad}, 'labels', jsonb_build_object('alertname', {bad}), 'annotations', jsonb_build_object('a', {bad})))"
-        for kind, config in {**KINDS, "pagerduty": {"routing_key": "0" * 32}, "webhook": {"url": "https://h.example.com/"}}.items():
-            server.sql(db, f"INSERT INTO observ.notification_channels (name, kind, config) VALUES ('{kind}', '{kind}', '{json.dumps(config)}')")
-            body = server.value(db, f"""WITH n AS (INSERT INTO observ.notifications ("timestamp", channel, group_key, seq, route, incident_key, idempotency_key, reason, state, severity,
-                title, group_labels, alerts, firing, resolved, status) VALUES ('2033-01-01', '{kind}', '{kind}', 1, 'r', repeat('1', 64), '{kind}', 'r', 'firing', 'high', {bad}, '{{}}', {alert}, 1, 0, 'sent')
-                RETURNING notification_id) SELECT notification_id FROM n""")
-            said = server.value(db, "SELECT convert_to((observ_data._render_notification(%s) -> 'body')::text, getdatabaseencoding())", (body,))
-            assert "?b?" in bytes(said).decode("utf-8"), (kind, said)
-    finally:
-        server.drop_database(db)
-
-
 @pytest.fixture
 def chats(server, observ_db, make_receiver):
     """A receiver that is all services at once: each looks at what it gets, and refuses what the service would. Channels lead to it, the default route to them."""

@@ -170,3 +170,49 @@ def test_a_claim_that_takes_too_long_is_cut_off(make_server, receiver):
         assert fill.states() == {"queued": 10} and receiver.count() == 0
     once_each(fill, receiver, 10)
     assert server.log_text(offset).count(REFUSED) == 1 and server.worker_pid(NOTIFIER, db) == pid
+
+
+def hold(server, db, channel, status):
+    """A session in whose transaction the notification of that channel is locked, caught in that status."""
+    conn = server.connect(db, autocommit=False)
+
+    def caught():
+        row = conn.execute("SELECT status FROM observ.notifications WHERE channel = %s FOR UPDATE", (channel,)).fetchone()
+        if row != (status,):
+            conn.rollback()
+        return row == (status,)
+
+    wait_until(caught, 60, f"a notification that is {status}", interval=0.005)
+    return conn
+
+
+@pytest.mark.parametrize("status", ["retry", "sending"])
+def test_a_notification_that_somebody_has_locked_keeps_no_other(server, observ_db, receiver, make_receiver, status):
+    """It waits until it is let go, before it is claimed or with what came of it; all others are sent and recorded meanwhile."""
+    slow = make_receiver()
+    slow.script("/hook", *([503, 503, 503] if status == "retry" else []), Answer(delay=0.5))
+    fill = Fill(server, observ_db)
+    fill.channels({"slow": slow.url("/hook"), "fine": receiver.url("/ok")})
+    pid = server.wait_for_worker(NOTIFIER, observ_db)
+    fill.fire(1)
+    assert fill.pass_() == 2
+    with hold(server, observ_db, "slow", status) as other:
+        offset = server.log_size()
+        # One more, after what was caught had its time: due again, or answered.
+        if status == "sending":
+            slow.wait_for(1)
+        else:
+            wait_until(lambda: fill.value("SELECT not_before < clock_timestamp() FROM observ.notifications WHERE channel = 'slow'"), 60, "it to be due again")
+        for n in range(2, 5):
+            fill.fire(n)
+            assert wait_until(fill.pass_, 30, "one more alert") == 2
+            wait_until(lambda n=n: fill.value("SELECT count(*) FROM observ.notifications WHERE channel = 'fine' AND status = 'sent'") == n, 60, "the other to be sent")
+        assert other.execute("SELECT status, attempts FROM observ.notifications WHERE channel = 'slow' ORDER BY notification_id").fetchone() == (status, 1)
+        assert server.log_text(offset).count("could not be") == 0
+        other.rollback()
+    wait_until(lambda: fill.states() == {"sent": 8}, 60, "the rest")
+    keys = [request.headers["idempotency-key"] for request in slow.got("/hook")]
+    assert sorted(keys) == sorted(key for (key,) in server.sql(observ_db, """SELECT idempotency_key FROM observ.notification_attempts JOIN observ.notifications n
+        USING (notification_id) WHERE n.channel = 'slow'""")), "each request was recorded"
+    assert fill.value("SELECT count(*) FROM observ.notification_attempts WHERE outcome = 'sent'") == 8
+    assert receiver.count() == 4 and server.worker_pid(NOTIFIER, observ_db) == pid

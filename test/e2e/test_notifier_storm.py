@@ -8,6 +8,7 @@ import contextlib
 import os
 import pathlib
 import random
+import resource
 import tempfile
 import time
 
@@ -259,6 +260,33 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 		name, service, hints, out);
 }
 """
+
+
+@pytest.fixture
+def few_files():
+    """The limit of open files that services start with."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, before[0]), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_many_receivers_that_hang(few_files, make_server, receiver):
+    """However many there are, others are served meanwhile, and at the first attempt."""
+    server = make_server(**SERVER)
+    db = server.create_database("hung", extension=True)
+    fill = Fill(server, db)
+    server.wait_for_jobs(db)
+    hung = "FROM observ.notifications WHERE channel <> 'ok' AND status = 'sending'"
+    fill.channels({**{f"hung{n}": receiver.url("/hang") for n in range(8)}, "ok": receiver.url("/ok")}, timeout=60)
+    fill.fire(300)
+    fill.pass_()
+    wait_until(lambda: fill.value(f"SELECT count(*) {hung}") > 600, 50, "requests that hang")
+    fill.fire(320, first=301)
+    fill.pass_()
+    wait_until(lambda: fill.value("SELECT count(*) FROM observ.notifications WHERE channel = 'ok' AND status = 'sent'") == 320, 50, "the others")
+    assert server.sql(db, "SELECT DISTINCT channel, outcome, attempt, error FROM observ.notification_attempts") == [("ok", "sent", 1, None)]
+    assert fill.value(f"SELECT count(*) > 600 {hung}")
 
 
 @pytest.fixture

@@ -81,6 +81,10 @@ SELECT pg_temp.note(E'<!channel> *b* @everyone\u0001\u202e', jsonb_build_array(p
 	E'{"summary": "<!here> <@U1> [x](http://y) `c` ~~s~~ ||s|| # h\\u0007 \\u202edcba \\\\ \\" \\u2028", "description": "", "annotations": {"runbook_url": "javascript:alert(1)"}, "labels": {"alertname": "<b>&amp;_x_*", "instance": "_a_b <at>all</at>"}, "acked_by": "*eve*"}')), 'high') > 0;
 SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said();
 SELECT kind, replace(said, E'\u200b', '{ZWSP}') AS said FROM pg_temp.said(1);
+-- Its route is gone.
+UPDATE observ.notifications SET route = NULL WHERE group_key = 'group';
+SELECT kind, said FROM pg_temp.said() WHERE said LIKE '%firing%';
+SELECT count(*) FROM pg_temp.said(1);
 -- Nothing at all: no alerts, no name, no instance, no summary, a blank title.
 SELECT pg_temp.note(E' \t\u200b ', '[]') > 0;
 SELECT * FROM pg_temp.said();

@@ -84,6 +84,23 @@ UPDATE observ_data.group_channels SET delivered_seq = 0;
 SELECT notification_id AS second FROM observ.notifications WHERE seq = 2 \gset
 SELECT r->>'title', regexp_split_to_table(r->>'text', '\n') FROM observ_data._render_notification(:second, at => pg_temp.at(65)) r;
 
+-- A route that goes after it has told somebody: they are told the end all the same, by a title that has no group, or route, to name.
+SELECT pg_temp.afresh();
+INSERT INTO observ.notification_channels (name, kind, config) VALUES ('chat', 'discord', '{"url": "https://discord.com/api/webhooks/1/x"}'), ('pager', 'pagerduty', '{"routing_key": "12345678901234567890123456789012"}'),
+	('mail', 'email', '{"host": "mail.example.org", "from": "a@b.c", "to": "d@e.f"}');
+INSERT INTO observ.routes (name, matchers, channels, group_by, group_wait, group_interval) VALUES ('test-gone', '{test="messages", alertname=~"Gone.*"}', '{hook (a.b)}', '{}', '0', '1 min');
+UPDATE observ.routes SET "position" = -1 WHERE name = 'test-gone';
+SELECT pg_temp.fire('Gone1', 0), pg_temp.fire('Gone2', 0);
+SELECT pg_temp.dispatch(1);
+SELECT * FROM pg_temp.said();
+UPDATE observ_data.group_channels SET delivered_seq = seq;
+SELECT pg_temp.resolve('Gone1', 30);
+DELETE FROM observ.routes WHERE name = 'test-gone';
+SELECT pg_temp.dispatch(61);
+SELECT n.route, n.title, c, r->>'title' AS said, r->>'text' AS text FROM observ.notifications n, unnest('{chat,pager,mail}'::text[]) c, observ_data._render_notification(n.notification_id, c, at => pg_temp.at(62)) r
+	WHERE n."timestamp" = pg_temp.at(61) ORDER BY n.route, c;
+DELETE FROM observ.notification_channels WHERE name IN ('chat', 'pager', 'mail');
+
 -- 2.13: 10,000 alerts in a group, 20 are listed. Those that are over make room for others, all are counted.
 SELECT pg_temp.afresh();
 INSERT INTO observ.alerts (fingerprint, rule_id, status, severity, instance, labels, identity, active_at, starts_at, value, unrouted)
