@@ -328,10 +328,16 @@ build/fuzz/%:
 	clang-14 -g -O1 -std=gnu11 -D_GNU_SOURCE -Isrc -I$(includedir) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(filter %.c,$^) -L$(libdir) -lpq -lyaml -lm -o $@
 
-fuzz: $(patsubst %,build/fuzz/fuzz_%,env_file frame json_path retry_after template)
-fuzz: $(patsubst %,build/fuzz/fuzz_%,mail_text sms_text message_template)
-fuzz: $(patsubst %,build/fuzz/fuzz_%,procfs config matchers rollup logs log_lines exposition statsd)
-	for program in $^; do $$program -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $$program.corpus $$(ls -d test/fuzz/corpus/$${program##*/fuzz_} 2>/dev/null) || exit 1; done
+FUZZED = env_file frame json_path retry_after template
+FUZZED += mail_text sms_text message_template
+FUZZED += procfs config matchers rollup logs log_lines exposition statsd
+
+# One after the other, or beside each other with -j.
+FUZZ_RUNS = $(patsubst %,run-fuzz-%,$(FUZZED))
+.PHONY: $(FUZZ_RUNS)
+fuzz: $(FUZZ_RUNS)
+$(FUZZ_RUNS): run-fuzz-%: build/fuzz/fuzz_%
+	$< -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -artifact_prefix=build/fuzz/ $<.corpus $(wildcard test/fuzz/corpus/$*)
 
 # Puts records into an agent's spool, for tests of their delivery.
 build/e2e/spool_fill: test/e2e/spool_fill.c $(filter src/collector/spool%.o,$(COLLECTOR_OBJS)) src/collector/log.o $(CORE_OBJS) $(COMMON_OBJS)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # make check-asan: builds everything with AddressSanitizer and UndefinedBehaviorSanitizer in build/asan, then runs the unit
-# tests, the regress and isolation lists and the e2e tests in $OBSERV_ASAN_E2E (a glob; default: those of the agent) on it.
+# tests, the regress and isolation lists and the e2e tests in $OBSERV_ASAN_E2E (globs; default: those of the agent and of delivery) on it.
 # What does not belong here: how tests are run without sanitizers (Makefile, run-tests.sh).
 set -euo pipefail
 
@@ -37,7 +37,7 @@ gcc -Wall -Werror -O1 -shared -fPIC -o "$work/asan_server.so" "$here/scripts/lib
 export OBSERV_SERVER_ENV="LD_PRELOAD=$work/asan_server.so"
 step "regress and isolation"
 rm -f "$here/build/server.log" "$work/src/build/server.log"
-logged "$log/regress" "running regress and isolation" timeout -k 10 900 "$work/src/scripts/with-server.sh" "$pg_config" \
+logged "$log/regress" "running regress and isolation" timeout -k 10 3600 "$work/src/scripts/with-server.sh" "$pg_config" \
 	shared_preload_libraries=observ -- \
 	make -C "$work/src" with_llvm=no PG_CONFIG="$pg_config" installcheck || rc=1
 if grep -nE 'AddressSanitizer|runtime error:' "$work/src/build/server.log"; then
@@ -45,12 +45,14 @@ if grep -nE 'AddressSanitizer|runtime error:' "$work/src/build/server.log"; then
 fi
 
 # What a program still holds when it ends is no leak of a program that runs for months; unit tests look for those.
-mapfile -t files < <(cd "$work/src" && compgen -G "${OBSERV_ASAN_E2E:-test/e2e/test_agent*.py}")
+delivery=$(printf 'test/e2e/test_%s.py ' 'notifier*' channels pagers_delivery transfers)
+read -ra globs <<<"${OBSERV_ASAN_E2E:-test/e2e/test_agent*.py $delivery}"
+mapfile -t files < <(cd "$work/src" && for glob in "${globs[@]}"; do compgen -G "$glob"; done)
 if [ ${#files[@]} -gt 0 ]; then
 	step "e2e: ${files[*]}"
 	logged "$log/e2e" "running e2e" env -C "$work/src" OBSERV_PREBUILT=1 OBSERV_PG_PREFIX="$work/pg" \
 		COPT="$flags" with_llvm=no ASAN_OPTIONS=detect_leaks=0 \
-		timeout -k 10 1800 /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 2 --dist loadfile "${files[@]}" || rc=1
+		timeout -k 10 7200 /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 2 --dist loadfile "${files[@]}" || rc=1
 fi
 if [ $rc -eq 0 ]; then
 	step "no findings"

@@ -13,6 +13,7 @@ logs=$here/build/test-logs
 suites=(lint unit fuzz regress isolation e2e)
 passed=0
 failed=0
+declare -A begun=()
 
 # shellcheck source=scripts/lib/common.sh
 . "$here/scripts/lib/common.sh"
@@ -34,27 +35,27 @@ run_lint() {
 }
 
 run_unit() {
-	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -k unit
+	timeout --kill-after=10 300 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" -k unit
 }
 
 # Some seconds for each reader of what others wrote, beginning with the inputs that are kept in test/fuzz/corpus.
 run_fuzz() {
-	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" FUZZ_SECONDS=3 fuzz
+	timeout --kill-after=10 400 make -C "$work" PG_CONFIG="$pg_config" -j "$(nproc)" -O FUZZ_SECONDS=3 fuzz
 }
 
-# on_server MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
+# on_server SUITE MAKE-ARGUMENT: installcheck on a server of its own, so that a crash in one suite does not take the other along.
 # Workers run, but jobs are called by the tests alone, in virtual time (as in make check).
 on_server() {
-	timeout --kill-after=30 500 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
-		make -C "$work" PG_CONFIG="$pg_config" "$1" installcheck
+	OBSERV_SERVER_LOG=$work/build/$1.server.log timeout --kill-after=30 500 "$work/scripts/with-server.sh" "$pg_config" shared_preload_libraries=observ -- \
+		make -C "$work" PG_CONFIG="$pg_config" "$2" installcheck
 }
 
 run_regress() {
-	on_server ISOLATION=
+	on_server regress ISOLATION=
 }
 
 run_isolation() {
-	on_server REGRESS=
+	on_server isolation REGRESS=
 }
 
 e2e_pytest() {
@@ -115,7 +116,7 @@ show_failures() {
 		cp "$diffs" "$logs/$1.diffs"
 		head -n 150 "$diffs"
 		echo "(all of it: $logs/$1.diffs)"
-		[ ! -s "$work/build/server.log" ] || cp "$work/build/server.log" "$logs/$1.server.log"
+		[ ! -s "$work/build/$1.server.log" ] || cp "$work/build/$1.server.log" "$logs/$1.server.log"
 	elif [ "$1" = e2e ]; then
 		# Each failed test's name, assertion and place; servers' logs are in the whole log.
 		grep -E '^(E  |_____* .* _____*$|[^ ]+\.py:[0-9]+: |FAILED|ERROR|SKIPPED|=+ .* in )' "$2" | cut -c1-300 | tail -n 150
@@ -126,11 +127,23 @@ show_failures() {
 	fi
 }
 
+# begin_suite NAME: beside those that come before it. A suite of SQL is one session after the other, on one processor.
+begin_suite() {
+	"run_$1" </dev/null >"$logs/$1.log" 2>&1 &
+	begun[$1]=$!
+}
+
 # run_suite NAME: runs one suite with its log, adds to the counts.
 run_suite() {
 	local log=$logs/$1.log rc=0 good bad
 	step "$1"
-	"run_$1" </dev/null >"$log" 2>&1 || rc=$?
+	if [ -n "${begun[$1]:-}" ]; then
+		wait "${begun[$1]}" || rc=$?
+	else
+		begun[$1]=now
+		[ "$1" != regress ] || [ -n "${begun[isolation]:-}" ] || [[ " ${suites[*]} " != *" isolation "* ]] || begin_suite isolation
+		"run_$1" </dev/null >"$log" 2>&1 || rc=$?
+	fi
 	read -r good bad < <("count_$1" "$rc" "$log")
 	# A suite that broke off without naming a test that failed has failed all the same, and so has one that ran nothing.
 	[ "$rc" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1

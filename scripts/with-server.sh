@@ -3,7 +3,7 @@
 #   scripts/with-server.sh PG_CONFIG [NAME=VALUE ...] -- COMMAND [ARGUMENT ...]
 # NAME=VALUE are server settings. OBSERV_SERVER_ENV holds environment variables for the server alone ("LD_PRELOAD=...").
 # OBSERV_SERVERS: the directory to put the server into (default: /tmp).
-# The exit code is the command's. The server's log is left in build/server.log.
+# The exit code is the command's. The server's log is left in build/server.log, or in OBSERV_SERVER_LOG.
 # What does not belong here: tests; servers for pytest (test/e2e/harness.py starts those).
 set -eu
 
@@ -45,7 +45,7 @@ cleanup() {
 	as_server "$bindir/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null 2>&1 ||
 		as_server "$bindir/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 || true
 	mkdir -p "$root/build"
-	cp "$dir/log" "$root/build/server.log" 2>/dev/null || true
+	cp "$dir/log" "${OBSERV_SERVER_LOG:-$root/build/server.log}" 2>/dev/null || true
 	rm -rf "$dir"
 }
 trap cleanup EXIT

@@ -1130,12 +1130,14 @@ CREATE TABLE observ_data.channel_state (
 	failures integer NOT NULL DEFAULT 0,
 	last_success_at timestamptz,
 	last_failure_at timestamptz,
-	last_error text
+	last_error text,
+	channel_xmin xid
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE observ_data.channel_state IS 'How each channel stands: whether it asked to be left alone, what its rate limit still allows, failures in a row';
 COMMENT ON COLUMN observ_data.channel_state.claimed_at IS 'when something was last sent: channels take turns';
 COMMENT ON COLUMN observ_data.channel_state.tokens IS 'of the bucket of its rate limit, at tokens_at; NULL: full';
 COMMENT ON COLUMN observ_data.channel_state.failures IS 'attempts in a row that failed';
+COMMENT ON COLUMN observ_data.channel_state.channel_xmin IS 'xmin of the row of observ.notification_channels that failures and blocked_until are about: when that is another one, the channel was changed, and they count no more';
 
 CREATE TABLE observ_data.secrets (
 	name text COLLATE "C" PRIMARY KEY CONSTRAINT secrets_name_not_empty CHECK (name OPERATOR(pg_catalog.<>) ''),

@@ -126,12 +126,10 @@ observ_sweep_secrets(const char *channel, Jsonb *config)
 }
 
 void
-observ_forgive_channels(const char *condition, Datum argument)
+observ_touch_channels(const char *secret)
 {
 	observ_spi(SPI_OK_UPDATE,
-			   psprintf("UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0 "
-						"FROM observ.notification_channels c WHERE c.name = s.channel AND "
-						"(s.blocked_until IS NOT NULL OR s.failures > 0) AND %s",
-						condition),
-			   1, (Oid[]){TEXTOID}, &argument, NULL);
+			   "UPDATE observ.notification_channels SET config = config "
+			   "WHERE strpos(config::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || $1)::text) > 0",
+			   1, (Oid[]){TEXTOID}, (Datum[]){CStringGetTextDatum(secret)}, NULL);
 }

@@ -19,10 +19,7 @@ extern Jsonb *observ_keep_secrets(const struct ChannelKind *kind, const char *ch
  */
 extern void observ_sweep_secrets(const char *channel, Jsonb *config);
 
-/*
- * Channels that refer to a secret which was stored anew, or whose configuration was changed, are not left alone any longer because of what they
- * answered before. condition: on $1 and a row c of observ.notification_channels. Needs SPI_connect(), as the owner of the tables.
- */
-extern void observ_forgive_channels(const char *condition, Datum argument);
+/* Writes channels that refer to a secret anew, so that they count as changed. Needs SPI_connect(), as the owner of the tables. */
+extern void observ_touch_channels(const char *secret);
 
 #endif

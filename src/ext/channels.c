@@ -212,20 +212,6 @@ follow_fallback(const TriggerData *data)
 				   2, (Oid[]){TEXTOID, TEXTOID}, values, gone ? " n" : NULL);
 }
 
-/* What was wrong with a channel was wrong with the channel as it was: the next notification finds out anew. */
-static void
-follow_state(const TriggerData *data)
-{
-	Datum name = CStringGetTextDatum(observ_trigger_text(data, data->tg_trigtuple, "name"));
-
-	if (TRIGGER_FIRED_BY_DELETE(data->tg_event) || !as_before(data, data->tg_newtuple, "name"))
-		observ_spi(SPI_OK_DELETE, "DELETE FROM observ_data.channel_state WHERE channel = $1", 1,
-				   (Oid[]){TEXTOID}, &name, NULL);
-	else if (!as_before(data, data->tg_newtuple, "kind") ||
-			 !config_as_before(data, config_of(data, data->tg_newtuple)))
-		observ_forgive_channels("c.name = $1", name);
-}
-
 /* ---- triggers */
 
 static HeapTuple
@@ -288,7 +274,6 @@ observ_follow_channel(PG_FUNCTION_ARGS)
 	saved = observ_as_owner_begin();
 	SPI_connect();
 	follow_fallback(data);
-	follow_state(data);
 	observ_sweep_secrets(observ_trigger_text(data, data->tg_trigtuple, "name"),
 						 config_of(data, data->tg_trigtuple));
 	SPI_finish();

@@ -27,26 +27,28 @@ static const char channels_sql[] =
 static const char sending_sql[] =
 	"SELECT channel, count(*)::int FROM observ_data.deliveries WHERE lane = 2 GROUP BY channel";
 
-static const char claimed_sql[] = OUTBOX_STATE_FREE
+static const char claimed_sql[] =
 	"INSERT INTO observ_data.channel_state AS s (channel, claimed_at, tokens, tokens_at) "
 	"SELECT n.channel, n.at, nullif(n.tokens, 'NaN'), nullif(n.tokens_at, '-infinity') "
-	"FROM unnest($1, $2, $3, $4) n (channel, at, tokens, tokens_at) WHERE " OUTBOX_STATE_IS_FREE
+	"FROM unnest($1, $2, $3, $4) n (channel, at, tokens, tokens_at) "
 	"ON CONFLICT (channel) DO UPDATE SET claimed_at = excluded.claimed_at, tokens = excluded.tokens, "
 	"tokens_at = excluded.tokens_at";
 
-static const char failing_sql[] = "SELECT FROM observ_data.channel_state WHERE failures > 0 LIMIT 1";
+static const char failing_sql[] =
+	"SELECT FROM observ_data.channel_state WHERE failures > 0 OR blocked_until IS NOT NULL LIMIT 1";
 
 /*
- * A test by hand that got through since its last failure. The test itself must not: its transaction may last, and the notifier would wait for it.
- * Asked for only while a channel fails: a claim that reads attempts waits for retention, and retention for it.
+ * What was changed since its last failure, or a test by hand got through. Whoever changes or tests it must not write this: their transaction may last,
+ * and the notifier would wait for it. Asked for only while a channel fails: a claim that reads attempts waits for retention, and retention for it.
  */
 static const char mended_sql[] =
-	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, last_success_at = $1 "
-	"WHERE s.channel IN (SELECT channel FROM observ_data.channel_state WHERE failures > 0 FOR UPDATE SKIP "
-	"LOCKED) "
-	"AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
+	"UPDATE observ_data.channel_state s SET blocked_until = NULL, failures = 0, "
+	"last_success_at = CASE WHEN s.channel_xmin <> c.xmin THEN s.last_success_at ELSE $1 END "
+	"FROM observ.notification_channels c WHERE c.name = s.channel "
+	"AND (s.failures > 0 OR s.blocked_until IS NOT NULL) AND (s.channel_xmin <> c.xmin "
+	"OR s.failures > 0 AND EXISTS (SELECT FROM observ.notification_attempts a WHERE a.notification_id IS "
 	"NULL "
-	"AND a.channel = s.channel AND a.outcome = 'sent' AND a.\"timestamp\" > s.last_failure_at)";
+	"AND a.channel = s.channel AND a.outcome = 'sent' AND a.\"timestamp\" > s.last_failure_at))";
 
 static void
 set_bucket(OutboxChannel *c, uint64 row)

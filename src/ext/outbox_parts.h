@@ -87,17 +87,6 @@ outbox_time(uint64 row, int column, TimestampTz when_null)
 	return isnull ? when_null : DatumGetTimestampTz(value);
 }
 
-/*
- * Rows of observ_data.channel_state of the channels $1 may be written, n being theirs, unless somebody has them locked, who edits the channel in a
- * transaction that may last: all channels would wait for that. An edit makes them void anyway.
- */
-#define OUTBOX_STATE_FREE                                                                                    \
-	"WITH open AS (SELECT channel FROM observ_data.channel_state WHERE channel = ANY ($1) "                  \
-	"  ORDER BY channel FOR UPDATE SKIP LOCKED) "
-#define OUTBOX_STATE_IS_FREE                                                                                 \
-	"(n.channel IN (SELECT channel FROM open) OR NOT EXISTS (SELECT FROM observ_data.channel_state c "       \
-	"WHERE c.channel = n.channel)) "
-
 /* ---- outbox_channels.c */
 
 /*

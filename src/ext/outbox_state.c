@@ -18,21 +18,24 @@ typedef struct State {
 } State;
 
 static const char read_sql[] =
-	"SELECT n.channel, s.blocked_until, s.failures, s.last_success_at, s.last_failure_at, s.last_error "
-	"FROM (SELECT DISTINCT channel FROM unnest($1) c (channel)) n "
-	"LEFT JOIN observ_data.channel_state s ON s.channel = n.channel";
+	"SELECT n.channel, CASE WHEN s.channel_xmin <> c.xmin THEN NULL ELSE s.blocked_until END, "
+	"CASE WHEN s.channel_xmin <> c.xmin THEN 0 ELSE s.failures END, "
+	"s.last_success_at, s.last_failure_at, s.last_error "
+	"FROM (SELECT DISTINCT channel FROM unnest($1) u (channel)) n "
+	"LEFT JOIN observ_data.channel_state s ON s.channel = n.channel "
+	"LEFT JOIN observ.notification_channels c ON c.name = n.channel";
 
-static const char write_sql[] = OUTBOX_STATE_FREE
+static const char write_sql[] =
 	"INSERT INTO observ_data.channel_state AS s (channel, blocked_until, failures, last_success_at, "
-	"last_failure_at, last_error) "
+	"last_failure_at, last_error, channel_xmin) "
 	"SELECT n.channel, nullif(n.blocked_until, '-infinity'), n.failures, nullif(n.success, '-infinity'), "
-	"nullif(n.failure, '-infinity'), n.error "
+	"nullif(n.failure, '-infinity'), n.error, coalesce(c.xmin, '0') "
 	"FROM unnest($1, $2, $3, $4, $5, $6) n (channel, blocked_until, failures, success, failure, error) "
-	"WHERE " OUTBOX_STATE_IS_FREE
+	"LEFT JOIN observ.notification_channels c ON c.name = n.channel "
 	"ON CONFLICT (channel) DO UPDATE SET blocked_until = excluded.blocked_until, failures = "
 	"excluded.failures, "
 	"last_success_at = excluded.last_success_at, last_failure_at = excluded.last_failure_at, "
-	"last_error = excluded.last_error";
+	"last_error = excluded.last_error, channel_xmin = excluded.channel_xmin";
 static const Oid write_types[] = {TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID};
 
 /* What is wrong with the whole channel, not with one notification: a key that is no good, an address that is gone. */

@@ -249,12 +249,13 @@ observ_set_secret(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the value of secret \"%s\" is %s", name, value[0] == '\0' ? "empty" : "too long"),
 				 errhint("From 1 to %d bytes. observ.delete_secret() forgets one.", VALUE_MAX_BYTES)));
+	PreventCommandIfReadOnly("observ.set_secret()");
 	SPI_connect();
-	observ_store_secret(name, value);
+	/* Channels first, as where one of them is written: two sessions don't wait for each other. */
 	saved = observ_as_owner_begin();
-	observ_forgive_channels("strpos(c.config::text, to_jsonb('" OBSERV_SECRET_PREFIX "' || $1)::text) > 0",
-							CStringGetTextDatum(name));
+	observ_touch_channels(name);
 	observ_as_owner_end(&saved);
+	observ_store_secret(name, value);
 	SPI_finish();
 	explicit_bzero(value, strlen(value));
 	observ_wake_notifier_at_commit();

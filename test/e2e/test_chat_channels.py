@@ -21,27 +21,28 @@ RUNBOOKS = ["https://wiki/x?a=b&c=d", "javascript:alert(1)", "http://x y", "http
 BASES = ["", "https://fleet.example.com/observ", "http://mon:8080", "https://fleet.example.com/" + "p" * 1500]
 
 
-def odd(rng, most=30):
+def odd(rng, most=30, longest=5000):
     """A text that nobody means well with."""
     how = rng.random()
     if how < 0.1:
         return rng.choice(["", "  \u200b\n", " "])
     if how < 0.2:
-        return rng.choice(PIECES) * rng.choice([3, 30, 300, 5000])
+        return rng.choice(PIECES) * min(rng.choice([3, 30, 300, 5000]), longest)
     return "".join(rng.choice(PIECES) for _ in range(rng.randint(1, most)))
 
 
 def odd_alert(rng, number):
-    """As observ.notifications.alerts has it."""
+    """As observ.notifications.alerts has it. Behind the first hundred texts are shorter: ten thousand alerts are not 200 MB then."""
+    longest = 5000 if number < 100 else 30
     mark = rng.choice(["new", "still", "resolved"])
     over = mark == "resolved"
-    labels = {"alertname": odd(rng, 5)}
+    labels = {"alertname": odd(rng, 5, longest)}
     if rng.random() < 0.8:
-        labels["instance"] = odd(rng, 5)
+        labels["instance"] = odd(rng, 5, longest)
     return {"alert_id": number, "fingerprint": f"f{number}", "mark": mark, "status": "resolved" if over else "firing", "severity": rng.choice(SEVERITIES), "labels": labels,
-            "annotations": {"runbook_url": rng.choice([*RUNBOOKS, odd(rng, 3)])}, "summary": rng.choice([None, odd(rng)]), "description": rng.choice([None, odd(rng, 100)]),
+            "annotations": {"runbook_url": rng.choice([*RUNBOOKS, odd(rng, 3, longest)])}, "summary": rng.choice([None, odd(rng, longest=longest)]), "description": rng.choice([None, odd(rng, 100, longest)]),
             "value": rng.choice([None, 1, 97.123456789, 1e300, -5]), "peak": rng.choice([None, 98]), "starts_at": "2033-01-01T00:00:00.000Z",
-            "ends_at": "2033-01-01T01:00:00.000Z" if over else None, "duration_seconds": rng.choice([0, 300, 1e9]), "acked_by": rng.choice([None, None, odd(rng, 3)]),
+            "ends_at": "2033-01-01T01:00:00.000Z" if over else None, "duration_seconds": rng.choice([0, 300, 1e9]), "acked_by": rng.choice([None, None, odd(rng, 3, longest)]),
             "resolved_reason": "cleared" if over else None, "flapping": rng.random() < 0.1, "stale": rng.random() < 0.1, "reopened": rng.choice([0, 0, 1])}
 
 

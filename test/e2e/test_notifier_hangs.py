@@ -84,14 +84,14 @@ def test_a_receiver_that_hangs(server, observ_db, receiver, make_receiver, autho
     fill.fire(4)
     assert wait_until(fill.pass_, 30, "one more alert") == 2
     wait_until(lambda: fill.value("SELECT count(*) FROM observ.notifications WHERE channel = 'fine' AND status = 'sent'") == 4, 60, "the other channel to be served")
+    assert {where for _, where, _ in attempts(fill, "hung")} == {phase}
     mended = mend()
-    before = mended.count
     wait_until(lambda: fill.states() == {"sent": 8}, 120, "everything to be delivered")
-    keys = {key for (key,) in server.sql(observ_db, "SELECT idempotency_key FROM observ.notifications WHERE channel = 'hung'")}
-    came = mended.got("/hook")
-    assert sorted(request.headers["idempotency-key"] for request in came[before:]) == sorted(keys), "once each, after it was mended"
-    assert {request.headers["idempotency-key"] for request in came} == keys
-    assert {p for outcome, p, _ in attempts(fill, "hung") if outcome != "sent"} == {phase}
+    assert [outcome for outcome, _, _ in attempts(fill, "hung")].count("sent") == 4
+    came = [request.headers["idempotency-key"] for request in mended.got("/hook")]
+    assert set(came) == {key for (key,) in server.sql(observ_db, "SELECT idempotency_key FROM observ.notifications WHERE channel = 'hung'")}
+    # What was never answered may have arrived, and comes again with its key; what never got so far comes once.
+    assert phase == "answer" or len(came) == 4
     assert receiver.count() == 4 and server.worker_pid(NOTIFIER, observ_db) == pid
 
 

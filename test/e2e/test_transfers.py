@@ -4,6 +4,7 @@ The probe (transfer_probe.c) needs no database. What answers mean for a notifica
 """
 
 import json
+import shutil
 import subprocess
 import time
 
@@ -25,9 +26,9 @@ def probe(installation):
                      env=harness.clean_environment(MAKEFLAGS=""))
 
 
-def run(*args, env=None, deadline=30):
+def run(*args, env=None, deadline=30, under=()):
     """Lines of the probe, parsed."""
-    done = subprocess.run([PROBE, *(str(arg) for arg in args)], capture_output=True, text=True, timeout=deadline, check=True,
+    done = subprocess.run([*under, PROBE, *(str(arg) for arg in args)], capture_output=True, text=True, timeout=deadline, check=True,
                           env=harness.clean_environment(**(env or {})))
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -354,3 +355,32 @@ def test_mail_server_that_does_not_read(make_mail_server):
     server.script("MAIL", "421 4.3.2 closing")
     line = go(f"url={server.url}", *MAIL, "to=a@example.org", "timeout=3000")
     assert (line["outcome"], line["status"]) == ("answered", 421)
+
+
+# --- memory
+
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "--show-leak-kinds=definite"]
+
+
+@pytest.mark.skipif(harness.SANITIZED or not shutil.which("valgrind"), reason="no valgrind, or a sanitizer in its place")
+def test_memory(make_receiver, make_mail_server, authority):
+    """Whatever way a request ends: nothing is read or written that is not ours, and nothing is lost."""
+    receiver, safe, silent, proxy = make_receiver(), make_receiver(tls=True), make_receiver(silent=True), make_receiver()
+    mails, hanging = make_mail_server(users={"ann": "secret"}), make_mail_server(tls="none")
+    for path, answer in {"/late": Answer(429, b"slow", {"Retry-After": "7"}), "/hang": Answer(hang="answer"), "/half": Answer(hang="body", body=b"0123456789"),
+                         "/close": Answer(close="answer"), "/reset": Answer(close="reset"), "/raw": Answer(raw=b"\0\1what?\r\n\r\n"), "/endless": Answer(endless=True),
+                         "/away": Answer(302, headers={"Location": "/"})}.items():
+        receiver.script(path, answer)
+    mails.refuse("bob@example.org", "550 5.1.1 no such user")
+    hanging.script("DOT", mail_server.HANG)
+    lines = run("timeout=3000", "body={}", "header=Content-Type: application/json", "once=1",
+                *(word for path in ("/", "/late", "/hang", "/half", "/close", "/reset", "/raw", "/endless", "/away") for word in (f"url={receiver.url(path)}", "go", "go")),
+                "guard=1", "url=http://169.254.169.254/", "go", "url=http://nowhere.invalid/", "go", "guard=2", f"url={receiver.url()}", "go", "guard=0",
+                f"url={safe.url()}", "go", f"ca={authority.file}", "go", "go", f"proxy={proxy.url('')}", "go", "url=http://there.example/", "go", "proxy=",
+                f"url=https://127.0.0.1:{silent.port}/", "start", f"url={receiver.url('/hang')}", "start", f"url={safe.url()}", "start", "run=1500", "cancel",
+                "method=GET / HTTP/1.1\r\nX: y", "go", "method=",
+                f"url={mails.url}", *MAIL, "starttls=1", "user=ann", "password=wrong", "to=ann@example.org", "to=bob@example.org", "go", "password=secret", "go",
+                "starttls=0", f"url={hanging.url}", "go", "timeout=60000", "start", "run=1500", "cancel", under=VALGRIND, deadline=300)
+    assert {line["outcome"] for line in lines if "outcome" in line} >= {"answered", "timeout", "broken", "refused", "dns", "untrusted"}
+    assert sum("cancelled" in line for line in lines) == 2 and sum("fault" in line for line in lines) == 1
+    assert len(mails.mails) == 1

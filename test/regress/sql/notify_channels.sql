@@ -177,21 +177,30 @@ UPDATE observ.notification_channels SET enabled = false WHERE name = 'one';
 SELECT observ.set_secret('a', 'new');
 UPDATE observ.notification_channels SET config = config || '{"topic": "u"}' WHERE name = 'one';
 
--- A channel that is left alone because of what it answered is asked again when it, or its secret, was changed; not for other reasons.
+-- A channel that is left alone because of what it answered is asked again when it, or its secret, was changed; the next claim finds that out.
 CREATE FUNCTION break() RETURNS void LANGUAGE sql BEGIN ATOMIC
-	INSERT INTO observ_data.channel_state (channel, failures, blocked_until) VALUES ('one', 5, '2100-01-01') ON CONFLICT (channel) DO UPDATE SET failures = 5, blocked_until = '2100-01-01';
+	INSERT INTO observ_data.channel_state (channel, failures, blocked_until, channel_xmin) SELECT name, 5, '2100-01-01', xmin FROM observ.notification_channels WHERE name = 'one'
+		ON CONFLICT (channel) DO UPDATE SET failures = 5, blocked_until = '2100-01-01', channel_xmin = excluded.channel_xmin;
 END;
+CREATE FUNCTION stands() RETURNS TABLE (channel text, failures int, blocked_until timestamptz) LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM observ_data._claim_deliveries('2030-01-01');
+	RETURN QUERY SELECT s.channel, s.failures, s.blocked_until FROM observ_data.channel_state s;
+END $$;
 SELECT break();
 SELECT observ.set_secret('b', 'new');
-UPDATE observ.notification_channels SET enabled = true WHERE name = 'one';
-SELECT channel, failures, blocked_until FROM observ_data.channel_state;
+SELECT * FROM stands();
 SELECT observ.set_secret('a', 'newer');
-SELECT channel, failures, blocked_until FROM observ_data.channel_state;
+SELECT * FROM stands();
 SELECT break();
 UPDATE observ.notification_channels SET config = config || '{"topic": "v"}' WHERE name = 'one';
-SELECT channel, failures, blocked_until FROM observ_data.channel_state;
+SELECT * FROM stands();
+SELECT break();
+BEGIN;
+DELETE FROM observ.notification_channels WHERE name = 'one';
+INSERT INTO observ.notification_channels (name, kind, config) VALUES ('one', 'ntfy', '{"topic": "t", "token": "secret:a"}');
+COMMIT;
+SELECT * FROM stands();
 UPDATE observ.notification_channels SET name = 'two' WHERE name = 'one';
-SELECT channel FROM observ_data.channel_state;
 
 -- The lists for people.
 SELECT field, type, required, secret FROM observ.channel_fields WHERE kind = 'email' AND field IN ('host', 'port', 'user', 'password', 'from', 'to', 'tls') ORDER BY 1;
