@@ -49,8 +49,10 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	struct transfer *x = arg;
 	char text[INET6_ADDRSTRLEN] = "?";
 
-	if (x->forbidden)
+	if (x->forbidden) {
+		x->phase = PHASE_CONNECT;
 		return CURL_SOCKET_BAD;
+	}
 	if (x->allow(x->allow_arg, &address->addr)) {
 		x->refused = false;
 		return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

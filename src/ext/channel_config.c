@@ -7,6 +7,7 @@
 
 #include "ext/channel_config.h"
 
+#include "common/string.h"
 #include "core/nearest.h"
 #include "commands/dbcommands.h"
 #include "ext/channel_config_read.h"
@@ -208,6 +209,9 @@ check_url(const Reading *r, const char *url)
 	if (strpbrk(url, " \"<>\\^`{|}") != NULL)
 		refuse(r, "holds a character that no URL has", "Write it as %XX.");
 	length = strcspn(host, "/?#");
+	/* libcurl would make ASCII of it, digits of digits: after the guard has looked for an address (core/address_guard.h). */
+	if (!pg_is_ascii(pnstrdup(host, length)))
+		refuse(r, "has a host that is not ASCII", "Write it as xn--….");
 	at = memchr(host, '@', length);
 	if (at != NULL) {
 		length -= (size_t) (at + 1 - host);

@@ -99,6 +99,19 @@ def test_a_proxy_is_an_address_too(channel, make_receiver, proxy):
     assert receiver.connected == 0
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166", "0xa9.0376.43518", "169%2e254.169.254", "[::ffff:a9fe:a9fe]", "１６９.254.169.254", "169。254。169。254"])
+def test_an_address_in_disguise_behind_a_proxy(channel, make_receiver, host):
+    """What a proxy would be asked for is looked at, however it is spelled."""
+    receiver = make_receiver()
+    try:
+        got = channel(url=f"http://{host}/latest/meta-data/", proxy=receiver.url(""))
+    except psycopg.errors.InvalidParameterValue:
+        assert not host.isascii()
+    else:
+        assert (got["ok"], got["phase"]) == (False, "connect") and "not allowed" in got["error"]
+    assert receiver.count == 0
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1.example.org", "127.example.org", "127.0.0.1.5", "127.1.1.256", "127.a"])
 def test_loopback_is_an_address(server, observ_db, channel, host):
     """A name that begins like one is somewhere else: no password goes there in clear."""
@@ -115,6 +128,15 @@ def test_starttls_that_nobody_asked_for(channel, make_mail_server):
     got = channel("email", tls="none", **config)
     assert got["ok"], got["all"]
     assert mails.mails[0].tls
+
+
+def test_tls_from_the_first_byte(channel, make_mail_server, authority):
+    """By a certificate that is vouched for, or not at all."""
+    mails = make_mail_server(tls="implicit")
+    config = {"host": "localhost", "port": mails.port, "tls": "tls", "to": "a@example.org", "from": "b@example.org"}
+    assert channel("email", **config)["phase"] == "tls"
+    assert channel("email", ca_file=str(authority.file), **config)["ok"]
+    assert [mail.tls for mail in mails.mails] == [True]
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
