@@ -91,7 +91,7 @@ leave(Notifier *n)
 
 typedef struct Claim {
 	Notifier *notifier;
-	int at_most;
+	int free, at_most;
 	MemoryContext context;
 	OutboxClaim result;
 } Claim;
@@ -118,7 +118,7 @@ step_claim(void *arg)
 	if (!n->recovered)
 		(void) observ_recover_deliveries(at);
 	MemoryContextSwitchTo(claim->context);
-	observ_claim_deliveries(at, claim->at_most, &claim->result);
+	observ_claim_deliveries(at, claim->free, claim->at_most, &claim->result);
 	SPI_finish();
 }
 
@@ -179,8 +179,10 @@ static void
 claim(Notifier *n, int room)
 {
 	/* Less at a time after one that failed, maybe for taking too long. */
-	Claim claim = {
-		.notifier = n, .at_most = Max(room >> Min(n->failures, 8), 1), .result.next_due = DT_NOEND};
+	Claim claim = {.notifier = n,
+				   .free = room,
+				   .at_most = Max(Min(room, CLAIM_MOST) >> Min(n->failures, 8), 1),
+				   .result.next_due = DT_NOEND};
 	ErrorData *error;
 
 	n->claimed_at = observ_monotonic_ms();
@@ -301,7 +303,7 @@ turn(Notifier *n)
 		n->claim_at = 0;
 	} else if (now >= next_claim(n, room)) {
 		if (n->begun)
-			claim(n, Min(room, CLAIM_MOST));
+			claim(n, room);
 		else
 			begin(n);
 		note_health(n);

@@ -35,9 +35,9 @@ typedef struct OutboxClaim {
  * Marks notifications as sending and makes their messages: per channel and group only the earliest open one, per channel as many as its kind and
  * its bucket of tokens allow, not while the channel is blocked (Retry-After, failures in a row); emergencies first, channels in turn. A message that can't be
  * made (a secret is missing, say) is recorded as a failed attempt and doesn't keep others. Times out of `at` only. Needs SPI_connect() in a
- * transaction of its own.
+ * transaction of its own. free: places for deliveries, of which a channel leaves as many to others as it has itself; at_most of them are taken now.
  */
-extern void observ_claim_deliveries(TimestampTz at, int at_most, OutboxClaim *claim);
+extern void observ_claim_deliveries(TimestampTz at, int free, int at_most, OutboxClaim *claim);
 
 /* What came of an attempt, as observ.notification_attempts keeps it. */
 typedef struct DeliveryResult {

@@ -98,7 +98,7 @@ observ_claim_deliveries_sql(PG_FUNCTION_ARGS)
 	require_arguments(fcinfo, 2);
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	observ_claim_deliveries(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INT32(1), &claim);
+	observ_claim_deliveries(PG_GETARG_TIMESTAMPTZ(0), PG_GETARG_INT32(1), PG_GETARG_INT32(1), &claim);
 	foreach (cell, claim.deliveries)
 		put_delivery((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	SPI_finish();

@@ -16,7 +16,7 @@
 
 typedef struct Claim {
 	TimestampTz at;
-	int at_most;
+	int free, at_most;
 	OutboxClaim *out;
 	OutboxChannel *channels;
 	int n_channels, n_rows;
@@ -99,7 +99,7 @@ compare_turns(const void *a, const void *b)
 static bool
 leaves_enough(const OutboxChannel *channel, int left)
 {
-	return left > 0 && (channel->sending == 0 || channel->sending < left);
+	return channel->sending == 0 || channel->sending < left;
 }
 
 /* Emergencies first, then the first of each channel, the second of each … as long as the channel has room and tokens. */
@@ -122,7 +122,7 @@ choose(Claim *claim, int *n)
 	for (int i = 0; i < wanted; i++) {
 		OutboxChannel *channel = &claim->channels[chosen[i]->place];
 
-		if (channel->room > 0 && leaves_enough(channel, claim->at_most - *n) &&
+		if (*n < claim->at_most && channel->room > 0 && leaves_enough(channel, claim->free - *n) &&
 			token_bucket_take(&channel->bucket, &channel->rules, claim->at)) {
 			channel->room--;
 			channel->sending++;
@@ -172,20 +172,20 @@ claim_due(Claim *claim, MemoryContext parent)
 }
 
 void
-observ_claim_deliveries(TimestampTz at, int at_most, OutboxClaim *out)
+observ_claim_deliveries(TimestampTz at, int free, int at_most, OutboxClaim *out)
 {
 	MemoryContext parent = CurrentMemoryContext,
 				  work = AllocSetContextCreate(parent, "observ claim", ALLOCSET_DEFAULT_SIZES);
 	ObservIdentity saved = observ_as_owner_begin();
 	int nest_level = observ_few_rows_begin();
-	Claim claim = {.at = at, .at_most = at_most, .out = out};
+	Claim claim = {.at = at, .free = free, .at_most = at_most, .out = out};
 
 	*out = (OutboxClaim){.next_due = DT_NOEND};
 	MemoryContextSwitchTo(work);
 	observ_wait_for_lock(OBSERV_LOCK_DELIVER);
 	(void) observ_outbox_end_leases(at, at);
 	observ_outbox_expire(at, out);
-	claim.channels = observ_outbox_channels(at, at_most, &claim.n_channels, &out->next_due);
+	claim.channels = observ_outbox_channels(at, free, &claim.n_channels, &out->next_due);
 	out->more |= claim.n_channels > 0 && at_most > 0;
 	claim.n_channels = Min(claim.n_channels, at_most);
 	if (claim.n_channels > 0)
