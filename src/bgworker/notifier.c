@@ -32,7 +32,7 @@
 #define RECHECK_MS       60000 /* when nothing is due: is it still wanted? */
 #define BUSY_MS          500   /* of an extension that is being dropped */
 #define CROWDED_MS       10    /* between claims while there is little room */
-#define CLAIM_MOST       256   /* at a time: what waits for the claim to end is not sent meanwhile */
+#define CLAIM_MOST       500   /* at a time: what waits for the claim to end is not sent meanwhile */
 #define CLAIM_MS         5000  /* longest time that a claim may take */
 #define GRACE_MS         300   /* for what is under way when it has to leave */
 #define FAILURE_LIMIT_MS 30000

@@ -188,7 +188,7 @@ observ_flight_record_at(const ObservFlight *flight)
 		return flight->retry_at;
 	if (fresh == 0)
 		return flight->held_until;
-	if (flight->urgent || flight->under_way == 0 || fresh * 4 >= flight->peak)
+	if (flight->urgent || flight->under_way == 0 || fresh * 2 >= flight->peak)
 		return 0;
 	return flight->first_landed_at + COLLECT_MS;
 }

@@ -22,7 +22,7 @@ static const char rows_sql[] =
 	"d.failures, n.status IN ('queued', 'sending', 'retry'), n.attempts, n.step, n.route, n.incident_key, "
 	"n.idempotency_key, n.reason, n.title, n.\"timestamp\", n.severity::text, n.firing, n.resolved, "
 	"n.group_labels, n.alerts, n.resend_of IS NOT NULL OR n.fallback_of IS NOT NULL, g.delivered_seq, "
-	"d.parts "
+	"d.parts, n.xmax <> 0 "
 	"FROM unnest($1, $2) k (channel, group_key) JOIN observ_data.deliveries d ON d.channel = k.channel "
 	"AND d.group_key = k.group_key "
 	"LEFT JOIN observ.notifications n ON n.notification_id = d.notification_id "
@@ -41,7 +41,8 @@ read_row(OutboxRow *r, uint64 row, TimestampTz at)
 					 .emergency = observ_spi_boolean(row, 8),
 					 .step = observ_spi_int32(row, 12),
 					 .parts = observ_spi_text(row, 26),
-					 .alone = observ_spi_boolean(row, 24)};
+					 .alone = observ_spi_boolean(row, 24),
+					 .held = observ_spi_boolean(row, 27)};
 	r->lane = (enum OutboxLane) DatumGetInt16(observ_spi_value(row, 5, &isnull));
 	r->failures = DatumGetInt16(observ_spi_value(row, 9, &isnull));
 	r->source = (MessageSource){.notification_id = observ_spi_int64(row, 4), .seq = observ_spi_int32(row, 3)};
@@ -86,17 +87,23 @@ observ_outbox_add_group(OutboxGroups *groups, const char *channel, const char *g
 						 NULL);
 }
 
+/* Of those that bear somebody's mark, which are locked by another transaction. */
 static void
 find_held(OutboxRow *rows, int n)
 {
 	int64 *ids = palloc(sizeof *ids * n);
 	bool *held = palloc(sizeof *held * n);
+	int marked = 0;
 
 	for (int i = 0; i < n; i++)
-		ids[i] = rows[i].source.notification_id;
-	if (observ_outbox_find_held(ids, n, held) > 0)
-		for (int i = 0; i < n; i++)
-			rows[i].held = held[i];
+		if (rows[i].held)
+			ids[marked++] = rows[i].source.notification_id;
+	if (marked == 0)
+		return;
+	(void) observ_outbox_find_held(ids, marked, held);
+	for (int i = 0, m = 0; i < n; i++)
+		if (rows[i].held)
+			rows[i].held = held[m++];
 }
 
 OutboxRow *
