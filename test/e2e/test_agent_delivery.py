@@ -414,11 +414,15 @@ def test_bytes_of_an_idle_agent(server, observ_db, setup, run_agent, puts):
         print(f"bytes of flushes: {puts.bytes}; average of {minutes}: {average}")
         assert average < 1024
     else:
-        for _ in range(2):
+        # The first ones carry names, and what the agent says of itself in the beginning.
+        with_disks = []
+        for _ in range(6):
             ask_disks(server, observ_db, agent)
-        n = len(puts.bytes)
-        wait_until(lambda: len(puts.bytes) > n, 25, "one more flush")
-        with_disks = [size for statement, size in zip(puts.statements, puts.bytes[1:]) if b"{4," in statement and b"disk_used" not in statement]
+            n = len(puts.bytes)
+            wait_until(lambda n=n: len(puts.bytes) > n, 25, "one more flush")
+            with_disks = [size for statement, size in zip(puts.statements, puts.bytes[1:]) if b"{4," in statement and b"disk_used" not in statement]
+            if with_disks and min(with_disks) < 800:
+                break
         print(f"bytes of flushes: {puts.bytes}; with labelled metrics: {with_disks}")
         assert with_disks and min(with_disks) < 800
         assert sum(b"disk_used_bytes" in statement for statement in puts.statements) == 1
