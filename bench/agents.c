@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 #define STACK_BYTES    (256 * 1024)
 #define LEAD_US        500000 /* from the last connection to the first flush */

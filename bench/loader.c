@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "agents.h"
 #include "deliver.h"
 #include "payload.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/encode.h"
 #include "statements.h"
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/identity.h"
 #include "collector/log.h"
 #include "collector/source.h"

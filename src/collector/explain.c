@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/helper_desk.h"
 #include "collector/log.h"
 #include "collector/proc_files.h"

@@ -14,7 +14,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/health_rows.h"
 #include "collector/health_state.h"
 #include "collector/log.h"

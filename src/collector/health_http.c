@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "collector/child.h"
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/version.h"
 #include "core/json_path.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 /*
  * Lag of a standby: 0 when everything that it received is replayed; else the age of the last transaction that is. Without a

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "core/slice.h"
 
 static const struct probe_kind *const kinds[] = {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/waiting.h"
 #include "core/hash.h"
 #include "core/schedule.h"

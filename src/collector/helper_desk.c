@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/log.h"
 
 #define MAX_TRIES 2

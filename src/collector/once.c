@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/encode.h"
 #include "collector/proc_files.h"
 #include "collector/sampler.h"

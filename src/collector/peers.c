@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/log.h"
 #include "collector/proc_files.h"
 #include "collector/sample_sources.h"

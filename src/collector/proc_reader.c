@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "core/hash.h"
 
 #define FIRST_BUFFER   8192

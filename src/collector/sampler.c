@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 #define ANSWER_DEADLINE_MS 2000
 #define TOPOLOGY_PERIOD_MS 60000

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/samples.h"
 #include "core/slice.h"
 

@@ -1,5 +1,5 @@
 /* spool_gap.c: An event for what is missing, so that nothing is missing silently. See spool_parts.h for what belongs here. */
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/spool_parts.h"
 #include "collector/waiting.h"
 

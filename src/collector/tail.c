@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/tail_parts.h"
 #include "common/strbuf.h"
 

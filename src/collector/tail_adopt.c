@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 #define FORGET_AFTER_S  (30 * 86400)
 #define BEFORE_VALID_MS 600000

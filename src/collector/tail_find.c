@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 #define FILE_CLOCK_US 20000 /* times of files are that coarse: a tick of the kernel, with room to spare */
 

@@ -1,7 +1,7 @@
 /* tail_group.c: Groups of records in the spool: lines with the position that they lead to, all of it or nothing. See tail_parts.h. */
 #include "collector/tail_parts.h"
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 void
 tail_group_begin(struct tail *t)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 #define ROOM_PER_CHUNK (4 * TAIL_CHUNK_BYTES) /* what a group may become in the spool: context, frames */
 /* A group is full: short lines take much more room as records. */

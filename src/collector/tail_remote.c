@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 #define END_BYTES 8192 /* of a file that begins at its end: its last line is looked for there */
 

@@ -6,7 +6,7 @@
 #ifndef OBSERV_COLLECTOR_TICKS_H
 #define OBSERV_COLLECTOR_TICKS_H
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "core/schedule.h"
 
 struct ticks {

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/encode.h"
 #include "collector/log.h"
 #include "collector/notify.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/waiting.h"
 #include "collector/writer_put.h"
 #include "collector/writer_statements.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/encode.h"
 #include "collector/statements.h"
 #include "collector/writer_statements.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/waiting.h"
 #include "core/schedule.h"
 

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 #define MAX_LINE  4096  /* bytes; RFC 5321 has 512 */
 #define MAX_REPLY 16384 /* of all lines of one */
 
@@ -24,15 +26,6 @@ bool
 is_mail_url(const char *url)
 {
 	return strncasecmp(url, "smtp://", 7) == 0 || strncasecmp(url, "smtps://", 8) == 0;
-}
-
-static int64_t
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
 }
 
 /* ---- replies */
@@ -323,7 +316,7 @@ transfer_mail_begin(struct transfer *x, int epoll_fd)
 {
 	struct mail *mail = &x->mail;
 	curl_socket_t fd = CURL_SOCKET_BAD;
-	int64_t left_us = mail->deadline_us - now_us();
+	int64_t left_us = mail->deadline_us - clock_us(CLOCK_MONOTONIC);
 	struct itimerspec when = {.it_value = {left_us / 1000000, left_us % 1000000 * 1000}};
 	struct epoll_event event = {.events = EPOLLIN};
 
@@ -356,7 +349,7 @@ transfer_set_mail(struct transfer *x, const struct transfer_request *r)
 	struct mail *mail = &x->mail;
 	CURL *easy = x->easy;
 
-	mail->started_us = now_us();
+	mail->started_us = clock_us(CLOCK_MONOTONIC);
 	mail->deadline_us = mail->started_us + r->timeout_ms * INT64_C(1000);
 	mail->timer_fd = -1;
 	mail->reply_ended = true;
@@ -418,7 +411,7 @@ transfer_mail_outcome(CURLcode rc, const struct transfer *x, struct transfer_res
 	const struct mail *mail = &x->mail;
 	enum transfer_outcome outcome = mail->talking ? mail->outcome : login_outcome(rc, mail);
 
-	r->total_us = now_us() - mail->started_us;
+	r->total_us = clock_us(CLOCK_MONOTONIC) - mail->started_us;
 	r->status = mail->status;
 	r->sent = mail->talking && mail->step == MAIL_DOT && mail->written == mail->out.len;
 	r->refused = mail->refused;

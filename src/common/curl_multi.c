@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/curl_parts.h"
 
 #define EVENTS_AT_ONCE 256
@@ -69,15 +70,6 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 	return 0;
 }
 
-static int64_t
-monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
-}
-
 static void
 arm_timer(struct transfers *t)
 {
@@ -93,7 +85,7 @@ on_timer(CURLM *multi, long wait_ms, void *arg)
 {
 	struct transfers *t = arg;
 
-	t->wanted_us = wait_ms < 0 ? NEVER : monotonic_us() + wait_ms * INT64_C(1000);
+	t->wanted_us = wait_ms < 0 ? NEVER : clock_us(CLOCK_MONOTONIC) + wait_ms * INT64_C(1000);
 	if (t->wanted_us < t->armed_us)
 		arm_timer(t);
 	return 0;
@@ -501,7 +493,7 @@ on_deadline(struct transfers *t)
 	if (read(t->timer_fd, &expired, sizeof expired) != sizeof expired)
 		return;
 	t->armed_us = NEVER;
-	if (t->wanted_us > monotonic_us())
+	if (t->wanted_us > clock_us(CLOCK_MONOTONIC))
 		arm_timer(t);
 	else
 		libcurl.curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);

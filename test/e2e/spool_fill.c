@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 
 static char *
 unescape(char *text, struct slice *out)

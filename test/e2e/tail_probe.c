@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "collector/clock.h"
+#include "common/clock.h"
 #include "collector/tail.h"
 
 static const char *const field_names[RECORD_KINDS][RECORD_FIELDS_MAX] = {

@@ -1,6 +1,10 @@
-/* clock.h: the three clocks of the agent. What each is good for: docs/obs-agent.md, "Time". */
-#ifndef OBSERV_COLLECTOR_CLOCK_H
-#define OBSERV_COLLECTOR_CLOCK_H
+/*
+ * clock.h: the system's clocks as numbers. What each is good for in the agent: docs/obs-agent.md, "Time".
+ *
+ * Belongs here: reading them. Does not belong here: timers, waiting; the clocks of PostgreSQL.
+ */
+#ifndef OBSERV_COMMON_CLOCK_H
+#define OBSERV_COMMON_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
