@@ -18,7 +18,6 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 OBSERV_SQL_FUNCTION(observ_check_channel);
 OBSERV_SQL_FUNCTION(observ_follow_channel);
@@ -167,18 +166,14 @@ leads_to(const char *fallback, const char *channel)
 	static SPIPlanPtr plan = NULL;
 	static const Oid types[] = {TEXTOID, TEXTOID};
 	Datum values[] = {CStringGetTextDatum(fallback), CStringGetTextDatum(channel)};
-	uint64 n;
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	n = observ_spi_read(
-		&plan,
-		"WITH RECURSIVE chain AS (SELECT name, fallback FROM observ.notification_channels WHERE name = $1 "
-		"UNION SELECT c.name, c.fallback FROM chain JOIN observ.notification_channels c "
-		"ON c.name = chain.fallback) SELECT FROM chain WHERE name = $2",
-		lengthof(types), types, values, NULL);
-	PopActiveSnapshot();
-	return n > 0;
+	return observ_spi_read_now(
+			   &plan,
+			   "WITH RECURSIVE chain AS (SELECT name, fallback FROM observ.notification_channels WHERE name "
+			   "= $1 "
+			   "UNION SELECT c.name, c.fallback FROM chain JOIN observ.notification_channels c "
+			   "ON c.name = chain.fallback) SELECT FROM chain WHERE name = $2",
+			   lengthof(types), types, values, NULL) > 0;
 }
 
 static void

@@ -7,7 +7,6 @@
 #include "ext/routes.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/nearest.h"
@@ -18,7 +17,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 OBSERV_SQL_FUNCTION(observ_check_route);
@@ -211,18 +209,14 @@ is_below(int64 route_id, int64 above)
 	static SPIPlanPtr plan = NULL;
 	static const Oid types[] = {INT8OID, INT8OID};
 	Datum values[] = {Int64GetDatum(route_id), Int64GetDatum(above)};
-	uint64 n;
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	n = observ_spi_read(
-		&plan,
-		"WITH RECURSIVE up AS (SELECT route_id, parent_id FROM observ.routes WHERE route_id = $1 "
-		"UNION SELECT r.route_id, r.parent_id FROM up JOIN observ.routes r ON r.route_id = up.parent_id) "
-		"SELECT FROM up WHERE route_id = $2",
-		lengthof(types), types, values, NULL);
-	PopActiveSnapshot();
-	return n > 0;
+	return observ_spi_read_now(
+			   &plan,
+			   "WITH RECURSIVE up AS (SELECT route_id, parent_id FROM observ.routes WHERE route_id = $1 "
+			   "UNION SELECT r.route_id, r.parent_id FROM up JOIN observ.routes r ON r.route_id = "
+			   "up.parent_id) "
+			   "SELECT FROM up WHERE route_id = $2",
+			   lengthof(types), types, values, NULL) > 0;
 }
 
 /* A route must be below one that there is, and stays there until we are through, and not below itself. */

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "catalog/pg_class.h"
@@ -233,6 +234,19 @@ observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types, 
 				const char *nulls)
 {
 	return run_plan(plan, SPI_OK_SELECT, sql, nargs, types, values, nulls, true);
+}
+
+uint64
+observ_spi_read_now(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types, const Datum *values,
+					const char *nulls)
+{
+	uint64 found;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = observ_spi_read(plan, sql, nargs, types, values, nulls);
+	PopActiveSnapshot();
+	return found;
 }
 
 Datum

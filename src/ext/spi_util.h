@@ -57,6 +57,13 @@ extern uint64 observ_spi_read(SPIPlanPtr *plan, const char *sql, int nargs, cons
 							  const Datum *values, const char *nulls);
 
 /*
+ * The same of how things are now, of which the transaction's snapshot may not know, with what the statement itself has done. For checks that other
+ * sessions wait for.
+ */
+extern uint64 observ_spi_read_now(SPIPlanPtr *plan, const char *sql, int nargs, const Oid *types,
+								  const Datum *values, const char *nulls);
+
+/*
  * Runs a SELECT through a cursor, in the caller's snapshot, and gives each of its rows to `take`, which reads it with observ_spi_value() before
  * it uses SPI for anything else. Rows are held a thousand at a time. Needs SPI_connect().
  */
