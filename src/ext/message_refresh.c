@@ -72,16 +72,6 @@ number_of(uint64 row, int column)
 	return isnull ? NAN : DatumGetFloat8(value);
 }
 
-/* 0: none. */
-static TimestampTz
-time_of(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
 static Jsonb *
 object_of(uint64 row, int column, Jsonb *otherwise)
 {
@@ -127,9 +117,9 @@ take_row(MessageAlert *alert, uint64 row)
 	alert->description = observ_spi_text(row, COL_DESCRIPTION);
 	alert->value = number_of(row, COL_VALUE);
 	alert->peak = number_of(row, COL_PEAK);
-	alert->starts_at = time_of(row, COL_STARTS_AT);
+	alert->starts_at = observ_spi_time_or(row, COL_STARTS_AT, 0);
 	alert->firing = observ_spi_boolean(row, COL_TROUBLE);
-	alert->ends_at = alert->firing ? 0 : time_of(row, COL_ENDS_AT);
+	alert->ends_at = alert->firing ? 0 : observ_spi_time_or(row, COL_ENDS_AT, 0);
 	alert->resolved_reason = alert->firing ? NULL : observ_spi_text(row, COL_RESOLVED_REASON);
 	alert->flapping = observ_spi_boolean(row, COL_FLAPPING);
 	alert->stale = observ_spi_boolean(row, COL_STALE);

@@ -61,7 +61,7 @@ set_bucket(OutboxChannel *c, uint64 row)
 	c->rules.per_minute = no_limit ? c->kind->rate_limit : per_minute;
 	c->rules.burst = !no_burst ? burst : no_limit ? c->kind->burst : Max(1, per_minute / 10);
 	c->bucket.tokens = full ? NAN : DatumGetFloat8(tokens);
-	c->bucket.at_us = outbox_time(row, 7, DT_NOBEGIN);
+	c->bucket.at_us = observ_spi_time(row, 7);
 }
 
 static bool
@@ -73,11 +73,11 @@ set_channel(OutboxChannel *c, uint64 row)
 	if (c->kind == NULL)
 		return false;
 	set_bucket(c, row);
-	c->blocked_until = outbox_time(row, 5, DT_NOBEGIN);
+	c->blocked_until = observ_spi_time(row, 5);
 	c->failures = observ_spi_int32(row, 8);
-	c->claimed_at = outbox_time(row, 9, DT_NOBEGIN);
-	c->first[LANE_EMERGENCY] = outbox_time(row, 10, DT_NOEND);
-	c->first[LANE_OTHER] = outbox_time(row, 11, DT_NOEND);
+	c->claimed_at = observ_spi_time(row, 9);
+	c->first[LANE_EMERGENCY] = observ_spi_time_or(row, 10, DT_NOEND);
+	c->first[LANE_OTHER] = observ_spi_time_or(row, 11, DT_NOEND);
 	return Min(c->first[0], c->first[1]) != DT_NOEND;
 }
 

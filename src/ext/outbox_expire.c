@@ -112,7 +112,7 @@ observ_outbox_next_deadline(void)
 
 	observ_spi_kept(&plan, SPI_OK_SELECT, next_sql, 0, NULL, NULL, NULL);
 	for (int emergency = 0; emergency <= 1; emergency++)
-		if ((made_at = outbox_time(0, emergency + 1, DT_NOEND)) != DT_NOEND)
+		if ((made_at = observ_spi_time_or(0, emergency + 1, DT_NOEND)) != DT_NOEND)
 			next = Min(next, observ_outbox_deadline(made_at, emergency));
 	SPI_freetuptable(SPI_tuptable);
 	return next;

@@ -76,17 +76,6 @@ typedef struct OutboxRow {
 	bool rewritten;    /* its alerts, numbers and title are others than in the outbox */
 } OutboxRow;
 
-/* ---- reading a row of an SPI result */
-
-static inline TimestampTz
-outbox_time(uint64 row, int column, TimestampTz when_null)
-{
-	bool isnull;
-	Datum value = observ_spi_value(row, column, &isnull);
-
-	return isnull ? when_null : DatumGetTimestampTz(value);
-}
-
 /* ---- outbox_channels.c */
 
 /*

@@ -60,7 +60,7 @@ read_outcomes(Outcome *outcomes, int n)
 		o->seq = observ_spi_int32(row, 4);
 		o->attempts = observ_spi_int32(row, 6);
 		o->step = observ_spi_int32(row, 7);
-		o->made_at = outbox_time(row, 8, 0);
+		o->made_at = observ_spi_time_or(row, 8, 0);
 		o->emergency = observ_spi_boolean(row, 9);
 		o->failures = DatumGetInt16(observ_spi_value(row, 10, &no_queue));
 		o->parts = observ_spi_text(row, 11);

@@ -107,10 +107,10 @@ observ_outbox_note_results(TimestampTz at, const DeliveryResult *results, int n)
 	states = palloc(sizeof *states * Max(n_states, 1));
 	for (int i = 0; i < n_states; i++)
 		states[i] = (State){.channel = observ_spi_text((uint64) i, 1),
-							.blocked_until = outbox_time((uint64) i, 2, DT_NOBEGIN),
+							.blocked_until = observ_spi_time((uint64) i, 2),
 							.failures = observ_spi_int32((uint64) i, 3),
-							.last_success_at = outbox_time((uint64) i, 4, DT_NOBEGIN),
-							.last_failure_at = outbox_time((uint64) i, 5, DT_NOBEGIN),
+							.last_success_at = observ_spi_time((uint64) i, 4),
+							.last_failure_at = observ_spi_time((uint64) i, 5),
 							.last_error = observ_spi_text((uint64) i, 6)};
 	SPI_freetuptable(SPI_tuptable);
 	for (int i = 0; i < n; i++)

@@ -267,10 +267,16 @@ observ_spi_text(uint64 row, int number)
 TimestampTz
 observ_spi_time(uint64 row, int number)
 {
+	return observ_spi_time_or(row, number, DT_NOBEGIN);
+}
+
+TimestampTz
+observ_spi_time_or(uint64 row, int number, TimestampTz when_null)
+{
 	bool isnull;
 	Datum value = observ_spi_value(row, number, &isnull);
 
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+	return isnull ? when_null : DatumGetTimestampTz(value);
 }
 
 int64

@@ -88,6 +88,7 @@ extern Datum observ_spi_value(uint64 row, int number, bool *isnull);
 /* The same as what it is: NULL, DT_NOBEGIN, 0 or false where it is NULL. */
 extern char *observ_spi_text(uint64 row, int number);
 extern TimestampTz observ_spi_time(uint64 row, int number);
+extern TimestampTz observ_spi_time_or(uint64 row, int number, TimestampTz when_null);
 extern int64 observ_spi_int64(uint64 row, int number);
 extern int32 observ_spi_int32(uint64 row, int number);
 extern bool observ_spi_boolean(uint64 row, int number);
