@@ -76,16 +76,8 @@ line_of_name(ObservHistory *history, const char *name, int source)
 static void
 append_label(StringInfo text, const char *separator, struct slice name, struct slice value)
 {
-	appendStringInfo(text, "%s%.*s=\"", separator, (int) (name.end - name.p), name.p);
-	for (const char *p = value.p; p < value.end; p++) {
-		if (*p == '"' || *p == '\\')
-			appendStringInfoChar(text, '\\');
-		if (*p == '\n')
-			appendStringInfoString(text, "\\n");
-		else
-			appendStringInfoChar(text, *p);
-	}
-	appendStringInfoChar(text, '"');
+	appendStringInfo(text, "%s%.*s=", separator, (int) (name.end - name.p), name.p);
+	observ_put_quoted(text, value);
 }
 
 /* ---- health checks */

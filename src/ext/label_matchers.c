@@ -5,6 +5,8 @@
 
 #include "ext/label_matchers.h"
 
+#include <ctype.h>
+
 #include "catalog/pg_collation.h"
 #include "mb/pg_wchar.h"
 #include "regex/regex.h"
@@ -132,4 +134,34 @@ observ_matchers_accept(const struct matchers *matchers, matchers_lookup *lookup,
 	Lookup callbacks = {lookup, arg};
 
 	return matchers_accept(matchers, lookup_callback, regex_callback, &callbacks);
+}
+
+/* ---- written out */
+
+void
+observ_put_quoted(StringInfo out, struct slice text)
+{
+	appendStringInfoChar(out, '"');
+	for (const char *p = text.p; p < text.end; p++)
+		if (*p == '\n')
+			appendStringInfoString(out, "\\n");
+		else {
+			if (*p == '"' || *p == '\\')
+				appendStringInfoChar(out, '\\');
+			appendStringInfoChar(out, *p);
+		}
+	appendStringInfoChar(out, '"');
+}
+
+void
+observ_put_matcher(StringInfo out, const char *name, const char *value)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+
+	if (*name != '\0' && strspn(name, plain) == strlen(name) && !isdigit((unsigned char) *name))
+		appendStringInfoString(out, name);
+	else
+		observ_put_quoted(out, slice_of(name));
+	appendStringInfoChar(out, '=');
+	observ_put_quoted(out, slice_of(value));
 }

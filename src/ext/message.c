@@ -6,12 +6,11 @@
 
 #include "ext/message.h"
 
-#include <ctype.h>
 #include <math.h>
 
-#include "core/matchers.h"
 #include "ext/channel_kind.h"
 #include "ext/gucs.h"
+#include "ext/label_matchers.h"
 #include "ext/message_parts.h"
 #include "ext/notification_text.h"
 #include "utils/builtins.h"
@@ -157,34 +156,14 @@ read_alerts(Jsonb *alerts, Message *message)
 
 /* --- links */
 
-/* As core/matchers.h reads it. */
-static void
-put_quoted(StringInfo out, const char *text)
-{
-	appendStringInfoChar(out, '"');
-	for (const char *p = text; *p != '\0'; p++) {
-		if (*p == '"' || *p == '\\')
-			appendStringInfoChar(out, '\\');
-		appendStringInfoString(out, *p == '\n' ? "\\n" : (char[]){*p, '\0'});
-	}
-	appendStringInfoChar(out, '"');
-}
-
 static void
 put_matcher(StringInfo out, const char *name, const char *value)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
-
 	if (*name == '\0')
 		return;
 	if (out->len > 1)
 		appendStringInfoChar(out, ',');
-	if (strspn(name, plain) == strlen(name) && !isdigit((unsigned char) *name))
-		appendStringInfoString(out, name);
-	else
-		put_quoted(out, name);
-	appendStringInfoChar(out, '=');
-	put_quoted(out, value);
+	observ_put_matcher(out, name, value);
 }
 
 /* What silences this alert and no other; when that is too long, or more than matchers can be, its name and instance. */

@@ -7,7 +7,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "core/matchers.h"
+#include "ext/label_matchers.h"
 #include "ext/spi_util.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -168,19 +168,17 @@ put_go_escape(StringInfo out, pg_wchar c)
 						 (unsigned) c);
 }
 
-/* In quotes. go: as Go's %q has it, where the database is in UTF-8; else as OpenMetrics has it. */
+/* In quotes, as Go's %q has it. */
 static void
-put_quoted(StringInfo out, const char *text, bool go)
+put_go_quoted(StringInfo out, const char *text)
 {
-	bool utf8 = GetDatabaseEncoding() == PG_UTF8;
-
 	appendStringInfoChar(out, '"');
 	for (const char *p = text; *p != '\0'; p += pg_mblen(p)) {
-		pg_wchar c = utf8 ? utf8_to_unicode((const unsigned char *) p) : (unsigned char) *p;
+		pg_wchar c = utf8_to_unicode((const unsigned char *) p);
 
 		if (*p == '"' || *p == '\\')
 			appendStringInfo(out, "\\%c", *p);
-		else if (*p == '\n' || (go && !is_printed(c)))
+		else if (!is_printed(c))
 			put_go_escape(out, c);
 		else
 			appendBinaryStringInfo(out, p, pg_mblen(p));
@@ -210,7 +208,7 @@ put_matchers(StringInfo out, struct matchers *matchers)
 
 		appendStringInfo(out, "%s%.*s%s", i > 0 ? "," : "", (int) (m->name.end - m->name.p), m->name.p,
 						 matcher_op_name(m->op));
-		put_quoted(out, pnstrdup(m->value.p, (Size) (m->value.end - m->value.p)), false);
+		observ_put_quoted(out, m->value);
 	}
 	appendStringInfoChar(out, '}');
 }
@@ -299,7 +297,7 @@ observ_am_group_key(const char *route, Jsonb *group_labels)
 	appendStringInfo(&key, "%s:{", route == NULL ? "{}" : route_key(route));
 	for (int i = 0; i < n; i++) {
 		appendStringInfo(&key, "%s%s=", i > 0 ? ", " : "", pairs[i].name);
-		put_quoted(&key, pairs[i].value, true);
+		put_go_quoted(&key, pairs[i].value);
 	}
 	appendStringInfoChar(&key, '}');
 	return key.data;

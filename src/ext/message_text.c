@@ -311,8 +311,7 @@ observ_message_text(const Message *message, int max, int *n_listed)
 	if (n_listed != NULL)
 		*n_listed = listed;
 	if (listed < total && listed > 0)
-		appendStringInfo(&out, "\n%s and %d more", GetDatabaseEncoding() == PG_UTF8 ? ELLIPSIS : "...",
-						 total - listed);
+		appendStringInfo(&out, "\n" ELLIPSIS " and %d more", total - listed);
 	if (listed == 0)
 		return observ_fit(message->title, max, true, NULL);
 	return out.data;

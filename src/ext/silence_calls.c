@@ -7,6 +7,7 @@
 
 #include "catalog/pg_type.h"
 #include "ext/compat.h"
+#include "ext/label_matchers.h"
 #include "ext/live_alert.h"
 #include "ext/matcher_sets.h"
 #include "ext/spi_util.h"
@@ -224,35 +225,6 @@ observ_matching_alerts(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-static void
-append_quoted(StringInfo out, const char *text)
-{
-	appendStringInfoChar(out, '"');
-	for (; *text != '\0'; text++) {
-		if (*text == '\n')
-			appendStringInfoString(out, "\\n");
-		else {
-			if (*text == '"' || *text == '\\')
-				appendStringInfoChar(out, '\\');
-			appendStringInfoChar(out, *text);
-		}
-	}
-	appendStringInfoChar(out, '"');
-}
-
-/* Names are quoted only where they must be. */
-static void
-append_name(StringInfo out, const char *name)
-{
-	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
-
-	if (strchr(first, *name) != NULL &&
-		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == strlen(name))
-		appendStringInfoString(out, name);
-	else
-		append_quoted(out, name);
-}
-
 /* observ_data._alert_matchers(alert_id) */
 Datum
 observ_alert_matchers(PG_FUNCTION_ARGS)
@@ -279,12 +251,8 @@ observ_alert_matchers(PG_FUNCTION_ARGS)
 			 errmsg("alert " INT64_FORMAT " does not exist", PG_GETARG_INT64(0)),
 			 errhint("SELECT * FROM observ.alerts WHERE status <> 'resolved' lists those that are live.")));
 	for (uint64 i = 0; i < n; i++) {
-		bool isnull;
-
 		appendStringInfoString(&out, i == 0 ? "{" : ",");
-		append_name(&out, TextDatumGetCString(observ_spi_value(i, 1, &isnull)));
-		appendStringInfoChar(&out, '=');
-		append_quoted(&out, TextDatumGetCString(observ_spi_value(i, 2, &isnull)));
+		observ_put_matcher(&out, observ_spi_text(i, 1), observ_spi_text(i, 2));
 	}
 	appendStringInfoChar(&out, '}');
 	SPI_finish();
